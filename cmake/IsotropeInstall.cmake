@@ -1,0 +1,28 @@
+# `cmake --install`: a program that runs from any folder, shell completions, and a package for `find_package(Isotrope)`.
+include(CMakePackageConfigHelpers)
+set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/Isotrope)
+install(TARGETS isotrope_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS isotrope_core EXPORT IsotropeTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+if(ISOTROPE_ENGINE)
+  install(TARGETS isotrope isotrope_torch EXPORT IsotropeTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(TARGETS isotrope_commands LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
+install(DIRECTORY isotrope/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/isotrope FILES_MATCHING PATTERN "*.h")
+install(FILES LICENSE NOTICE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+# The program writes its own completions, so they can never lag behind its options.
+foreach(completion bash:${CMAKE_INSTALL_DATADIR}/bash-completion/completions/isotrope zsh:${CMAKE_INSTALL_DATADIR}/zsh/site-functions/_isotrope
+                   fish:${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d/isotrope.fish)
+  string(REPLACE ":" ";" completion ${completion})
+  list(GET completion 0 shell)
+  list(GET completion 1 path)
+  install(CODE "
+    set(completion \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${path}\")
+    cmake_path(GET completion PARENT_PATH folder)
+    file(MAKE_DIRECTORY \"\${folder}\")
+    execute_process(COMMAND \"$<TARGET_FILE:isotrope_program>\" completions ${shell} OUTPUT_FILE \"\${completion}\" COMMAND_ERROR_IS_FATAL ANY)
+    message(STATUS \"Installing: \${completion}\")")
+endforeach()
+install(EXPORT IsotropeTargets NAMESPACE isotrope:: DESTINATION ${package_folder})
+configure_package_config_file(cmake/IsotropeConfig.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/IsotropeConfig.cmake INSTALL_DESTINATION ${package_folder})
+write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/IsotropeConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/IsotropeConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/IsotropeConfigVersion.cmake DESTINATION ${package_folder})

@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""Checks the rules of the house that a compiler does not: which folder may include which, and what a source file may hold.
+
+  python3 tests/include_arrows.py [ROOT]       every violation as `file:line: what`; exit code 1 if there is any
+  python3 tests/include_arrows.py --self-test  a tree with one violation of each rule is built, and each must be found
+"""
+
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+# What each folder may include directly; what those may include is included (architecture page, section 1).
+ARROWS = {
+    "base": "", "io": "base", "text": "io", "runlog": "io", "data": "text", "report": "runlog",
+    "kernels": "base", "dist": "base", "nn": "kernels", "loss": "kernels", "geometry": "kernels", "optim": "kernels dist nn",
+    "models": "nn io", "infer": "models text", "eval": "infer loss data", "train": "eval optim dist runlog",
+    "observe": "train geometry", "descent": "eval optim geometry runlog", "quant": "models data", "adapt": "train quant",
+    "align": "adapt infer",
+}
+CORE = {"base", "io", "text", "data", "runlog", "report"}
+LONGEST = 1000  # lines a file
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
+TORCH = re.compile(r"^(torch|ATen|c10|caffe2)/")
+# The home, root or mount folder of some machine; system files such as /proc and /usr/lib are the same everywhere.
+MACHINE_PATH = re.compile(r"""(?:^|[\s"'(=:])(/(?:home|root|work|Users|mnt|opt)/[\w.])""")
+
+
+def reachable(folder):
+    """All folders whose headers `folder` may include, itself among them."""
+    seen, queue = {folder}, [folder]
+    while queue:
+        for target in ARROWS[queue.pop()].split():
+            if target not in seen:
+                seen.add(target)
+                queue.append(target)
+    return seen
+
+
+def check_include(owner, bracket, target):
+    """What is wrong with this include in a file of `owner` (a folder of isotrope/, "app", "tests" …), or None."""
+    if target.startswith("fmt/") and bracket == '"' or target.endswith("/fmt/format.h"):
+        return f'include fmt as <{target[target.index("fmt/"):]}>'
+    if owner in CORE and TORCH.match(target):
+        return f"{owner} belongs to the core, which knows no torch, and includes {target}"
+    if owner not in ARROWS:
+        return None
+    if target.startswith("app/"):
+        return f"the library includes the program's {target}"
+    parts = target.split("/")
+    if parts[0] != "isotrope" or len(parts) < 3:
+        return None
+    if parts[1] not in ARROWS:
+        return f"{parts[1]} is not a folder of the architecture"
+    if parts[1] not in reachable(owner):
+        return f"{owner} may not include {parts[1]} ({target})"
+    return None
+
+
+def check_file(root, path):
+    relative = path.relative_to(root)
+    parts = relative.parts
+    owner = parts[1] if parts[0] == "isotrope" and len(parts) > 2 else parts[0]
+    lines = path.read_text(encoding="utf-8").split("\n")
+    found = []
+    if parts[0] == "isotrope" and (len(parts) < 3 or owner not in ARROWS):
+        found.append((1, "lies in no folder of the architecture"))
+    if len(lines) - 1 > LONGEST:
+        found.append((LONGEST + 1, f"{len(lines) - 1} lines, at most {LONGEST} are allowed"))
+    if path.suffix == ".h" and parts[0] != "cmake" and "#pragma once" not in lines:  # cmake/ holds a precompiled header
+        found.append((1, "a header without #pragma once"))
+    for number, line in enumerate(lines, 1):
+        include = INCLUDE.match(line)
+        if include and path.suffix in (".h", ".cpp"):
+            problem = check_include(owner, *include.groups())
+            if problem:
+                found.append((number, problem))
+        elif MACHINE_PATH.search(line):
+            found.append((number, f"the path of some machine: {MACHINE_PATH.search(line).group(1)}…"))
+    return [f"{relative}:{number}: {problem}" for number, problem in found]
+
+
+def files(root):
+    for folder in ("isotrope", "app", "cmake", "tests", "tools", "bench", "configs", "docs"):
+        for path in sorted((root / folder).rglob("*")):
+            inside = path.relative_to(root).parts
+            generated = inside[:2] in (("tests", "data"), ("tests", "golden")) or "corpus" in inside or "__pycache__" in inside
+            if path.is_file() and not generated and path.suffix in (".h", ".cpp", ".py", ".cmake", ".in", ".toml", ".md", ".sh", ".txt"):
+                yield path
+    for name in ("dev", ".ci/run", "CMakeLists.txt", "CMakePresets.json", "README.md", "HACKING.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        if (root / name).is_file():
+            yield root / name
+
+
+def check(root):
+    return [problem for path in files(root) for problem in check_file(root, path)]
+
+
+def self_test():
+    good = "#pragma once\n"
+    tree = {  # file: (text, a piece of the violation that must be reported; None for none)
+        "isotrope/base/good.h": (good + "#include <fmt/format.h>\n#include <vector>\n", None),
+        "isotrope/data/good.cpp": ('#include "isotrope/base/good.h"\n#include "isotrope/io/x.h"\n#include "isotrope/text/x.h"\n', None),
+        "isotrope/align/good.cpp": ('#include "isotrope/runlog/x.h"\n#include <ATen/ATen.h>\n', None),
+        "app/good.cpp": ('#include "isotrope/align/x.h"\n#include "app/x.h"\n// /proc/self/maps\n', None),
+        "isotrope/base/up.h": (good + '#include "isotrope/io/x.h"\n', "base may not include io"),
+        "isotrope/text/side.cpp": ('#  include "isotrope/runlog/x.h"\n', "text may not include runlog"),
+        "isotrope/geometry/trainer.cpp": ('#include "isotrope/train/x.h"\n', "geometry may not include train"),
+        "isotrope/io/torch.cpp": ("#include <torch/torch.h>\n", "knows no torch"),
+        "isotrope/runlog/aten.cpp": ("#include <ATen/ATen.h>\n", "knows no torch"),
+        "isotrope/io/program.cpp": ('#include "app/common.h"\n', "the library includes the program's"),
+        "isotrope/io/quoted.cpp": ('#include "fmt/format.h"\n', "include fmt as <fmt/format.h>"),
+        "isotrope/io/bundled.cpp": ("#include <spdlog/fmt/format.h>\n", "include fmt as <fmt/format.h>"),
+        "isotrope/io/twice.h": ("int x;\n", "without #pragma once"),
+        "isotrope/io/stranger.cpp": ('#include "isotrope/utils/x.h"\n', "not a folder of the architecture"),
+        "isotrope/utils/x.cpp": ("\n", "lies in no folder"),
+        "app/long.cpp": ("\n" * (LONGEST + 1), "at most 1000"),
+        "app/limit.cpp": ("\n" * LONGEST, None),
+        "tests/base/path_test.cpp": ('auto path = "/ho' + 'me/someone/x";\n', "the path of some machine"),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for name, (text, _) in tree.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text, encoding="utf-8")
+        problems = check(root)
+    failures = 0
+    for name, (_, expected) in tree.items():
+        mine = [problem for problem in problems if problem.startswith(name + ":")]
+        if (expected is None and mine) or (expected is not None and (len(mine) != 1 or expected not in mine[0])):
+            print(f"{name}: expected {expected or 'nothing'}, found {mine}")
+            failures += 1
+    print(f"self-test: {len(tree)} files, {failures} failures")
+    return failures
+
+
+def main():
+    if sys.argv[1:] == ["--self-test"]:
+        return 1 if self_test() else 0
+    problems = check(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent)
+    print("\n".join(problems) if problems else "every include follows the arrows")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
