@@ -1,0 +1,54 @@
+#include "isotrope/io/model_path.h"
+
+#include <algorithm>
+#include <charconv>
+#include <functional>
+#include <string>
+
+#include "isotrope/base/error.h"
+
+namespace isotrope {
+
+namespace {
+
+/// N of "step-N".
+std::optional<std::uint64_t> step_of(const std::string& name) {
+  constexpr std::string_view prefix = "step-";
+  if (!name.starts_with(prefix)) return std::nullopt;
+  std::uint64_t step = 0;
+  const auto* end = name.data() + name.size();
+  const auto [stopped, error] = std::from_chars(name.data() + prefix.size(), end, step);
+  if (error != std::errc{} || stopped != end) return std::nullopt;
+  return step;
+}
+
+}  // namespace
+
+std::vector<std::pair<std::uint64_t, fs::path>> all_checkpoints(const fs::path& run) {
+  std::vector<std::pair<std::uint64_t, fs::path>> found;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(run / "checkpoints", error))
+    if (const auto step = step_of(entry.path().filename().string()); step && entry.is_directory()) found.emplace_back(*step, entry.path());
+  std::ranges::sort(found, std::greater{});
+  return found;
+}
+
+std::optional<fs::path> newest_checkpoint(const fs::path& run) {
+  const auto found = all_checkpoints(run);
+  return found.empty() ? std::nullopt : std::optional(found.front().second);
+}
+
+fs::path resolve_model(const fs::path& model) {
+  if (!fs::exists(model)) throw InputError("model", "{}: no such folder", model.string());
+  if (!fs::is_directory(model))
+    throw InputError("model", "{}: is a file, expected a folder with config.json, or a run folder", model.string());
+  if (fs::exists(model / "config.json")) return model;
+  const auto checkpoint = newest_checkpoint(model);
+  if (checkpoint && fs::exists(*checkpoint / "config.json")) return *checkpoint;
+  if (checkpoint) throw InputError("model", "{}: the newest checkpoint has no config.json", checkpoint->string());
+  if (fs::exists(model / "checkpoints"))
+    throw InputError("model", "{}: this run has no checkpoint yet (checkpoints/step-N)", model.string());
+  throw InputError("model", "{}: found neither config.json nor checkpoints/step-N", model.string());
+}
+
+}  // namespace isotrope

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace isotrope {
+
+namespace fs = std::filesystem;
+
+/// The folder with config.json that MODEL means on the command line: a Hugging Face or checkpoint folder itself,
+/// or a run folder's newest checkpoint. Throws InputError that says what was looked for.
+fs::path resolve_model(const fs::path& model);
+
+/// Every RUN/checkpoints/step-N with its N, the newest (largest N) first. Other names, unfinished ones among them, are passed over.
+std::vector<std::pair<std::uint64_t, fs::path>> all_checkpoints(const fs::path& run);
+
+/// RUN/checkpoints/step-N with the largest N (as a number), or nothing. Names that are not step-N, unfinished ones among them, are passed over.
+std::optional<fs::path> newest_checkpoint(const fs::path& run);
+
+}  // namespace isotrope

@@ -1,0 +1,44 @@
+#include "isotrope/io/model_path.h"
+
+#include <gtest/gtest.h>
+
+#include "isotrope/base/error.h"
+#include "tests/io/temporary_folder.h"
+
+namespace isotrope {
+namespace {
+
+using test::message_of;
+using test::put;
+using test::TemporaryFolder;
+
+TEST(ModelPath, AFolderWithAConfigIsItself) {
+  const TemporaryFolder folder;
+  put(folder / "hf/config.json", "{}");
+  EXPECT_EQ(resolve_model(folder / "hf"), folder / "hf");
+}
+
+TEST(ModelPath, ARunMeansItsNewestCheckpointByNumber) {
+  const TemporaryFolder run;
+  for (const auto* name : {"step-9", "step-100", "step-20", ".step-500.partial-7", "step-x", "step-", "best"})
+    put(run / "checkpoints" / name / "config.json", "{}");
+  put(run / "checkpoints/step-900", "a file, not a checkpoint");
+  EXPECT_EQ(resolve_model(run.path()), run / "checkpoints/step-100");
+  EXPECT_EQ(newest_checkpoint(run.path()), run / "checkpoints/step-100");
+}
+
+TEST(ModelPath, ErrorsSayWhatWasLookedFor) {
+  const TemporaryFolder folder;
+  EXPECT_NE(message_of([&] { resolve_model(folder / "absent"); }).find("no such folder"), std::string::npos);
+  EXPECT_NE(message_of([&] { resolve_model(folder.path()); }).find("found neither config.json nor checkpoints/step-N"), std::string::npos);
+  put(folder / "file", "x");
+  EXPECT_NE(message_of([&] { resolve_model(folder / "file"); }).find("is a file"), std::string::npos);
+  fs::create_directories(folder / "checkpoints");
+  EXPECT_NE(message_of([&] { resolve_model(folder.path()); }).find("no checkpoint yet"), std::string::npos);
+  fs::create_directories(folder / "checkpoints/step-5");
+  EXPECT_NE(message_of([&] { resolve_model(folder.path()); }).find("step-5: the newest checkpoint has no config.json"), std::string::npos);
+  EXPECT_EQ(newest_checkpoint(folder / "absent"), std::nullopt);
+}
+
+}  // namespace
+}  // namespace isotrope
