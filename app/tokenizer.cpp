@@ -1,0 +1,264 @@
+// isotrope tokenizer: train a tokenizer, and turn text into ids and back.
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "CLI/CLI.hpp"
+#include "app/commands.h"
+#include "app/common.h"
+#include "app/output.h"
+#include "isotrope/base/error.h"
+#include "isotrope/base/file.h"
+#include "isotrope/base/log.h"
+#include "isotrope/base/progress.h"
+#include "isotrope/io/npy.h"
+#include "isotrope/text/bpe_train.h"
+#include "isotrope/text/tokenizer.h"
+#include "isotrope/text/utf8.h"
+
+namespace isotrope::app {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+struct TrainOptions {
+  CommonOptions common;
+  std::vector<std::string> files, special;
+  std::size_t vocab_size = 8192;
+  std::int64_t min_frequency = 2;
+  std::string pattern = "gpt2", output;
+};
+
+struct EncodeCommand {
+  CommonOptions common;
+  std::string tokenizer, file, text, output, format = "text";
+  bool no_special = false, strict = false, show = false;
+};
+
+struct DecodeCommand {
+  CommonOptions common;
+  std::string tokenizer, file, ids;
+  bool skip_special = false;
+};
+
+void train(const TrainOptions& options) {
+  const auto start = Clock::now();
+  BpeTrainer trainer({.vocab_size = options.vocab_size,
+                      .min_frequency = options.min_frequency,
+                      .pattern = options.pattern == "gpt2" ? Pattern::gpt2 : Pattern::llama3,
+                      .special_tokens = options.special,
+                      .threads = thread_count(options.common)});
+  std::size_t bytes = 0;
+  for (const auto& path : options.files) {
+    const MappedFile file(path, "tokenizer");
+    bytes += file.bytes().size();
+    trainer.add(file.text());
+  }
+  Progress progress("tokenizer", static_cast<std::int64_t>(options.vocab_size), "tokens");
+  const auto tokenizer = trainer.train([&](std::size_t size) { progress.update(static_cast<std::int64_t>(size)); });
+  create_folders(options.output, "tokenizer");
+  tokenizer->save(options.output);
+  if (tokenizer->vocab_size() < options.vocab_size)
+    warn(fmt::format("the text gave {} tokens of the {} asked for: no other pair is seen {} times", tokenizer->vocab_size(),
+                     options.vocab_size, options.min_frequency));
+  const double seconds = seconds_since(start);
+  if (options.common.json)
+    print_json({{"vocab", tokenizer->vocab_size()},
+                {"bytes", bytes},
+                {"words", trainer.distinct_words()},
+                {"seconds", seconds},
+                {"output", options.output}});
+  else
+    note(fmt::format("{} tokens from {} in {:.2f} s: {}/tokenizer.json", tokenizer->vocab_size(), bytes_text(static_cast<double>(bytes)),
+                     seconds, options.output));
+}
+
+std::string ids_as_text(std::span<const TokenId> ids) {
+  std::string text;
+  text.reserve(ids.size() * 6);
+  for (const auto id : ids) {
+    char digits[12];
+    const auto end = std::to_chars(digits, digits + sizeof digits, id).ptr;
+    if (!text.empty()) text += ' ';
+    text.append(digits, end);
+  }
+  return text + "\n";
+}
+
+/// One line a token: its id and its bytes as a JSON string, broken characters as U+FFFD.
+void show_tokens(const Tokenizer& tokenizer, std::span<const TokenId> ids) {
+  for (const auto id : ids)
+    std::fputs(fmt::format("{:>7}  {}{}\n", id, nlohmann::json(replace_invalid_utf8(tokenizer.token_bytes(id))).dump(),
+                           tokenizer.is_special(id) ? "  special" : "")
+                   .c_str(),
+               stdout);
+}
+
+void write_ids(const EncodeCommand& options, std::span<const TokenId> ids) {
+  if (options.format != "npy") return write_file(options.output, ids_as_text(ids), "tokenizer");
+  const std::array shape{static_cast<std::int64_t>(ids.size())};
+  write_npy(options.output, DType::i32, shape, std::as_bytes(ids));
+}
+
+void encode(const EncodeCommand& options, bool has_text) {
+  if (has_text == !options.file.empty()) throw UsageError("tokenizer", "expected either --file or --text");
+  if (options.format == "npy" && options.output.empty()) throw UsageError("tokenizer", "--format npy needs --output");
+  const auto tokenizer = load_tokenizer(options.tokenizer);
+  const auto file = has_text ? MappedFile() : MappedFile(options.file, "tokenizer");
+  const std::string_view text = has_text ? std::string_view(options.text) : file.text();
+  if (const auto broken = options.strict ? check_utf8(text) : std::nullopt)
+    throw InputError("tokenizer", "{}: byte {} is not UTF-8", has_text ? "--text" : options.file, *broken);
+  const auto start = Clock::now();
+  const auto ids = tokenizer->encode_parallel(text, thread_count(options.common),
+                                              {.add_special_tokens = !options.no_special, .parse_special_tokens = !options.no_special});
+  const double seconds = seconds_since(start);
+  if (!options.output.empty()) write_ids(options, ids);
+  if (options.show) show_tokens(*tokenizer, ids);
+  if (options.common.json) {
+    nlohmann::json result{{"tokens", ids.size()}, {"bytes", text.size()}, {"seconds", seconds}, {"vocab", tokenizer->vocab_size()}};
+    if (options.output.empty()) result["ids"] = ids;
+    else result["output"] = options.output;
+    print_json(result);
+  } else if (!options.output.empty()) {
+    note(fmt::format("{} tokens from {} in {:.2f} s: {}", ids.size(), bytes_text(static_cast<double>(text.size())), seconds,
+                     options.output));
+  } else if (!options.show) {
+    std::fputs(ids_as_text(ids).c_str(), stdout);
+  }
+}
+
+std::vector<TokenId> ids_from_text(std::string_view text, std::string_view name) {
+  std::vector<TokenId> ids;
+  constexpr std::string_view space = " \t\r\n,";
+  for (auto position = text.find_first_not_of(space); position != std::string_view::npos;
+       position = text.find_first_not_of(space, position)) {
+    const auto end = std::min(text.find_first_of(space, position), text.size());
+    TokenId id = 0;
+    const auto [parsed, error] = std::from_chars(text.data() + position, text.data() + end, id);
+    if (error != std::errc{} || parsed != text.data() + end)
+      throw InputError("tokenizer", "{}: expected ids separated by spaces, got \"{}\" at byte {}", name,
+                       text.substr(position, std::min<std::size_t>(end - position, 20)), position);
+    ids.push_back(id);
+    position = end;
+  }
+  return ids;
+}
+
+/// The ids of an .npy file: one-dimensional, int32.
+std::vector<TokenId> ids_from_npy(const MappedFile& file, const std::string& name) {
+  const NpyFile array(std::as_bytes(std::span(file.text())), name);
+  if (array.dtype() != DType::i32 || array.shape().size() != 1)
+    throw InputError("tokenizer", "{}: expected a one-dimensional array of int32, got {} {}", name, dtype_name(array.dtype()),
+                     shape_text(array.shape()));
+  std::vector<TokenId> ids(static_cast<std::size_t>(array.shape()[0]));
+  std::memcpy(ids.data(), array.bytes().data(), array.bytes().size());
+  return ids;
+}
+
+void decode(const DecodeCommand& options, bool has_ids) {
+  if (has_ids == !options.file.empty()) throw UsageError("tokenizer", "expected either --file or --ids");
+  const auto tokenizer = load_tokenizer(options.tokenizer);
+  const auto file = has_ids ? MappedFile() : MappedFile(options.file, "tokenizer");
+  const bool npy = file.text().starts_with("\x93NUMPY");
+  const auto ids = npy ? ids_from_npy(file, options.file)
+                       : ids_from_text(has_ids ? std::string_view(options.ids) : file.text(), has_ids ? "--ids" : options.file);
+  const auto text = tokenizer->decode(ids, {.skip_special_tokens = options.skip_special});
+  if (options.common.json)
+    return print_json({{"text", text}, {"tokens", ids.size()}, {"bytes", text.size()}, {"vocab", tokenizer->vocab_size()}});
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  if (::isatty(STDOUT_FILENO) && !text.ends_with('\n')) std::fputc('\n', stdout);
+}
+
+constexpr const char* tokenizer_help = "A folder with a tokenizer or a model, a tokenizer.json, or bytes";
+
+void add_train(CLI::App& tokenizer) {
+  auto* command = tokenizer.add_subcommand("train", "Train a byte-level BPE tokenizer on text files");
+  auto options = std::make_shared<TrainOptions>();
+  command->add_option("--file", options->files, "Text to learn from; may be given several times")
+      ->required()
+      ->type_name("FILE")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command->add_option("--vocab-size", options->vocab_size, "Tokens in all: special ones, 256 bytes, merges")
+      ->capture_default_str()
+      ->type_name("N")
+      ->check(CLI::Range(256, 1 << 24));
+  command->add_option("--pattern", options->pattern, "How text is cut into words")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"gpt2", "llama3"}))
+      ->type_name("gpt2|llama3");
+  command->add_option("--special", options->special, "Special tokens, the first ids in this order (default: <|endoftext|>)")
+      ->type_name("TOKEN");
+  command->add_option("--min-frequency", options->min_frequency, "A pair seen less often is not merged")
+      ->capture_default_str()
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  command->add_option("-o,--output", options->output, "Folder for tokenizer.json and tokenizer_config.json")
+      ->required()
+      ->type_name("FOLDER");
+  add_common_options(*command, options->common);
+  set_examples(
+      *command,
+      {"isotrope tokenizer train --file books.txt --vocab-size 8192 -o my-tokenizer",
+       "isotrope tokenizer train --file a.txt --file b.txt --pattern llama3 --special '<|endoftext|>' '<|user|>' -o my-tokenizer"});
+  command->callback([options] {
+    if (options->special.empty()) options->special = {"<|endoftext|>"};
+    train(*options);
+  });
+}
+
+void add_encode(CLI::App& tokenizer) {
+  auto* command = tokenizer.add_subcommand("encode", "Turn text into ids");
+  auto options = std::make_shared<EncodeCommand>();
+  command->add_option("TOKENIZER_OR_MODEL", options->tokenizer, tokenizer_help)->required();
+  command->add_option("--file", options->file, "The file whose bytes are the text")->type_name("FILE");
+  auto* text = command->add_option("--text", options->text, "The text itself")->type_name("TEXT");
+  command->add_option("--output", options->output, "Write the ids here instead of printing them")->type_name("FILE");
+  command->add_option("--format", options->format, "text: ids separated by spaces; npy: an int32 array")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"text", "npy"}))
+      ->type_name("text|npy");
+  command->add_flag("--no-special", options->no_special, "Add no special tokens, and read <|…|> in the text as plain text");
+  command->add_flag("--strict", options->strict, "Refuse bytes that are not UTF-8 instead of reading them as U+FFFD");
+  command->add_flag("--show", options->show, "Print a line for each token: its id and its text");
+  add_common_options(*command, options->common);
+  set_examples(*command, {"isotrope tokenizer encode my-tokenizer --text 'The quick brown fox'",
+                          "isotrope tokenizer encode my-tokenizer --file books.txt --output books.npy --format npy",
+                          "isotrope tokenizer encode bytes --text 'naïve' --show"});
+  command->callback([options, text] { encode(*options, text->count() > 0); });
+}
+
+void add_decode(CLI::App& tokenizer) {
+  auto* command = tokenizer.add_subcommand("decode", "Turn ids into text");
+  auto options = std::make_shared<DecodeCommand>();
+  command->add_option("TOKENIZER_OR_MODEL", options->tokenizer, tokenizer_help)->required();
+  command->add_option("--file", options->file, "Ids as encode writes them, text or npy")->type_name("FILE");
+  auto* ids = command->add_option("--ids", options->ids, "The ids themselves, separated by spaces")->type_name("\"1 2 3\"");
+  command->add_flag("--skip-special", options->skip_special, "Leave special tokens out");
+  add_common_options(*command, options->common);
+  set_examples(*command, {"isotrope tokenizer decode my-tokenizer --ids '464 2068 7586 21831'",
+                          "isotrope tokenizer decode my-tokenizer --file books.npy > books.txt"});
+  command->callback([options, ids] { decode(*options, ids->count() > 0); });
+}
+
+void add_tokenizer(CLI::App& root) {
+  auto* tokenizer = root.add_subcommand("tokenizer", "Train a tokenizer; turn text into ids and back");
+  tokenizer->require_subcommand(1);
+  add_train(*tokenizer);
+  add_encode(*tokenizer);
+  add_decode(*tokenizer);
+  set_examples(*tokenizer, {"isotrope tokenizer train --file books.txt --vocab-size 8192 -o my-tokenizer"});
+}
+
+const Command registered{Order::tokenizer, add_tokenizer};
+
+}  // namespace
+}  // namespace isotrope::app

@@ -1,0 +1,116 @@
+#include "isotrope/text/pattern.h"
+
+#include <utility>
+
+#include "isotrope/text/utf8.h"
+
+namespace isotrope {
+
+namespace {
+
+constexpr std::pair<Pattern, std::string_view> pattern_texts[] = {
+    {Pattern::gpt2, R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)"},
+    {Pattern::llama3,
+     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
+    {Pattern::qwen2, R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
+};
+
+/// A text and the classes of its characters; all positions are byte offsets.
+class Scanner {
+ public:
+  Scanner(const UnicodeTable& table, std::string_view text) : table_(table), text_(text) {}
+
+  bool at_end(std::size_t position) const { return position >= text_.size(); }
+  char byte(std::size_t position) const { return at_end(position) ? '\0' : text_[position]; }
+  bool is_newline(std::size_t position) const { return !at_end(position) && (text_[position] == '\n' || text_[position] == '\r'); }
+
+  /// The kind of the character at `position`, which moves past it.
+  CharKind take(std::size_t& position) const {
+    const auto lead = static_cast<unsigned char>(text_[position]);
+    if (lead < 0x80) return ++position, table_.kind(lead);
+    return table_.kind(next_code_point(text_, position));
+  }
+  bool is(CharKind kind, std::size_t position) const { return !at_end(position) && take(position) == kind; }
+
+  /// The end of the run of `kind` that starts at `position`, at most `limit` characters.
+  std::size_t run(CharKind kind, std::size_t position, std::size_t limit = ~std::size_t{0}) const {
+    for (std::size_t end = position; limit > 0 && !at_end(end) && take(end) == kind; --limit) position = end;
+    return position;
+  }
+
+  /// \s+(?!\S)|\s+ : a run of white space without its last character when something follows, unless that is all of it.
+  std::size_t white_space(std::size_t position) const {
+    std::size_t end = position, last = position;
+    for (std::size_t next = position; !at_end(next) && take(next) == CharKind::space;) last = std::exchange(end, next);
+    return at_end(end) || last == position ? end : last;
+  }
+
+  /// The end of 's, 't, 'm, 'd, 're, 've or 'll at an apostrophe, or `position` when there is none.
+  std::size_t contraction(std::size_t position, bool any_case) const {
+    const auto letter = [&](std::size_t at) {
+      return any_case && byte(at) >= 'A' && byte(at) <= 'Z' ? static_cast<char>(byte(at) + 32) : byte(at);
+    };
+    const char first = letter(position + 1), second = letter(position + 2);
+    if (first == 's' || first == 't' || first == 'm' || first == 'd') return position + 2;
+    if ((first == 'r' && second == 'e') || (first == 'v' && second == 'e') || (first == 'l' && second == 'l')) return position + 3;
+    // U+017F, the long s, is an s when case does not matter.
+    if (any_case && text_.substr(position + 1, 2) == "\xC5\xBF") return position + 3;
+    return position;
+  }
+
+ private:
+  const UnicodeTable& table_;
+  std::string_view text_;
+};
+
+std::size_t gpt2_end(const Scanner& scan, std::size_t start) {
+  if (scan.byte(start) == '\'') {
+    if (const auto end = scan.contraction(start, false); end > start) return end;
+  }
+  const std::size_t body = scan.byte(start) == ' ' && !scan.at_end(start + 1) ? start + 1 : start;
+  std::size_t after = body;
+  const CharKind kind = scan.take(after);
+  return kind == CharKind::space ? scan.white_space(start) : scan.run(kind, after);
+}
+
+std::size_t llama3_end(const Scanner& scan, std::size_t start, std::size_t digits) {
+  if (scan.byte(start) == '\'') {
+    if (const auto end = scan.contraction(start, true); end > start) return end;
+  }
+  std::size_t second = start;
+  const CharKind kind = scan.take(second);
+  if (kind == CharKind::letter) return scan.run(CharKind::letter, second);
+  if (kind == CharKind::number) return scan.run(CharKind::number, second, digits - 1);
+  if (!scan.is_newline(start) && scan.is(CharKind::letter, second)) return scan.run(CharKind::letter, second);
+  if (kind == CharKind::other || (scan.byte(start) == ' ' && scan.is(CharKind::other, second))) {
+    auto end = scan.run(CharKind::other, second);
+    while (scan.is_newline(end)) ++end;
+    return end;
+  }
+  const auto run_end = scan.run(CharKind::space, start);
+  for (auto end = run_end; end > start; --end)
+    if (scan.is_newline(end - 1)) return end;
+  return scan.white_space(start);
+}
+
+}  // namespace
+
+std::string_view pattern_text(Pattern pattern) { return pattern_texts[static_cast<std::size_t>(pattern)].second; }
+
+std::optional<Pattern> find_pattern(std::string_view text) {
+  for (const auto& [pattern, spelling] : pattern_texts)
+    if (spelling == text) return pattern;
+  return std::nullopt;
+}
+
+std::size_t next_piece(Pattern pattern, const UnicodeTable& table, std::string_view text, std::size_t position) {
+  const Scanner scan(table, text);
+  switch (pattern) {
+    case Pattern::gpt2: return gpt2_end(scan, position) - position;
+    case Pattern::llama3: return llama3_end(scan, position, 3) - position;
+    case Pattern::qwen2: return llama3_end(scan, position, 1) - position;
+  }
+  return text.size() - position;
+}
+
+}  // namespace isotrope

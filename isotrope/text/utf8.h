@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace isotrope {
+
+/// One step through bytes that claim to be UTF-8. Invalid: the maximal subpart of a broken sequence (Unicode 16.0 §3.9, "U+FFFD
+/// substitution of maximal subparts"), `length` ≥ 1 bytes that one U+FFFD replaces. `cut`: the text ends inside a sequence valid so far.
+struct Utf8Step {
+  char32_t code_point = 0xFFFD;
+  std::uint32_t length = 1;
+  bool valid = false;
+  bool cut = false;
+};
+
+/// The step at `position` < text.size().
+Utf8Step utf8_step(std::string_view text, std::size_t position);
+
+/// The code point at `position` of text known to be valid UTF-8, and moves `position` past it.
+inline char32_t next_code_point(std::string_view text, std::size_t& position) {
+  const auto byte = [&](std::size_t i) { return static_cast<char32_t>(static_cast<unsigned char>(text[i])); };
+  const char32_t lead = byte(position);
+  if (lead < 0x80) return ++position, lead;
+  if (lead < 0xE0) return position += 2, (lead & 0x1F) << 6 | (byte(position - 1) & 0x3F);
+  if (lead < 0xF0) return position += 3, (lead & 0x0F) << 12 | (byte(position - 2) & 0x3F) << 6 | (byte(position - 1) & 0x3F);
+  position += 4;
+  return (lead & 0x07) << 18 | (byte(position - 3) & 0x3F) << 12 | (byte(position - 2) & 0x3F) << 6 | (byte(position - 1) & 0x3F);
+}
+
+void append_utf8(std::string& text, char32_t code_point);  ///< code_point < 0x110000, no surrogate
+
+/// The offset of the first byte that is not UTF-8, or nothing when the text is valid.
+std::optional<std::size_t> check_utf8(std::string_view text);
+
+/// The text with every maximal subpart of a broken sequence replaced by U+FFFD, as Rust's String::from_utf8_lossy does.
+std::string replace_invalid_utf8(std::string_view text);
+
+/// How many bytes at the end of the text are the beginning of a sequence that more bytes could complete (0 … 3).
+std::size_t unfinished_utf8(std::string_view text);
+
+}  // namespace isotrope

@@ -1,0 +1,198 @@
+// What a broken or unsupported tokenizer.json gets: one InputError that names the construct.
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "isotrope/base/error.h"
+#include "isotrope/text/byte_level_bpe.h"
+#include "isotrope/text/tokenizer.h"
+#include "tests/text/golden_files.h"
+
+namespace isotrope {
+namespace {
+
+using nlohmann::json;
+
+std::string error_of(const std::string& text) {
+  try {
+    parse_tokenizer(text);
+  } catch (const InputError& error) {
+    return error.message();
+  }
+  return "no error";
+}
+
+/// The message after `change` was made to a good file.
+std::string error_after(const std::function<void(json&)>& change) {
+  auto file = tests::golden("gpt2.tokenizer.json");
+  change(file);
+  return error_of(file.dump());
+}
+
+void expect_error(const std::string& message, const std::string& part) {
+  EXPECT_NE(message.find(part), std::string::npos) << "got: " << message;
+}
+
+TEST(TokenizerJson, AGoodFileIsRead) {
+  EXPECT_EQ(error_after([](json&) {}), "no error");
+}
+
+TEST(TokenizerJson, ATruncatedFileIsRefusedAtEveryLength) {
+  const auto text = tests::golden("gpt2.tokenizer.json").dump();
+  for (std::size_t size = 0; size < text.size(); size += 97) ASSERT_NE(error_of(text.substr(0, size)), "no error") << size;
+  expect_error(error_of(text.substr(0, 500)), "tokenizer.json: not valid JSON: parse error");
+}
+
+TEST(TokenizerJson, BytesThatAreNotUtf8AreRefused) { expect_error(error_of("{\"model\": \"\xFF\"}"), "not valid JSON"); }
+
+TEST(TokenizerJson, DeepNestingIsRefusedBeforeItIsParsed) {
+  expect_error(error_of(std::string(1'000'000, '[')), "nested more than 64 deep");
+  expect_error(error_of(R"({"a":)" + std::string(70, '{')), "nested more than 64 deep");
+  expect_error(error_of("{\"a\": \"" + std::string(100, '[') + "\"}"), "\"model\" is missing");  // brackets in a string are text
+}
+
+TEST(TokenizerJson, WrongTypesAreNamed) {
+  expect_error(error_of("[]"), "the file: expected an object, got array");
+  expect_error(error_of("{}"), "\"model\" is missing");
+  expect_error(error_after([](json& file) { file["model"] = 3; }), "model: expected an object, got number");
+  expect_error(error_after([](json& file) { file["model"]["vocab"] = json::array(); }), "model.vocab: expected an object, got array");
+  expect_error(error_after([](json& file) { file["model"]["vocab"]["a"] = "x"; }), "model.vocab: a: expected an integer, got string");
+  expect_error(error_after([](json& file) { file["model"]["vocab"]["a"] = 1.5; }), "model.vocab: a: expected an integer, got number");
+  expect_error(error_after([](json& file) { file["model"]["merges"] = "x"; }), "model.merges: expected an array, got string");
+  expect_error(error_after([](json& file) { file["model"]["ignore_merges"] = 1; }), "ignore_merges: expected true or false, got number");
+  expect_error(error_after([](json& file) { file["added_tokens"] = 1; }), "added_tokens: expected an array");
+  expect_error(error_after([](json& file) { file["added_tokens"][0] = "x"; }), "added_tokens: expected an object, got string");
+  expect_error(error_after([](json& file) { file["added_tokens"][0].erase("id"); }), "\"id\" is missing");
+  expect_error(error_after([](json& file) { file["added_tokens"][0]["content"] = ""; }), "added token 0 is empty");
+  expect_error(error_after([](json& file) { file["pre_tokenizer"] = "ByteLevel"; }), "pre_tokenizer: expected an object, got string");
+  expect_error(error_after([](json& file) { file["decoder"].erase("type"); }), "\"type\" is missing");
+}
+
+TEST(TokenizerJson, IdsMustBeDistinctAndWithoutHoles) {
+  expect_error(error_after([](json& file) { file["model"]["vocab"]["a"] = file["model"]["vocab"]["b"]; }),
+               "\"a\" and \"b\" have the same id");
+  expect_error(error_after([](json& file) { file["model"]["vocab"]["a"] = 700; }),
+               "has id 700, but 700 tokens must have the ids 0 to 699 without holes");
+  expect_error(error_after([](json& file) { file["model"]["vocab"]["a"] = -1; }), "has id -1");
+  expect_error(error_after([](json& file) { file["model"]["vocab"]["a"] = 9'000'000'000'000; }), "has id 9000000000000");
+  expect_error(error_after([](json& file) { file["model"]["vocab"]["a"] = 18'000'000'000'000'000'000u; }), "without holes");
+  expect_error(error_after([](json& file) { file["added_tokens"][0]["id"] = 5'000'000'000; }), "has id 5000000000, out of range");
+  expect_error(error_after([](json& file) { file["added_tokens"][0]["id"] = 7; }),
+               "added token \"<|endoftext|>\" has id 7, and 0 in the vocabulary");
+  expect_error(error_after([](json& file) {
+                 file["added_tokens"].push_back({{"id", 700}, {"content", "x1"}});
+                 file["added_tokens"].push_back({{"id", 700}, {"content", "x2"}});
+               }),
+               "\"x1\" and \"x2\" have the same id 700");
+  expect_error(error_after([](json& file) { file["added_tokens"].push_back({{"id", 702}, {"content", "x1"}}); }),
+               "has id 702, but 701 tokens");
+}
+
+TEST(TokenizerJson, EveryByteNeedsAToken) {
+  expect_error(error_after([](json& file) {
+                 auto& vocabulary = file["model"]["vocab"];
+                 vocabulary["odd"] = vocabulary["Ġ"];
+                 vocabulary.erase("Ġ");
+                 file["model"]["merges"] = json::array();
+               }),
+               "no token for byte 0x20");
+}
+
+TEST(TokenizerJson, MergesMustNameTokensOfTheVocabulary) {
+  expect_error(error_after([](json& file) { file["model"]["merges"][3] = {"q", "zebra"}; }),
+               "merge 3 has the token \"zebra\", which the vocabulary lacks");
+  expect_error(error_after([](json& file) { file["model"]["merges"][0] = "q ~"; }), "merge 0 has the token \"q~\"");
+  expect_error(error_after([](json& file) { file["model"]["merges"][0] = "ab"; }), "merge 0: expected \"left right\"");
+  expect_error(error_after([](json& file) { file["model"]["merges"][0] = {"a", "b", "c"}; }), "merge 0: expected");
+  expect_error(error_after([](json& file) { file["model"]["merges"][0] = 5; }), "merge 0: expected");
+}
+
+TEST(TokenizerJson, BothSpellingsOfMergesMeanTheSame) {
+  auto file = tests::golden("gpt2.tokenizer.json");
+  const auto arrays = parse_tokenizer(file.dump());
+  for (auto& merge : file["model"]["merges"]) merge = merge[0].get<std::string>() + " " + merge[1].get<std::string>();
+  EXPECT_EQ(parse_tokenizer(file.dump())->fingerprint(), arrays->fingerprint());
+}
+
+TEST(TokenizerJson, WhatIsNotSupportedIsRefusedByName) {
+  const auto refused = [](const std::string& what, const std::function<void(json&)>& change) {
+    expect_error(error_after(change), what + " is not supported");
+  };
+  refused("model WordPiece", [](json& file) { file["model"]["type"] = "WordPiece"; });
+  refused("byte_fallback", [](json& file) { file["model"]["byte_fallback"] = true; });
+  refused("dropout", [](json& file) { file["model"]["dropout"] = 0.1; });
+  refused("end_of_word_suffix", [](json& file) { file["model"]["end_of_word_suffix"] = "</w>"; });
+  refused("continuing_subword_prefix", [](json& file) { file["model"]["continuing_subword_prefix"] = "##"; });
+  refused("truncation", [](json& file) { file["truncation"] = {{"max_length", 8}}; });
+  refused("padding", [](json& file) { file["padding"] = {{"pad_id", 0}}; });
+  refused("normalizer NFKC", [](json& file) { file["normalizer"] = {{"type", "NFKC"}}; });
+  refused("normalizer NFKC", [](json& file) { file["normalizer"] = {{"type", "Sequence"}, {"normalizers", {{{"type", "NFKC"}}}}}; });
+  refused("pre_tokenizer Metaspace", [](json& file) { file["pre_tokenizer"] = {{"type", "Metaspace"}}; });
+  refused("post_processor BertProcessing", [](json& file) { file["post_processor"] = {{"type", "BertProcessing"}}; });
+  refused("decoder Metaspace", [](json& file) { file["decoder"] = {{"type", "Metaspace"}}; });
+  expect_error(error_after([](json& file) { file["decoder"] = nullptr; }), "the decoder is null");
+  expect_error(error_after([](json& file) { file["pre_tokenizer"] = nullptr; }), "pre_tokenizer is null");
+  expect_error(error_after([](json& file) { file["pre_tokenizer"] = {{"type", "Digits"}}; }), "does not end in ByteLevel");
+}
+
+json split(const std::string& regex) {
+  return {{"type", "Sequence"},
+          {"pretokenizers",
+           {{{"type", "Split"}, {"pattern", {{"Regex", regex}}}, {"behavior", "Isolated"}, {"invert", false}},
+            {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}}}}};
+}
+
+TEST(TokenizerJson, PatternsThatCannotBeFollowedAreNamed) {
+  const auto error = [](const std::string& regex) { return error_after([&](json& file) { file["pre_tokenizer"] = split(regex); }); };
+  EXPECT_EQ(error(R"([a-c]+|\s)"), "no error");
+  expect_error(error("(a"), "the Split pattern (a does not compile: missing closing parenthesis");
+  expect_error(error(R"(\p{Han}+)"), R"(the Split pattern \p{Han}+ uses the property \p{Han}, which is not supported)");
+  expect_error(error(R"(\p{N}{1,3}+)"), "the quantifier {n,m}+");
+  expect_error(error(R"([a-z&&[^b]])"), "an intersection of classes");
+  expect_error(error(R"([[:alpha:]])"), "a class inside a class");
+  expect_error(error(R"(\bx)"), R"(uses \b)");
+  expect_error(error("(?m:a.b)"), "the group (?m");
+  expect_error(error("x\\"), "a \\ at its end");
+  expect_error(error(""), "the Split pattern is empty");
+  expect_error(error(std::string(5000, 'x')), "more than the limit of 1024");
+  expect_error(error_after([](json& file) {
+                 file["pre_tokenizer"] = split("x");
+                 file["pre_tokenizer"]["pretokenizers"][0]["behavior"] = "MergedWithNext";
+               }),
+               "Split with behavior MergedWithNext is not supported");
+}
+
+TEST(TokenizerJson, APatternThatBacktracksWithoutEndIsAnErrorOfTheText) {
+  auto file = tests::golden("gpt2.tokenizer.json");
+  file["pre_tokenizer"] = split("(a+)+[bc]");
+  const auto tokenizer = parse_tokenizer(file.dump());
+  EXPECT_THROW(tokenizer->encode(std::string(200, 'a')), InputError);
+}
+
+TEST(TokenizerJson, TemplatesAreChecked) {
+  const auto error = [](const std::function<void(json&)>& change) {
+    auto file = tests::golden("llama3.tokenizer.json");
+    change(file["post_processor"]["processors"][1]);
+    return error_of(file.dump());
+  };
+  EXPECT_EQ(error([](json&) {}), "no error");
+  expect_error(error([](json& part) { part["special_tokens"]["<|endoftext|>"]["ids"] = {700}; }),
+               "\"<|endoftext|>\" has id 700, but the vocabulary has 700 tokens");
+  expect_error(error([](json& part) { part["special_tokens"].erase("<|endoftext|>"); }),
+               "TemplateProcessing has no ids for \"<|endoftext|>\"");
+  expect_error(error([](json& part) { part["single"].push_back({{"Sequence", {{"id", "A"}, {"type_id", 0}}}}); }), "with 2 sequences");
+}
+
+TEST(TokenizerJson, IgnoreMergesTakesWholeWordsFromTheVocabulary) {
+  auto file = tests::golden("gpt2.tokenizer.json");
+  const auto word = parse_tokenizer(file.dump())->find("Ġthe");
+  ASSERT_TRUE(word);
+  file["model"]["merges"] = json::array();
+  file["model"]["ignore_merges"] = true;
+  EXPECT_EQ(parse_tokenizer(file.dump())->encode(" the"), std::vector<TokenId>{*word});
+  file["model"]["ignore_merges"] = false;
+  EXPECT_EQ(parse_tokenizer(file.dump())->encode(" the").size(), 4u);
+}
+
+}  // namespace
+}  // namespace isotrope
