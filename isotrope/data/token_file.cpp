@@ -1,0 +1,269 @@
+#include "isotrope/data/token_file.h"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <cstring>
+#include <type_traits>
+
+#include "isotrope/base/error.h"
+#include "isotrope/data/token_file_layout.h"
+
+namespace isotrope {
+
+namespace {
+
+constexpr std::string_view where = "tokens";
+
+std::uint32_t crc(std::span<const std::byte> bytes) {
+  return static_cast<std::uint32_t>(::crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
+}
+
+template <std::size_t n>
+std::string text_of(const std::array<char, n>& field) {
+  return {field.data(), ::strnlen(field.data(), n)};
+}
+
+/// The header with its checksum verified. The version is looked at first: another version's checksum may lie elsewhere.
+TokenFileHeader read_header(std::span<const std::byte> bytes, const std::string& file) {
+  TokenFileHeader header;
+  if (bytes.size() < 12 || std::memcmp(bytes.data(), token_file_magic.data(), 8) != 0)
+    throw InputError(where, "{}: not a token file (`isotrope data pack` makes them)", file);
+  std::memcpy(&header.version, bytes.data() + 8, 4);
+  if (header.version != token_file_version)
+    throw InputError(where, "{}: format version {}, this program reads {}{}", file, header.version, token_file_version,
+                     header.version > token_file_version ? ": a newer isotrope wrote it" : "");
+  if (bytes.size() < sizeof header)
+    throw InputError(where, "{}: truncated: {} bytes, the header alone has {}", file, bytes.size(), sizeof header);
+  std::memcpy(&header, bytes.data(), sizeof header);
+  if (header.header_crc != crc(bytes.first(offsetof(TokenFileHeader, header_crc))))
+    throw InputError(where, "{}: the header is corrupt (CRC-32)", file);
+  return header;
+}
+
+/// Sizes and offsets that contradict each other. Nothing may overflow here: the header comes from outside, checksum or not.
+void check_sizes(const TokenFileHeader& header, std::size_t file_bytes, const std::string& file) {
+  if (header.file_bytes != file_bytes)
+    throw InputError(where, "{}: {}: the header promises {} bytes, the file has {}", file,
+                     header.file_bytes > file_bytes ? "truncated" : "too long", header.file_bytes, file_bytes);
+  const std::uint64_t size = file_bytes;
+  bool fits = header.header_bytes == sizeof header && (header.token_width == 2 || header.token_width == 4) &&
+              header.block_bytes == token_file_block &&
+              header.vocab_size <= (header.token_width == 2 ? std::uint64_t{1} << 16 : std::uint64_t{1} << 31) && header.eos >= -1 &&
+              header.eos < static_cast<std::int64_t>(header.vocab_size);
+  fits = fits && header.token_count <= size / header.token_width && header.document_count <= size / 8 &&
+         header.document_count <= header.token_count;
+  if (fits) {
+    const std::uint64_t tokens_end = sizeof header + header.token_count * header.token_width;
+    const std::uint64_t documents = (tokens_end + 7) / 8 * 8, checksums = documents + header.document_count * 8;
+    const std::uint64_t blocks = (checksums - sizeof header + token_file_block - 1) / token_file_block;
+    fits = header.documents_offset == documents && header.checksums_offset == checksums && size == checksums + blocks * 4;
+  }
+  if (!fits) throw InputError(where, "{}: the header contradicts itself", file);
+}
+
+}  // namespace
+
+bool is_token_file(const fs::path& path) {
+  const MappedFile file(path, where);
+  return file.bytes().size() >= token_file_magic.size() &&
+         std::memcmp(file.bytes().data(), token_file_magic.data(), token_file_magic.size()) == 0;
+}
+
+TokenFile::TokenFile(const fs::path& path) : map_(path, where), bytes_(map_.bytes()), path_(path) { parse(); }
+
+TokenFile::TokenFile(std::span<const std::byte> bytes, const std::string& name) : bytes_(bytes), path_(name) { parse(); }
+
+void TokenFile::parse() {
+  const auto file = path_.string();
+  const auto header = read_header(bytes_, file);
+  check_sizes(header, bytes_.size(), file);
+  if (header.checksums_crc != crc(bytes_.subspan(header.checksums_offset)))
+    throw InputError(where, "{}: the table of checksums is corrupt (CRC-32)", file);
+  info_ = {.version = header.version,
+           .token_width = header.token_width,
+           .token_count = header.token_count,
+           .document_count = header.document_count,
+           .vocab_size = header.vocab_size,
+           .source_bytes = header.source_bytes,
+           .eos = std::nullopt,
+           .fingerprint = text_of(header.fingerprint),
+           .tokenizer_name = text_of(header.tokenizer_name)};
+  info_.checksum = header.checksums_crc;
+  if (header.eos >= 0) info_.eos = static_cast<TokenId>(header.eos);
+  documents_offset_ = header.documents_offset;
+  checksums_offset_ = header.checksums_offset;
+}
+
+namespace {
+
+/// Widens stored ids and returns the largest.
+template <class Stored, class Id>
+std::uint64_t widen(const std::byte* from, std::uint64_t count, Id* out) {
+  std::uint32_t largest = 0;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    Stored id;
+    std::memcpy(&id, from + i * sizeof id, sizeof id);
+    largest = std::max<std::uint32_t>(largest, id);
+    out[i] = static_cast<Id>(id);
+  }
+  return largest;
+}
+
+}  // namespace
+
+template <class Id>
+void TokenFile::copy_ids(std::uint64_t begin, std::uint64_t count, Id* out) const {
+  if (begin > size() || count > size() - begin)
+    throw InputError(where, "{}: tokens {} to {} were asked for, the file has {}", path_.string(), begin, begin + count, size());
+  if (count == 0) return;
+  const auto* from = bytes_.data() + sizeof(TokenFileHeader) + begin * info_.token_width;
+  const auto largest = info_.token_width == 2 ? widen<std::uint16_t>(from, count, out) : widen<std::uint32_t>(from, count, out);
+  if (largest >= info_.vocab_size)
+    throw with_hint(InputError(where, "{}: an id of {} among tokens {} to {}, the vocabulary has {}: corrupt", path_.string(), largest,
+                               begin, begin + count, info_.vocab_size),
+                    "isotrope data inspect --verify names the block");
+}
+
+void TokenFile::copy(std::uint64_t begin, std::uint64_t count, std::int32_t* out) const { copy_ids(begin, count, out); }
+void TokenFile::copy(std::uint64_t begin, std::uint64_t count, std::int64_t* out) const { copy_ids(begin, count, out); }
+
+std::uint64_t TokenFile::document_start(std::uint64_t index) const {
+  if (index == info_.document_count) return size();
+  std::uint64_t start;
+  std::memcpy(&start, bytes_.data() + documents_offset_ + index * 8, 8);
+  return start;
+}
+
+TokenRange TokenFile::document(std::uint64_t index) const {
+  if (index >= info_.document_count)
+    throw InputError(where, "{}: document {} was asked for, the file has {}", path_.string(), index, info_.document_count);
+  const auto begin = document_start(index), end = document_start(index + 1);
+  if (begin >= end || end > size()) throw InputError(where, "{}: the boundaries of document {} are corrupt", path_.string(), index);
+  return {begin, end - begin};
+}
+
+std::uint64_t TokenFile::document_at(std::uint64_t position) const {
+  if (position >= size()) throw InputError(where, "{}: token {} was asked for, the file has {}", path_.string(), position, size());
+  std::uint64_t low = 0, high = info_.document_count;  // the first document that starts after `position` lies in (low, high]
+  while (low + 1 < high) {
+    const auto middle = low + (high - low) / 2;
+    (document_start(middle) <= position ? low : high) = middle;
+  }
+  return low;
+}
+
+std::vector<std::int32_t> TokenFile::document_ids(std::uint64_t begin, std::uint64_t count) const {
+  if (begin > size() || count > size() - begin)
+    throw InputError(where, "{}: tokens {} to {} were asked for, the file has {}", path_.string(), begin, begin + count, size());
+  std::vector<std::int32_t> ids(count);
+  if (count == 0) return ids;
+  const auto first = document_at(begin);
+  auto current = first;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    while (current + 1 < info_.document_count && document_start(current + 1) <= begin + i) ++current;
+    ids[i] = static_cast<std::int32_t>(current - first);
+  }
+  return ids;
+}
+
+void TokenFile::expect_tokenizer(const Tokenizer& tokenizer) const {
+  if (tokenizer.fingerprint() == info_.fingerprint) return;
+  throw with_hint(InputError(where, "{}: packed with another tokenizer ({}, vocabulary {}) than this one (vocabulary {})", path_.string(),
+                             info_.tokenizer_name.empty() ? "unnamed" : info_.tokenizer_name, info_.vocab_size, tokenizer.vocab_size()),
+                  "pack the text again with this tokenizer, or use the one in the token file's folder");
+}
+
+void TokenFile::verify(const std::function<void(std::uint64_t)>& progress) const {
+  const auto body = bytes_.subspan(sizeof(TokenFileHeader), checksums_offset_ - sizeof(TokenFileHeader));
+  for (std::size_t block = 0, begin = 0; begin < body.size(); ++block, begin += token_file_block) {
+    const auto part = body.subspan(begin, std::min<std::size_t>(token_file_block, body.size() - begin));
+    std::uint32_t expected;
+    std::memcpy(&expected, bytes_.data() + checksums_offset_ + block * 4, 4);
+    if (const auto got = crc(part); got != expected)
+      throw InputError(where, "{}: block {} (bytes {} to {}) is corrupt: CRC-32 {:08x}, expected {:08x}", path_.string(), block,
+                       sizeof(TokenFileHeader) + begin, sizeof(TokenFileHeader) + begin + part.size(), got, expected);
+    if (progress) progress(begin + part.size());
+  }
+  std::vector<std::int32_t> ids(1 << 16);
+  for (std::uint64_t begin = 0; begin < size(); begin += ids.size())
+    copy(begin, std::min<std::uint64_t>(ids.size(), size() - begin), ids.data());
+  if (size() > 0 && (info_.document_count == 0 || document_start(0) != 0))
+    throw InputError(where, "{}: the first document does not begin at token 0", path_.string());
+  for (std::uint64_t i = 0; i < info_.document_count; ++i) document(i);
+}
+
+// ---- writing ------------------------------------------------------------------------------------------------------
+
+TokenFileWriter::TokenFileWriter(const fs::path& path, TokenFileInfo info) : path_(path), info_(std::move(info)), file_(path, where) {
+  info_.version = token_file_version;
+  info_.token_width = info_.vocab_size <= std::uint64_t{1} << 16 ? 2 : 4;
+  info_.token_count = info_.document_count = info_.source_bytes = 0;
+  const TokenFileHeader placeholder;
+  file_.write(std::as_bytes(std::span(&placeholder, 1)));
+}
+
+TokenFileWriter::~TokenFileWriter() = default;
+
+void TokenFileWriter::add(std::span<const TokenId> ids) {
+  encoded_.resize(ids.size() * info_.token_width);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] < 0 || static_cast<std::uint64_t>(ids[i]) >= info_.vocab_size)
+      throw InputError(where, "{}: the tokenizer gave id {}, its vocabulary has {}", path_.string(), ids[i], info_.vocab_size);
+    std::memcpy(encoded_.data() + i * info_.token_width, &ids[i], info_.token_width);  // little-endian: the low bytes come first
+  }
+  append(encoded_);
+  info_.token_count += ids.size();
+}
+
+void TokenFileWriter::end_document() {
+  if (info_.token_count == document_begin_) return;
+  starts_.push_back(document_begin_);
+  document_begin_ = info_.token_count;
+}
+
+void TokenFileWriter::append(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const auto count = std::min(bytes.size(), token_file_block - block_.size());
+    block_.insert(block_.end(), bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(count));
+    bytes = bytes.subspan(count);
+    if (block_.size() == token_file_block) flush_block();
+  }
+}
+
+void TokenFileWriter::flush_block() {
+  if (block_.empty()) return;
+  checksums_.push_back(crc(block_));
+  file_.write(block_);
+  block_.clear();
+}
+
+void TokenFileWriter::finish() {
+  end_document();
+  info_.document_count = starts_.size();
+  TokenFileHeader header;
+  header.token_width = info_.token_width;
+  header.token_count = info_.token_count;
+  header.document_count = info_.document_count;
+  header.vocab_size = info_.vocab_size;
+  header.source_bytes = info_.source_bytes;
+  header.eos = info_.eos.value_or(-1);
+  info_.fingerprint.copy(header.fingerprint.data(), header.fingerprint.size());
+  info_.tokenizer_name.copy(header.tokenizer_name.data(), header.tokenizer_name.size());
+
+  const std::uint64_t tokens_end = sizeof header + info_.token_count * info_.token_width;
+  header.documents_offset = (tokens_end + 7) / 8 * 8;
+  append(std::vector<std::byte>(header.documents_offset - tokens_end));
+  append(std::as_bytes(std::span(starts_)));
+  flush_block();
+  header.checksums_offset = file_.size();
+  file_.write(std::as_bytes(std::span(checksums_)));
+  header.checksums_crc = crc(std::as_bytes(std::span(checksums_)));
+  header.file_bytes = file_.size();
+  header.header_crc = crc(std::as_bytes(std::span(&header, 1)).first(offsetof(TokenFileHeader, header_crc)));
+  file_.write_at(0, std::as_bytes(std::span(&header, 1)));
+}
+
+void TokenFileWriter::commit() { file_.commit(); }
+
+}  // namespace isotrope
