@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "isotrope/base/config.h"
+
+namespace isotrope {
+
+/// Everything that decides a training run. Plain values; their names, ranges and meanings stand once, in schema().
+struct RunConfig {
+  struct {
+    std::string folder = "runs/run";
+  } run;
+  struct {
+    std::string config;     ///< an HF config.json: the architecture to train from scratch
+    std::string init_from;  ///< a model folder: go on from its weights
+  } model;
+  struct {
+    std::string train, validation, tokenizer;
+    bool document_mask = false;
+  } data;
+  struct {
+    std::int64_t steps = 1000, batch_size = 16, micro_batch_size = 0, context = 256, seed = 0, threads = 0;
+    std::string precision = "bf16", device = "cpu";
+    double clip = 1.0, z_loss = 0.0, max_minutes = 0.0;
+    std::int64_t max_skipped = 10;
+  } train;
+  struct {
+    std::string name = "adamw";
+    double lr = 1e-3, beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0.1;
+  } optimizer;
+  struct {
+    std::string name = "cosine", decay_shape = "linear";
+    std::int64_t warmup_steps = -1, decay_steps = 0;
+    double min_lr_factor = 0.1;
+  } schedule;
+  struct {
+    std::int64_t every = 200, batch_size = 16, max_windows = 0;
+  } eval;
+  struct {
+    std::int64_t every = 500, keep = 2;
+  } checkpoint;
+  struct {
+    std::int64_t every = 1;
+  } log;
+  struct {
+    std::int64_t every = 0, max_tokens = 64;
+    std::string prompt;
+  } sample;
+
+  /// Puts numbers in place of defaults that depend on other keys (a warm-up of −1). Called by read_run_config() and train().
+  void resolve();
+
+  /// The table of keys, bound to this object's members; their values at this moment are the defaults.
+  ConfigSchema schema();
+};
+
+/// A config file, then the overrides, then the checks between keys, then resolve(). `path` may be empty: defaults and overrides alone.
+RunConfig read_run_config(const std::filesystem::path& path, std::span<const std::string> overrides);
+
+}  // namespace isotrope

@@ -1,0 +1,107 @@
+// The tokenizer command as a user meets it: output, files, exit codes.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+
+#include "isotrope/text/tokenizer.h"
+#include "tests/text/golden_files.h"
+
+namespace isotrope {
+namespace {
+
+struct Outcome {
+  int code = -1;
+  std::string output;
+};
+
+/// Runs `isotrope tokenizer ARGUMENTS` through the shell; stderr goes with stdout when `errors`, else nowhere.
+Outcome tokenizer(const std::string& arguments, bool errors = false) {
+  const auto command = std::string(ISOTROPE_TEST_PROGRAM) + " tokenizer " + arguments + (errors ? " 2>&1" : " 2>/dev/null");
+  Outcome outcome;
+  FILE* pipe = ::popen(command.c_str(), "r");
+  char buffer[4096];
+  for (std::size_t size; (size = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;) outcome.output.append(buffer, size);
+  outcome.code = WEXITSTATUS(::pclose(pipe));
+  return outcome;
+}
+
+const std::string gpt2 = tests::golden_path("gpt2.tokenizer.json").string(), corpus = tests::golden_path("corpus.txt").string();
+
+TEST(TokenizerCommand, TrainsEncodesAndDecodesBackToTheFile) {
+  const tests::TemporaryFolder folder;
+  const auto model = (folder.path() / "model").string(), ids = (folder.path() / "ids").string();
+  EXPECT_EQ(tokenizer("train --file " + corpus + " --vocab-size 700 --special '<|endoftext|>' '<|user|>' -o " + model).code, 0);
+  EXPECT_EQ(load_tokenizer(model)->fingerprint(), load_tokenizer(gpt2)->fingerprint());
+  for (const std::string format : {"text", "npy"}) {
+    EXPECT_EQ(tokenizer("encode " + model + " --file " + corpus + " --output " + ids + " --format " + format).code, 0);
+    const auto decoded = tokenizer("decode " + model + " --file " + ids);
+    EXPECT_EQ(decoded.code, 0);
+    EXPECT_EQ(decoded.output, read_file(corpus, "test")) << format;
+  }
+}
+
+TEST(TokenizerCommand, PrintsIdsAloneOnStdout) {
+  EXPECT_EQ(tokenizer("encode bytes --text 'aé<|endoftext|>'").output, "97 195 169 256\n");
+  EXPECT_EQ(tokenizer("encode bytes --no-special --text '<|e'").output, "60 124 101\n");
+  EXPECT_EQ(tokenizer("encode bytes --text ''").output, "\n");
+  EXPECT_EQ(tokenizer("decode bytes --ids '97 256 98'").output, "a<|endoftext|>b");
+  EXPECT_EQ(tokenizer("decode bytes --ids '97 256 98' --skip-special").output, "ab");
+  EXPECT_EQ(tokenizer("encode bytes --text 'a<|endoftext|>' --show").output, "     97  \"a\"\n    256  \"<|endoftext|>\"  special\n");
+}
+
+TEST(TokenizerCommand, PrintsOneJsonObject) {
+  const auto result = nlohmann::json::parse(tokenizer("encode bytes --text 'ab' --json").output);
+  EXPECT_EQ(result["ids"], (std::vector<int>{97, 98}));
+  EXPECT_EQ(result["tokens"], 2);
+  EXPECT_EQ(result["bytes"], 2);
+  EXPECT_EQ(result["vocab"], 257);
+  EXPECT_TRUE(result["seconds"].is_number());
+}
+
+TEST(TokenizerCommand, BrokenUtf8IsWarnedOfOnceOrRefusedWhenStrict) {
+  const tests::TemporaryFolder folder;
+  const auto file = (folder.path() / "broken.txt").string();
+  write_file(file, "ab\xFFz\xFF", "test");
+  EXPECT_EQ(tokenizer("encode bytes --file " + file).output, "97 98 239 191 189 122 239 191 189\n");
+  const auto loud = tokenizer("encode bytes --file " + file, true).output;
+  EXPECT_EQ(loud.find("warning: the text has bytes that are not UTF-8"), 0u) << loud;
+  const auto strict = tokenizer("encode bytes --strict --file " + file, true);
+  EXPECT_EQ(strict.code, 3);
+  EXPECT_EQ(strict.output, "error: [tokenizer] " + file + ": byte 2 is not UTF-8\n");
+}
+
+TEST(TokenizerCommand, WrongUseAndWrongInputHaveTheirExitCodes) {
+  EXPECT_EQ(tokenizer("encode bytes").code, 2);
+  EXPECT_EQ(tokenizer("encode bytes --text a --file b").code, 2);
+  EXPECT_EQ(tokenizer("encode bytes --text a --format npy").code, 2);
+  EXPECT_EQ(tokenizer("encode /no/such/folder --text a").code, 3);
+  EXPECT_EQ(tokenizer("encode bytes --file /no/such/file").code, 3);
+  EXPECT_EQ(tokenizer("train --file " + corpus + " --vocab-size 256 -o /tmp/never").code, 2);
+  EXPECT_EQ(tokenizer("train --file /no/such/file -o /tmp/never").code, 3);
+  const auto range = tokenizer("decode bytes --ids '300'", true);
+  EXPECT_EQ(range.code, 3);
+  EXPECT_EQ(range.output, "error: [tokenizer] id 300 is out of range: the vocabulary has 257 tokens\n");
+  const auto word = tokenizer("decode bytes --ids '12 1x'", true);
+  EXPECT_EQ(word.code, 3);
+  EXPECT_EQ(word.output, "error: [tokenizer] --ids: expected ids separated by spaces, got \"1x\" at byte 3\n");
+}
+
+TEST(TokenizerCommand, AnNpyFileOfAnotherKindIsRefused) {
+  const tests::TemporaryFolder folder;
+  const auto ids = (folder.path() / "ids.npy").string();
+  EXPECT_EQ(tokenizer("encode bytes --text abc --format npy --output " + ids).code, 0);
+  auto bytes = read_file(ids, "test");
+  EXPECT_EQ(bytes.size(), 128u + 12u);
+  for (const auto& broken : {bytes.substr(0, 5), bytes.substr(0, 9), bytes.substr(0, 60), bytes.substr(0, bytes.size() - 1),
+                             bytes.substr(0, bytes.size() - 4), bytes + "1234"}) {
+    write_file(ids, broken, "test");
+    EXPECT_EQ(tokenizer("decode bytes --file " + ids).code, 3) << broken.size();
+  }
+  bytes.replace(bytes.find("<i4"), 3, "<f4");
+  write_file(ids, bytes, "test");
+  EXPECT_EQ(tokenizer("decode bytes --file " + ids).code, 3);
+}
+
+}  // namespace
+}  // namespace isotrope
