@@ -1,0 +1,21 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace isotrope {
+
+struct AttentionOptions {
+  double scale = 0;      ///< of the scores; 0: 1/√head_dim
+  bool causal = true;    ///< query t sees keys ≤ t + (S − T): the last query sees everything, as with a cache
+  at::Tensor documents;  ///< [B, T] int64, S = T only: tokens see their own document alone; undefined: no mask
+};
+
+/// softmax(scale · q kᵀ + mask) v. q [B, H, T, hd]; k, v [B, Hkv, S, hd] with H a multiple of Hkv (head h reads group h / (H/Hkv)).
+/// Returns [B, H, T, hd]. Sums and softmax in fp32. Differentiable in q, k, v. Takes libtorch's scaled-dot-product kernels.
+at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options = {});
+
+namespace reference {
+at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options = {});
+}  // namespace reference
+
+}  // namespace isotrope

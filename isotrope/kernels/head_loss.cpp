@@ -1,0 +1,141 @@
+#include "isotrope/kernels/head_loss.h"
+
+#include <ATen/ATen.h>
+
+#include "isotrope/kernels/dispatch.h"
+#include "isotrope/kernels/simd.h"
+
+namespace isotrope {
+
+namespace reference {
+
+HeadLoss head_loss(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets, const HeadLossOptions& options) {
+  const auto wide = hidden.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const auto logits = at::matmul(hidden, head.t()).to(wide);
+  const auto counted = targets != ignored_target;
+  const auto log_z = at::logsumexp(logits, -1);
+  const auto nll = (log_z - logits.gather(1, targets.clamp_min(0).unsqueeze(1)).squeeze(1)).masked_fill(counted.logical_not(), 0);
+  const auto z = log_z.square().masked_fill(counted.logical_not(), 0);
+  return {options.scale * (nll.sum() + options.z_loss * z.sum()), nll.detach()};
+}
+
+}  // namespace reference
+
+namespace {
+
+struct Row {
+  float nll, log_z;
+};
+
+/// One row of logits → its loss; when `gradient`, the logits become scale · ∂(nll + z·log²Z)/∂logits.
+ISOTROPE_MULTIVERSION Row softmax_row(float* logits, std::int64_t vocab, std::int64_t target, float scale, float z_loss, bool gradient) {
+  float top = logits[0];
+#pragma omp simd reduction(max : top)
+  for (std::int64_t i = 0; i < vocab; ++i) top = logits[i] > top ? logits[i] : top;
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (std::int64_t i = 0; i < vocab; ++i) sum += simd::exp(logits[i] - top);
+  const float log_z = top + std::log(sum);
+  const Row row{log_z - logits[target], log_z};
+  if (gradient) {
+    const float factor = scale * (1.0f + 2.0f * z_loss * log_z);
+#pragma omp simd
+    for (std::int64_t i = 0; i < vocab; ++i) logits[i] = factor * simd::exp(logits[i] - log_z);
+    logits[target] -= scale;
+  }
+  return row;
+}
+
+/// The chunk's losses; its logits become their gradient in place.
+void softmax_chunk(at::Tensor& logits, const at::Tensor& targets, at::Tensor& nll, at::Tensor& log_z, const HeadLossOptions& options,
+                   bool gradient) {
+  auto* rows = logits.mutable_data_ptr<float>();
+  const auto* target = targets.const_data_ptr<std::int64_t>();
+  auto *losses = nll.mutable_data_ptr<float>(), *normalisers = log_z.mutable_data_ptr<float>();
+  const auto vocab = logits.size(1);
+  at::parallel_for(0, logits.size(0), rows_per_task(vocab), [&](std::int64_t begin, std::int64_t end) {
+    for (auto i = begin; i < end; ++i) {
+      Row row{0, 0};
+      if (target[i] == ignored_target) std::fill_n(rows + i * vocab, vocab, 0.0f);
+      else
+        row = softmax_row(rows + i * vocab, vocab, target[i], static_cast<float>(options.scale), static_cast<float>(options.z_loss),
+                          gradient);
+      losses[i] = row.nll, normalisers[i] = row.log_z;
+    }
+  });
+}
+
+/// The same from tensor operations, for other devices.
+void softmax_chunk_composed(at::Tensor& logits, const at::Tensor& targets, at::Tensor& nll, at::Tensor& log_z,
+                            const HeadLossOptions& options, bool gradient) {
+  const auto ignored = targets == ignored_target;
+  const auto safe = targets.clamp_min(0).unsqueeze(1);
+  log_z.copy_(at::logsumexp(logits, -1));
+  nll.copy_(log_z - logits.gather(1, safe).squeeze(1)).masked_fill_(ignored, 0);
+  if (gradient) {
+    logits.sub_(log_z.unsqueeze(1)).exp_().mul_((options.scale * (1.0 + 2.0 * options.z_loss * log_z)).unsqueeze(1));
+    logits.scatter_add_(1, safe, at::full_like(safe, -options.scale, logits.options()));
+    logits.masked_fill_(ignored.unsqueeze(1), 0);
+  }
+  log_z.masked_fill_(ignored, 0);
+}
+
+struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
+  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, const at::Tensor& hidden_in,
+                                                const at::Tensor& head, const at::Tensor& targets, HeadLossOptions options, bool gradient) {
+    const auto hidden = hidden_in.contiguous();
+    const auto rows = hidden.size(0), vocab = head.size(0);
+    const auto fp32 = hidden.options().dtype(at::kFloat);
+    auto nll = at::empty({rows}, fp32), log_z = at::empty({rows}, fp32);
+    at::Tensor d_hidden, d_head;
+    if (gradient) d_hidden = at::empty_like(hidden), d_head = at::zeros(head.sizes(), fp32);
+    const auto chunk = std::max<std::int64_t>(16, options.chunk_bytes / (4 * vocab));
+    for (std::int64_t begin = 0; begin < rows; begin += chunk) {
+      const auto count = std::min(chunk, rows - begin);
+      const auto part = hidden.narrow(0, begin, count);
+      auto logits = at::matmul(part, head.t()).to(at::kFloat);
+      auto losses = nll.narrow(0, begin, count), normalisers = log_z.narrow(0, begin, count);
+      (logits.device().is_cpu() ? softmax_chunk : softmax_chunk_composed)(logits, targets.narrow(0, begin, count), losses, normalisers,
+                                                                          options, gradient);
+      if (!gradient) continue;
+      const auto slope = logits.to(hidden.scalar_type());
+      at::Tensor slot = d_hidden.narrow(0, begin, count);
+      at::mm_out(slot, slope, head);
+      if (hidden.scalar_type() == at::kFloat) d_head.addmm_(slope.t(), part);
+      else d_head.add_(at::mm(slope.t(), part));
+    }
+    if (gradient) context->save_for_backward({d_hidden, d_head.to(head.scalar_type())});
+    auto loss = nll.sum(at::kDouble);
+    if (options.z_loss > 0) loss = loss + options.z_loss * log_z.to(at::kDouble).square().sum();
+    context->mark_non_differentiable({nll});
+    return {(options.scale * loss).to(at::kFloat), nll};
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list grads) {
+    auto saved = context->get_saved_variables();
+    // The usual upstream gradient of a loss is 1; anything else scales what the forward pass has made.
+    const auto& upstream = grads[0];
+    const auto scaled = [&](const at::Tensor& gradient) {
+      return upstream.device().is_cpu() && upstream.item<double>() == 1.0 ? gradient : gradient * upstream.to(gradient.scalar_type());
+    };
+    return {scaled(saved[0]), scaled(saved[1]), at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+HeadLoss head_loss(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& target_ids, const HeadLossOptions& options) {
+  const auto targets = target_ids.contiguous();
+  if (targets.device().is_cpu()) {
+    const auto* target = targets.const_data_ptr<std::int64_t>();
+    for (std::int64_t i = 0; i < targets.numel(); ++i)
+      if (target[i] != ignored_target && (target[i] < 0 || target[i] >= head.size(0)))
+        throw InputError("loss", "target {} at position {} is out of range for a vocabulary of {}", target[i], i, head.size(0));
+  }
+  if (hidden.scalar_type() == at::kDouble) return reference::head_loss(hidden, head, targets, options);
+  const bool gradient = at::GradMode::is_enabled() && (hidden.requires_grad() || head.requires_grad());
+  const auto out = HeadLossFunction::apply(hidden, head, targets, options, gradient);
+  return {out[0], out[1]};
+}
+
+}  // namespace isotrope

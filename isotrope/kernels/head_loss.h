@@ -1,0 +1,30 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace isotrope {
+
+struct HeadLossOptions {
+  double scale = 1.0;   ///< the loss is scale · Σ; 1/tokens of the whole step makes micro-batches add up to the batch's mean
+  double z_loss = 0.0;  ///< weight of log²Z
+  std::int64_t chunk_bytes = 32 << 20;  ///< bound on the logits held at a time
+};
+
+struct HeadLoss {
+  at::Tensor loss;  ///< scalar fp32, differentiable in hidden and head: scale · Σ_counted (nll + z_loss · log²Z)
+  at::Tensor nll;   ///< [N] fp32, −log p(target), 0 where the target is ignored; not differentiable
+};
+
+/// Output projection and cross-entropy in one: logits = hidden · headᵀ are made a chunk of rows at a time, turned into their own gradient and
+/// into both products at once, and dropped: never [N, V] in memory, and nothing recomputed in the backward pass.
+/// hidden [N, d], head [V, d] of one dtype; targets [N] int64, −100 = not counted. Softmax and sums in fp32; in bf16 the products are rounded to bf16.
+/// Throws InputError when a target is neither −100 nor in [0, V).
+HeadLoss head_loss(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets, const HeadLossOptions& options = {});
+
+namespace reference {
+HeadLoss head_loss(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets, const HeadLossOptions& options = {});
+}  // namespace reference
+
+constexpr std::int64_t ignored_target = -100;
+
+}  // namespace isotrope

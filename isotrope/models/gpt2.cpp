@@ -1,0 +1,133 @@
+// GPT-2: pre-norm blocks, learned positions, one fused projection for query, key and value in Conv1D layout ([in, out]), tied head.
+// Source: Radford et al. 2019; names as in transformers' GPT2LMHeadModel, whose initialisation (residual projections scaled by 1/√(2L)) is followed.
+#include <cmath>
+
+#include "isotrope/base/error.h"
+#include "isotrope/kernels/attention.h"
+#include "isotrope/models/registry.h"
+#include "isotrope/nn/layers.h"
+
+namespace isotrope {
+
+namespace {
+
+struct Gpt2Config {
+  std::int64_t n_embd, n_layer, n_head, n_positions, n_inner, vocab_size;
+  double layer_norm_epsilon, initializer_range;
+  bool tie_word_embeddings, scale_attn_weights, scale_attn_by_inverse_layer_idx;
+  Activation activation_function;
+};
+
+Gpt2Config read_config(ConfigFields& fields) {
+  Gpt2Config c{};
+  c.n_embd = fields.integer("n_embd", 768);
+  c.n_layer = fields.integer("n_layer", 12, 0);
+  c.n_head = fields.integer("n_head", 12);
+  c.n_positions = fields.integer("n_positions", 1024);
+  c.n_inner = fields.integer("n_inner", 4 * c.n_embd);
+  c.vocab_size = fields.integer("vocab_size", 50257);
+  if (c.n_embd < 1 || c.n_head < 1 || c.n_embd % c.n_head != 0)
+    throw InputError("model", "{}: n_embd = {} is not a multiple of n_head = {}", fields.name(), c.n_embd, c.n_head);
+  c.layer_norm_epsilon = fields.number("layer_norm_epsilon", 1e-5);
+  c.initializer_range = fields.number("initializer_range", 0.02);
+  c.tie_word_embeddings = fields.boolean("tie_word_embeddings", true);
+  c.scale_attn_weights = fields.boolean("scale_attn_weights", true);
+  c.scale_attn_by_inverse_layer_idx = fields.boolean("scale_attn_by_inverse_layer_idx", false);
+  c.activation_function = activation_from_name(fields.text("activation_function", "gelu_new"), fields.name());
+  fields.only("add_cross_attention", false);
+  // Order of operations in half precision, dropouts (they act in fine-tuning) and the classifier's pooling decide nothing here.
+  fields.inert({"reorder_and_upcast_attn", "n_ctx", "attn_pdrop", "embd_pdrop", "resid_pdrop", "summary_activation",
+                "summary_first_dropout", "summary_proj_to_labels", "summary_type", "summary_use_proj"});
+  return c;
+}
+
+struct Block {
+  std::int64_t index;
+  LayerNorm ln_1, ln_2;
+  Linear c_attn, attn_proj, c_fc, mlp_proj;
+};
+
+class Gpt2 final : public Model {
+ public:
+  Gpt2(ConfigFields& fields, const ModelOptions& options)
+      : Model(fields.json(), at::TensorOptions(options.dtype).device(options.device)), c_(read_config(fields)) {
+    shape_ = {c_.vocab_size, c_.n_embd, c_.n_layer, c_.n_head, c_.n_head, c_.n_embd / c_.n_head, c_.n_positions};
+    wte_ = parameters_.add("transformer.wte.weight", {c_.vocab_size, c_.n_embd}, ParameterClass::embedding, {.std = c_.initializer_range});
+    wpe_ = parameters_.add("transformer.wpe.weight", {c_.n_positions, c_.n_embd}, ParameterClass::embedding, {.std = c_.initializer_range});
+    for (std::int64_t i = 0; i < c_.n_layer; ++i) blocks_.push_back(add_block(i));
+    ln_f_ = add_layer_norm(parameters_, "transformer.ln_f", c_.n_embd, c_.layer_norm_epsilon);
+    head_ = c_.tie_word_embeddings
+                ? wte_
+                : parameters_.add("lm_head.weight", {c_.vocab_size, c_.n_embd}, ParameterClass::head, {.std = c_.initializer_range});
+  }
+
+  at::Tensor embed(const at::Tensor& ids) const override { return at::embedding(wte_, ids); }
+
+  at::Tensor forward_embeddings(const at::Tensor& embeddings, const ForwardContext& context) override {
+    auto x = embeddings + at::embedding(wpe_, positions_of(embeddings, context));
+    context.tap("embed", -1, x);
+    for (const auto& block : blocks_) x = forward(block, x, context);
+    if (context.cache) context.cache->advance(x.size(1));
+    x = ln_f_(x);
+    context.tap("final_norm", -1, x);
+    return x;
+  }
+
+  const at::Tensor& head() const override { return head_; }
+  std::string prefix() const override { return "transformer."; }
+  bool is_buffer(std::string_view name) const override { return name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias"); }
+
+ private:
+  Block add_block(std::int64_t index) {
+    const auto name = "transformer.h." + std::to_string(index) + ".";
+    const auto d = c_.n_embd;
+    const LinearOptions plain{.bias = true, .transposed = true, .std = c_.initializer_range};
+    const LinearOptions residual{
+        .bias = true, .transposed = true, .std = c_.initializer_range / std::sqrt(2.0 * static_cast<double>(c_.n_layer))};
+    Block b{.index = index};
+    b.ln_1 = add_layer_norm(parameters_, name + "ln_1", d, c_.layer_norm_epsilon);
+    b.c_attn = add_linear(parameters_, name + "attn.c_attn", d, 3 * d, plain);
+    b.attn_proj = add_linear(parameters_, name + "attn.c_proj", d, d, residual);
+    b.ln_2 = add_layer_norm(parameters_, name + "ln_2", d, c_.layer_norm_epsilon);
+    b.c_fc = add_linear(parameters_, name + "mlp.c_fc", d, c_.n_inner, plain);
+    b.mlp_proj = add_linear(parameters_, name + "mlp.c_proj", c_.n_inner, d, residual);
+    return b;
+  }
+
+  at::Tensor forward(const Block& b, at::Tensor x, const ForwardContext& context) {
+    const auto attended = self_attention(b, b.ln_1(x), context);
+    context.tap("attn_out", b.index, attended);
+    x = x + attended;
+    context.tap("resid_mid", b.index, x);
+    const auto transformed = b.mlp_proj(activate(b.c_fc(b.ln_2(x)), c_.activation_function));
+    context.tap("mlp_out", b.index, transformed);
+    x = x + transformed;
+    context.tap("resid_post", b.index, x);
+    return x;
+  }
+
+  at::Tensor self_attention(const Block& b, const at::Tensor& u, const ForwardContext& context) {
+    const auto batch = u.size(0), tokens = u.size(1);
+    const auto qkv = b.c_attn(u).view({batch, tokens, 3, c_.n_head, -1}).permute({2, 0, 3, 1, 4});
+    const auto q = qkv[0];
+    auto k = qkv[1], v = qkv[2];
+    if (context.cache) std::tie(k, v) = context.cache->append(b.index, k, v);
+    double scale = c_.scale_attn_weights ? 1.0 / std::sqrt(static_cast<double>(shape_.head_dim)) : 1.0;
+    if (c_.scale_attn_by_inverse_layer_idx) scale /= static_cast<double>(b.index + 1);
+    const auto mixed = attention(q, k, v, {.scale = scale, .documents = context.documents});
+    return b.attn_proj(mixed.transpose(1, 2).reshape({batch, tokens, -1}));
+  }
+
+  Gpt2Config c_;
+  std::vector<Block> blocks_;
+  LayerNorm ln_f_;
+  at::Tensor wte_, wpe_, head_;
+};
+
+const Family registered{
+    "gpt2", {"GPT2LMHeadModel", "GPT2Model"}, [](ConfigFields& fields, const ModelOptions& options) -> std::unique_ptr<Model> {
+      return std::make_unique<Gpt2>(fields, options);
+    }};
+
+}  // namespace
+}  // namespace isotrope

@@ -1,0 +1,25 @@
+#include "isotrope/models/model.h"
+
+#include <ATen/ATen.h>
+
+#include "isotrope/base/error.h"
+#include "isotrope/nn/positions.h"
+
+namespace isotrope {
+
+at::Tensor Model::logits(const at::Tensor& hidden) const { return at::linear(hidden, head()); }
+
+at::Tensor Model::positions_of(const at::Tensor& embeddings, const ForwardContext& context) const {
+  const auto past = context.cache ? context.cache->length() : 0;
+  const auto positions = context.positions.defined()
+                             ? context.positions
+                             : token_positions(embeddings.size(0), embeddings.size(1), past, context.documents, embeddings.device());
+  // With explicit positions or documents the largest one counts; otherwise it is known without looking.
+  const auto last =
+      context.positions.defined() || context.documents.defined() ? positions.max().item<std::int64_t>() : past + embeddings.size(1) - 1;
+  if (last >= shape_.max_positions)
+    throw InputError("model", "{} tokens are more than the {} positions of this model", last + 1, shape_.max_positions);
+  return positions;
+}
+
+}  // namespace isotrope

@@ -1,0 +1,116 @@
+#include "isotrope/models/registry.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "isotrope/base/error.h"
+#include "isotrope/base/log.h"
+
+namespace isotrope {
+
+namespace {
+
+std::vector<const Family*>& families() {
+  static std::vector<const Family*> all;
+  return all;
+}
+
+const Family& family_of(const nlohmann::json& config, const std::string& name) {
+  const JsonReader reader(config, "model", name);
+  std::vector<std::string> known;
+  for (const auto* family : families()) known.insert(known.end(), family->architectures.begin(), family->architectures.end());
+  std::string asked;
+  if (reader.has("architectures")) {
+    const auto& list = reader.get_array("architectures");
+    if (!list.empty() && list[0].is_string()) asked = list[0].get<std::string>();
+  }
+  for (const auto* family : families())
+    if (asked.empty() ? family->model_type == reader.get_string("model_type", "") : std::ranges::count(family->architectures, asked) > 0)
+      return *family;
+  if (asked.empty()) asked = reader.get_string("model_type");
+  InputError error("model", "{}: architecture {} is not supported (known: {})", name, asked, fmt::join(known, ", "));
+  const auto suggestion = nearest(asked, known);
+  if (suggestion.empty()) throw error;
+  throw with_hint(std::move(error), "did you mean " + suggestion + "?");
+}
+
+}  // namespace
+
+Family::Family(std::string model_type, std::vector<std::string> architectures, Make make)
+    : model_type(std::move(model_type)), architectures(std::move(architectures)), make(make) {
+  families().push_back(this);
+}
+
+std::int64_t ConfigFields::integer(const std::string& key, std::optional<std::int64_t> fallback, std::int64_t min) {
+  seen_.insert(key);
+  const auto value = fallback ? reader_.get_int(key, *fallback) : reader_.get_int(key);
+  if (value < min || value > std::int64_t{1} << 40) throw InputError("model", "{}: {} = {} is out of range (≥ {})", name_, key, value, min);
+  return value;
+}
+
+double ConfigFields::number(const std::string& key, std::optional<double> fallback) {
+  seen_.insert(key);
+  return fallback ? reader_.get_number(key, *fallback) : reader_.get_number(key);
+}
+
+bool ConfigFields::boolean(const std::string& key, bool fallback) {
+  seen_.insert(key);
+  return reader_.get_bool(key, fallback);
+}
+
+std::string ConfigFields::text(const std::string& key, const std::string& fallback) {
+  seen_.insert(key);
+  return reader_.get_string(key, fallback);
+}
+
+void ConfigFields::inert(std::initializer_list<const char*> keys) { seen_.insert(keys.begin(), keys.end()); }
+
+void ConfigFields::only(const std::string& key, const nlohmann::json& value) {
+  seen_.insert(key);
+  if (reader_.has(key) && config_.at(key) != value)
+    throw InputError("model", "{}: {} = {} is not supported (only {})", name_, key, config_.at(key).dump(), value.dump());
+}
+
+void ConfigFields::finish() const {
+  // What transformers writes into every config: bookkeeping of files, generation and training code.
+  static const std::set<std::string> bookkeeping{"architectures",
+                                                 "model_type",
+                                                 "torch_dtype",
+                                                 "dtype",
+                                                 "transformers_version",
+                                                 "_name_or_path",
+                                                 "use_cache",
+                                                 "bos_token_id",
+                                                 "eos_token_id",
+                                                 "pad_token_id",
+                                                 "unk_token_id",
+                                                 "sep_token_id",
+                                                 "decoder_start_token_id",
+                                                 "output_attentions",
+                                                 "output_hidden_states",
+                                                 "return_dict",
+                                                 "id2label",
+                                                 "label2id",
+                                                 "problem_type",
+                                                 "task_specific_params",
+                                                 "is_encoder_decoder",
+                                                 "chunk_size_feed_forward",
+                                                 "initializer_range",
+                                                 "is_decoder"};
+  std::vector<std::string> ignored;
+  for (const auto& [key, value] : config_.items())
+    if (!seen_.contains(key) && !bookkeeping.contains(key) && !value.is_null()) ignored.push_back(key);
+  if (!ignored.empty())
+    warn_once("model-fields " + name_, fmt::format("[model] {}: fields without effect here: {}", name_, fmt::join(ignored, ", ")));
+}
+
+std::unique_ptr<Model> make_model(const nlohmann::json& config, const ModelOptions& options, const std::string& name) {
+  const auto& family = family_of(config, name);
+  ConfigFields fields(config, name);
+  auto model = family.make(fields, options);
+  fields.finish();
+  return model;
+}
+
+}  // namespace isotrope

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "isotrope/io/json.h"
+#include "isotrope/models/model.h"
+
+namespace isotrope {
+
+/// config.json read field by field; what no one asked for is named at the end, so that no setting is ignored in silence.
+class ConfigFields {
+ public:
+  ConfigFields(const nlohmann::json& config, std::string name) : config_(config), reader_(config, "model", name), name_(std::move(name)) {}
+
+  /// InputError below `min`.
+  std::int64_t integer(const std::string& key, std::optional<std::int64_t> fallback = std::nullopt, std::int64_t min = 1);
+  double number(const std::string& key, std::optional<double> fallback = std::nullopt);
+  bool boolean(const std::string& key, bool fallback);
+  std::string text(const std::string& key, const std::string& fallback);
+  bool has(const std::string& key) const { return reader_.has(key); }
+  /// Marks fields that are read elsewhere or decide nothing that this program computes.
+  void inert(std::initializer_list<const char*> keys);
+  /// InputError unless the field is absent or equals `value`: another value asks for something that is not built.
+  void only(const std::string& key, const nlohmann::json& value);
+  /// Warns once of every field that was neither read nor declared inert.
+  void finish() const;
+
+  const nlohmann::json& json() const { return config_; }
+  const std::string& name() const { return name_; }
+
+ private:
+  const nlohmann::json& config_;
+  JsonReader reader_;
+  std::string name_;
+  std::set<std::string> seen_;
+};
+
+/// A family registers itself from its own file:
+///   const Family registered{"llama", {"LlamaForCausalLM"}, [](auto& fields, auto& options) { return std::make_unique<Llama>(fields, options); }};
+class Family {
+ public:
+  using Make = std::unique_ptr<Model> (*)(ConfigFields& fields, const ModelOptions& options);
+  Family(std::string model_type, std::vector<std::string> architectures, Make make);
+
+  std::string model_type;
+  std::vector<std::string> architectures;
+  Make make;
+};
+
+}  // namespace isotrope

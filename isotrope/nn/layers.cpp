@@ -1,0 +1,50 @@
+#include "isotrope/nn/layers.h"
+
+#include <ATen/ATen.h>
+
+#include "isotrope/base/error.h"
+
+namespace isotrope {
+
+at::Tensor Linear::operator()(const at::Tensor& x) const {
+  return at::linear(x, transposed ? weight.t() : weight, bias.defined() ? std::optional(bias) : std::nullopt);
+}
+
+Linear add_linear(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t out, const LinearOptions& options) {
+  Linear linear{.transposed = options.transposed};
+  const std::vector<std::int64_t> shape = options.transposed ? std::vector{in, out} : std::vector{out, in};
+  linear.weight = parameters.add(name + ".weight", shape, ParameterClass::matrix, {.std = options.std});
+  if (options.bias) linear.bias = parameters.add(name + ".bias", {out}, ParameterClass::vector, {Initialization::Kind::zeros});
+  return linear;
+}
+
+at::Tensor LayerNorm::operator()(const at::Tensor& x) const { return at::layer_norm(x, gain.sizes(), gain, bias, eps); }
+
+LayerNorm add_layer_norm(Parameters& parameters, const std::string& name, std::int64_t width, double eps) {
+  return {parameters.add(name + ".weight", {width}, ParameterClass::vector, {Initialization::Kind::ones}),
+          parameters.add(name + ".bias", {width}, ParameterClass::vector, {Initialization::Kind::zeros}), eps};
+}
+
+at::Tensor add_rms_norm(Parameters& parameters, const std::string& name, std::int64_t width) {
+  return parameters.add(name + ".weight", {width}, ParameterClass::vector, {Initialization::Kind::ones});
+}
+
+Activation activation_from_name(const std::string& name, const std::string& file) {
+  if (name == "gelu") return Activation::gelu;
+  if (name == "gelu_new" || name == "gelu_pytorch_tanh") return Activation::gelu_tanh;
+  if (name == "relu") return Activation::relu;
+  if (name == "silu" || name == "swish") return Activation::silu;
+  throw InputError("model", "{}: activation \"{}\" is not supported (gelu, gelu_new, gelu_pytorch_tanh, relu, silu, swish)", file, name);
+}
+
+at::Tensor activate(const at::Tensor& x, Activation activation) {
+  switch (activation) {
+    case Activation::gelu: return at::gelu(x);
+    case Activation::gelu_tanh: return at::gelu(x, "tanh");
+    case Activation::relu: return at::relu(x);
+    case Activation::silu: return at::silu(x);
+  }
+  return x;
+}
+
+}  // namespace isotrope

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+
+#include "isotrope/nn/parameters.h"
+
+namespace isotrope {
+
+/// y = x Wᵀ + b. weight [out, in], or [in, out] when `transposed` (GPT-2's Conv1D layout); bias [out] or undefined.
+struct Linear {
+  at::Tensor weight, bias;
+  bool transposed = false;
+  at::Tensor operator()(const at::Tensor& x) const;
+};
+
+struct LinearOptions {
+  bool bias = false;
+  bool transposed = false;
+  double std = 0.02;  ///< of the weight's initial values; the bias starts at 0
+};
+
+/// Adds `name.weight` (class matrix) and, if asked, `name.bias` (class vector).
+Linear add_linear(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t out, const LinearOptions& options);
+
+/// Gain and bias of a layer norm: y = (x − mean) / sqrt(var + eps) · gain + bias.
+struct LayerNorm {
+  at::Tensor gain, bias;
+  double eps = 1e-5;
+  at::Tensor operator()(const at::Tensor& x) const;
+};
+
+LayerNorm add_layer_norm(Parameters& parameters, const std::string& name, std::int64_t width, double eps);
+
+/// The gain of an RMS norm, `name.weight`.
+at::Tensor add_rms_norm(Parameters& parameters, const std::string& name, std::int64_t width);
+
+enum class Activation { gelu, gelu_tanh, relu, silu };
+/// From transformers' names (gelu, gelu_new, gelu_pytorch_tanh, relu, silu, swish …); InputError names an unknown one and `file`.
+Activation activation_from_name(const std::string& name, const std::string& file);
+at::Tensor activate(const at::Tensor& x, Activation activation);
+
+}  // namespace isotrope

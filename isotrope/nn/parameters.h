@@ -1,0 +1,53 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace isotrope {
+
+/// What a parameter is: optimizers, decay, clipping, quantization and reports go by it.
+enum class ParameterClass { matrix, embedding, head, vector, multiplier };
+std::string_view class_name(ParameterClass kind);
+
+/// How a parameter starts. normal: N(0, std²); zeros; ones.
+struct Initialization {
+  enum class Kind { normal, zeros, ones } kind = Kind::normal;
+  double std = 0.02;
+};
+
+struct Parameter {
+  std::string name;  ///< as in the Hugging Face checkpoint
+  ParameterClass kind;
+  Initialization init;
+  at::Tensor value;  ///< a leaf that requires its gradient; the model holds the same tensor
+};
+
+/// The parameters of a model in the order of its forward pass. The table serves loading, saving, counting and optimizers;
+/// the model keeps handles to the same tensors, so that set_data() on a value moves what the model computes with.
+class Parameters {
+ public:
+  explicit Parameters(at::TensorOptions options) : options_(options) {}
+
+  /// Allocates (uninitialised), records and returns the tensor.
+  at::Tensor add(std::string name, std::vector<std::int64_t> shape, ParameterClass kind, Initialization init);
+
+  const std::vector<Parameter>& all() const { return all_; }
+  std::vector<Parameter>& all() { return all_; }
+  const Parameter* find(std::string_view name) const;  ///< null when there is none
+  std::int64_t count() const;                          ///< numbers in all parameters
+  std::int64_t count(ParameterClass kind) const;
+  const at::TensorOptions& options() const { return options_; }
+
+ private:
+  std::vector<Parameter> all_;
+  at::TensorOptions options_;
+};
+
+/// Draws every parameter anew: a function of (seed, name) alone, whatever the order, dtype, device and number of threads.
+void initialize_(Parameters& parameters, std::uint64_t seed);
+
+}  // namespace isotrope

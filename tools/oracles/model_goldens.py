@@ -1,0 +1,244 @@
+"""Tiny random models as `transformers` saves them, and what it computes with them: tests/data/models/NAME/.
+
+    python tools/oracles/model_goldens.py tests/data/models
+
+Each folder is a whole fp32 checkpoint (config.json, safetensors) plus expected.safetensors:
+
+    ids_a [2,7]  ids_b [2,1]  ids_c [2,33]           int64
+    logits_{a,b,c}, logits64_{a,b,c} [B,T,V]         by the fp32 model; by the same weights in float64, stored as fp32
+    last_hidden_{a,b,c} [B,T,d]                      float64, after the final norm
+    hidden_a.{0..L} [B,T,d]                          float64: input of block 0, then the output of block 0..L-1 (no final norm)
+    loss_c [1] float64                               mean next-token loss of ids_c: positions 0..31 predict 1..32
+    grad.NAME, grad.inputs_embeds                    float64 gradient of loss_c, stored as fp32; NAME as in the checkpoint
+    greedy_prompt [1,5]  greedy_ids [1,69]           prompt and 64 greedy tokens after it, no stop at any token
+
+Weights are drawn far larger than an initialisation (std ~0.15, norms near 1, biases non-zero) so that a mistake shows in
+every figure; a seed is accepted only if no greedy choice is closer than 1e-3 between its two largest logits.
+"""
+
+import json
+import pathlib
+import shutil
+import sys
+
+import safetensors.torch
+import torch
+import transformers
+from torch.nn import functional as F
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers.models.llama import modeling_llama
+
+NEW_TOKENS = 64
+SMALLEST_GAP = 1e-3
+
+NO_SPECIALS = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+LLAMA = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4, "intermediate_size": 31,
+         "vocab_size": 43, "max_position_embeddings": 128, "rms_norm_eps": 1e-6, "tie_word_embeddings": False,
+         "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}, **NO_SPECIALS}
+LLAMA3_ROPE = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+               "original_max_position_embeddings": 64}
+GPT2 = {"n_embd": 20, "n_layer": 2, "n_head": 4, "vocab_size": 47, "n_positions": 72, "activation_function": "gelu_new",
+        "scale_attn_weights": True, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, **NO_SPECIALS}
+
+# name: (family, changes to the family's config, how to save)
+MODELS = {
+    "llama_mha_tied": ("llama", {"tie_word_embeddings": True, "intermediate_size": 40}, {}),
+    "llama_gqa2_theta5e5": ("llama", {"num_key_value_heads": 2, "rms_norm_eps": 1e-5, "intermediate_size": 37,
+                                      "rope_parameters": {"rope_type": "default", "rope_theta": 500000.0}}, {}),
+    "llama_mqa_biases": ("llama", {"num_key_value_heads": 1, "attention_bias": True, "mlp_bias": True, "vocab_size": 53}, {}),
+    "llama_llama3_rope": ("llama", {"num_attention_heads": 2, "num_key_value_heads": 1, "rms_norm_eps": 1e-5, "tie_word_embeddings": True,
+                                    "hidden_size": 28, "rope_parameters": LLAMA3_ROPE}, {}),
+    "llama_linear_rope_legacy": ("llama", {"num_hidden_layers": 3, "intermediate_size": 13, "vocab_size": 41, "num_key_value_heads": 2,
+                                           "rope_parameters": {"rope_type": "linear", "rope_theta": 10000.0, "factor": 4.0}}, {"legacy_rope": True}),
+    "llama_head_dim_sharded": ("llama", {"num_attention_heads": 3, "num_key_value_heads": 3, "head_dim": 10, "hidden_size": 21},
+                               {"max_shard_size": "12KB"}),
+    "llama_head_dim_gqa": ("llama", {"num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 4, "hidden_size": 18,
+                                     "attention_bias": True}, {}),
+    "gpt2_tied": ("gpt2", {"vocab_size": 40}, {}),
+    "gpt2_untied_relu": ("gpt2", {"tie_word_embeddings": False, "activation_function": "relu", "n_inner": 37}, {}),
+    "gpt2_gelu_sharded": ("gpt2", {"activation_function": "gelu", "n_embd": 15, "n_head": 3, "n_layer": 3, "vocab_size": 53,
+                                   "layer_norm_epsilon": 1e-6}, {"max_shard_size": "9KB"}),
+    "gpt2_base_no_prefix": ("gpt2", {"n_embd": 22, "n_head": 2, "n_inner": 51}, {"base": True}),
+    "gpt2_one_head": ("gpt2", {"n_embd": 19, "n_head": 1, "n_inner": 23, "n_layer": 3, "activation_function": "gelu"}, {}),
+}
+
+
+class ExactRmsNorm(torch.nn.Module):
+    """x / sqrt(mean(x^2) + eps) * gain in the dtype of x: transformers' own goes through fp32 even in a float64 model."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.weight, self.eps = norm.weight, norm.variance_epsilon
+
+    def forward(self, x):
+        return self.weight * x / torch.sqrt(x.square().mean(-1, keepdim=True) + self.eps)
+
+
+class ExactRotary(torch.nn.Module):
+    """cos and sin of position * inverse frequency in float64; the frequencies are the fp32 model's own."""
+
+    def __init__(self, rotary):
+        super().__init__()
+        assert rotary.attention_scaling == 1.0
+        self.inverse_frequencies = rotary.inv_freq.double()
+
+    def forward(self, x, position_ids):
+        angles = position_ids[..., None].double() * self.inverse_frequencies
+        angles = torch.cat((angles, angles), dim=-1)
+        return angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+
+
+def in_float64(model):
+    """A float64 copy in which nothing is rounded to fp32 on the way (attention through SDPA, which keeps float64)."""
+    copy = type(model)(model.config).double()
+    copy.load_state_dict(model.state_dict())
+    copy.set_attn_implementation("sdpa")
+    for parent in list(copy.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, modeling_llama.LlamaRMSNorm):
+                setattr(parent, name, ExactRmsNorm(child))
+            elif isinstance(child, modeling_llama.LlamaRotaryEmbedding):
+                setattr(parent, name, ExactRotary(child))
+    return copy.eval()
+
+
+@torch.no_grad()
+def draw_weights(model, seed):
+    generator = torch.Generator().manual_seed(seed)
+    for name, weight in model.named_parameters():
+        noise = torch.randn(weight.shape, generator=generator)
+        is_norm = weight.dim() == 1 and name.endswith("weight")
+        weight.copy_(1 + 0.1 * noise if is_norm else 0.15 * noise)
+    model.tie_weights()
+
+
+def blocks_of(model):
+    return model.model.layers if hasattr(model, "model") else model.transformer.h
+
+
+def forward_with_states(model, ids):
+    """logits, last hidden state, and [input of block 0, output of each block] by hooks on the blocks."""
+    states = []
+    blocks = blocks_of(model)
+    hooks = [blocks[0].register_forward_pre_hook(lambda _, args, kwargs: states.append(args[0] if args else kwargs["hidden_states"]), with_kwargs=True)]
+    hooks += [block.register_forward_hook(lambda _, args, out: states.append(out[0] if isinstance(out, tuple) else out)) for block in blocks]
+    result = model(input_ids=ids, output_hidden_states=True, use_cache=False)
+    for hook in hooks:
+        hook.remove()
+    return result.logits, result.hidden_states[-1], states
+
+
+def checkpoint_name(name, how):
+    return name.removeprefix("transformer.") if how.get("base") else name
+
+
+def gradients(model, ids, how):
+    embeddings = model.get_input_embeddings()(ids)
+    embeddings.retain_grad()
+    logits = model(inputs_embeds=embeddings, use_cache=False).logits
+    loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
+    model.zero_grad()
+    loss.backward()
+    found = {"grad." + checkpoint_name(name, how): weight.grad for name, weight in model.named_parameters()}
+    return loss, {**found, "grad.inputs_embeds": embeddings.grad}
+
+
+def greedy(model, exact, prompt):
+    """(ids of prompt and continuation, the smallest gap of the two largest logits on the way, by the float64 model)."""
+    ids = model.generate(prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=NEW_TOKENS, min_new_tokens=NEW_TOKENS)
+    with torch.no_grad():
+        logits = exact(input_ids=ids, use_cache=False).logits[0, prompt.shape[1] - 1 : -1]
+    best = logits.topk(2, dim=-1)
+    assert torch.equal(best.indices[:, 0], ids[0, prompt.shape[1] :]) or best.values.diff().abs().min() < SMALLEST_GAP
+    return ids, best.values.diff().abs().min().item()
+
+
+def build(family, changes, seed):
+    if family == "llama":
+        model = LlamaForCausalLM(LlamaConfig(**{**LLAMA, **changes}))
+    else:
+        model = GPT2LMHeadModel(GPT2Config(**{**GPT2, **changes}))
+    draw_weights(model, seed)
+    return model.eval()
+
+
+def choose_seed(family, changes, first):
+    """Of 40 seeds the one whose greedy path visits most different tokens, among those without a near-tie."""
+    found = []
+    for seed in range(first, first + 40):
+        model = build(family, changes, seed)
+        exact = in_float64(model)
+        prompt = torch.randint(model.config.vocab_size, (1, 5), generator=torch.Generator().manual_seed(seed))
+        ids, gap = greedy(model, exact, prompt)
+        if gap > SMALLEST_GAP:
+            found.append((ids[0, 5:].unique().numel(), -seed, model, exact, prompt, ids, gap))
+    distinct, seed, *chosen = max(found, key=lambda one: one[:2])
+    return -seed, distinct, *chosen
+
+
+def as_older_versions_wrote(config_path):
+    """rope_theta at the top level and rope_scaling beside it, as before transformers 5."""
+    config = json.loads(config_path.read_text())
+    rope = config.pop("rope_parameters")
+    config["rope_theta"] = rope.pop("rope_theta")
+    config["rope_scaling"] = rope
+    config_path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+def save_model(model, folder, how):
+    shutil.rmtree(folder, ignore_errors=True)
+    saved = model.transformer if how.get("base") else model
+    saved.save_pretrained(folder, **{k: v for k, v in how.items() if k == "max_shard_size"})
+    if how.get("legacy_rope"):
+        as_older_versions_wrote(folder / "config.json")
+
+
+def check_names(folder, found):
+    """Every stored weight has a gradient under its own name, and no other has."""
+    stored = {name for file in folder.glob("model*.safetensors") for name in safetensors.torch.load_file(file)}
+    assert {"grad." + name for name in stored} | {"grad.inputs_embeds"} == set(found), stored ^ {name[5:] for name in found}
+
+
+def check_that_it_loads(model, folder, ids):
+    loaded, info = type(model).from_pretrained(folder, output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"], info
+    with torch.no_grad():
+        assert torch.equal(loaded(ids).logits, model(ids).logits), folder
+
+
+def write(name, position, folder):
+    family, changes, how = MODELS[name]
+    seed, distinct, model, exact, prompt, greedy_ids, gap = choose_seed(family, changes, 1000 * (position + 1))
+    generator = torch.Generator().manual_seed(seed + 1)
+    tensors = {"greedy_prompt": prompt, "greedy_ids": greedy_ids}
+    for case, length in {"a": 7, "b": 1, "c": 33}.items():
+        ids = torch.randint(model.config.vocab_size, (2, length), generator=generator)
+        with torch.no_grad():
+            logits = model(input_ids=ids, use_cache=False).logits
+            logits64, last, states = forward_with_states(exact, ids)
+        error = ((logits64 - logits).abs().max() / logits64.abs().max()).item()
+        assert error < 1e-5, (name, case, error)
+        tensors |= {f"ids_{case}": ids, f"logits_{case}": logits, f"logits64_{case}": logits64.float(), f"last_hidden_{case}": last.float()}
+        if case == "a":
+            tensors |= {f"hidden_a.{i}": state.float() for i, state in enumerate(states)}
+    loss, found = gradients(exact, tensors["ids_c"], how)
+    tensors |= {key: value.float() for key, value in found.items()} | {"loss_c": loss.detach().reshape(1)}
+    save_model(model, folder, how)
+    check_names(folder, found)
+    check_that_it_loads(model, folder, tensors["ids_c"])
+    about = {"about": "tools/oracles/model_goldens.py, torch " + torch.__version__ + ", transformers " + transformers.__version__,
+             "seed": str(seed), "smallest_greedy_gap": f"{gap:.4f}"}
+    safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "expected.safetensors", metadata=about)
+    for file in folder.iterdir():
+        file.chmod(0o644)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    print(f"{name:26s} {size / 1000:6.1f} kB  seed {seed}  loss {loss.item():.5f}  greedy gap {gap:.4f}, {distinct} distinct  max|logit| {logits64.abs().max():.2f}")
+    return size
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    transformers.utils.logging.disable_progress_bar()
+    target = pathlib.Path(sys.argv[1])
+    total = sum(write(name, position, target / name) for position, name in enumerate(MODELS))
+    print(f"total {total / 1e6:.2f} MB")
