@@ -1,0 +1,36 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "isotrope/models/model.h"
+#include "isotrope/optim/optimizer.h"
+#include "isotrope/text/tokenizer.h"
+
+namespace isotrope {
+
+/// Where a run stands, besides weights and optimizer state. Nothing else decides how it goes on.
+struct TrainState {
+  std::int64_t step = 0;       ///< steps of the plan that are behind us, skipped ones included
+  std::uint64_t position = 0;  ///< windows consumed
+  std::int64_t tokens = 0;     ///< counted targets so far
+  std::int64_t skipped = 0;    ///< steps skipped by the guard, in all
+  std::int64_t skipped_in_row = 0;
+  double seconds = 0;         ///< of training so far
+  std::uint64_t seed = 0;     ///< the run's
+  std::uint64_t context = 0;  ///< tokens a window: what `position` counts
+  std::string data;           ///< token count and fingerprint of the training file
+};
+
+/// Saves a checkpoint as a Hugging Face folder with the fp32 master weights, the tokenizer, optimizer.safetensors and train_state.json.
+/// The folder appears whole or not at all (AtomicFolder). Throws WorkError when it cannot be written; earlier checkpoints stay.
+void save_checkpoint(const fs::path& folder, const Model& model, FlatParameters& parameters, Optimizer& optimizer, const TrainState& state,
+                     const Tokenizer& tokenizer);
+
+/// Restores weights, optimizer and state bit for bit. Throws InputError when the folder does not fit the model or the optimizer.
+TrainState load_checkpoint(const fs::path& folder, FlatParameters& parameters, Optimizer& optimizer);
+
+/// Removes all but the newest `keep` of RUN/checkpoints/step-N; 0 keeps all.
+void rotate_checkpoints(const fs::path& run, std::int64_t keep);
+
+}  // namespace isotrope

@@ -1,0 +1,171 @@
+#include "isotrope/train/session.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <map>
+#include <sstream>
+
+#include "isotrope/base/error.h"
+#include "isotrope/base/log.h"
+#include "isotrope/eval/perplexity.h"
+#include "isotrope/io/json.h"
+#include "isotrope/io/model_path.h"
+#include "isotrope/models/checkpoint.h"
+
+namespace isotrope {
+
+namespace {
+
+fs::path tokenizer_path(const RunConfig& config) {
+  if (!config.data.tokenizer.empty()) return config.data.tokenizer;
+  const auto beside = fs::path(config.data.train).parent_path();
+  return beside.empty() ? fs::path(".") : beside;
+}
+
+void open_data(Session& s) {
+  s.data = std::make_unique<TokenFile>(s.config.data.train);
+  s.tokenizer = load_tokenizer(tokenizer_path(s.config));
+  s.data->expect_tokenizer(*s.tokenizer);
+  s.byte_counts = token_byte_counts(*s.tokenizer);
+  if (!s.config.data.validation.empty()) {
+    s.validation = std::make_unique<TokenFile>(s.config.data.validation);
+    s.validation->expect_tokenizer(*s.tokenizer);
+  } else if (s.config.eval.every > 0) {
+    warn("[train] data.validation is empty: the run is not evaluated");
+  }
+  s.sampler = std::make_unique<WindowSampler>(*s.data, static_cast<std::uint64_t>(s.config.train.context),
+                                              static_cast<std::uint64_t>(s.config.train.seed));
+}
+
+/// The architecture's config with the tokenizer's special ids where it leaves them open, so that the saved folder knows where texts end.
+nlohmann::json completed(nlohmann::json config, const Tokenizer& tokenizer, const std::string& name) {
+  const JsonReader object(config, "model", name);  // refuses what is no object
+  const auto fill = [&](const char* key, std::optional<TokenId> id) {
+    if (!config.contains(key) || config[key].is_null()) config[key] = id ? nlohmann::json(*id) : nlohmann::json(nullptr);
+  };
+  fill("bos_token_id", tokenizer.bos());
+  fill("eos_token_id", tokenizer.eos());
+  return config;
+}
+
+void make_model(Session& s) {
+  const auto device = device_from_option(s.config.train.device);
+  if (s.config.model.init_from.empty()) {
+    const auto json = completed(read_json(s.config.model.config, "model"), *s.tokenizer, s.config.model.config);
+    s.model = isotrope::make_model(json, {at::kFloat, device}, s.config.model.config);
+    initialize_(s.model->parameters(), static_cast<std::uint64_t>(s.config.train.seed));
+  } else {
+    s.model = load_model(resolve_model(s.config.model.init_from), {.dtype = at::kFloat, .device = device});
+  }
+  const auto& shape = s.model->shape();
+  const auto& model = s.config.model.init_from.empty() ? s.config.model.config : s.config.model.init_from;
+  if (static_cast<std::int64_t>(s.tokenizer->vocab_size()) > shape.vocab_size)
+    throw InputError("train", "{}: the tokenizer {} has {} tokens, the model's vocab_size is {}", model, tokenizer_path(s.config).string(),
+                     s.tokenizer->vocab_size(), shape.vocab_size);
+  if (s.config.train.context > shape.max_positions)
+    throw InputError("train", "{}: train.context = {} exceeds the model's {} positions", model, s.config.train.context,
+                     shape.max_positions);
+  s.parameters = std::make_unique<FlatParameters>(s.model->parameters(), s.config.train.precision == "bf16" ? at::kBFloat16 : at::kFloat);
+  const auto& o = s.config.optimizer;
+  s.optimizer = make_adamw(*s.parameters, {o.beta1, o.beta2, o.eps, o.weight_decay});
+}
+
+/// "key = value" lines of a resolved configuration, by full name.
+std::map<std::string, std::string> settings_of(const std::string& toml) {
+  std::map<std::string, std::string> settings;
+  std::istringstream lines(toml);
+  std::string line, section;
+  while (std::getline(lines, line)) {
+    if (line.starts_with('[')) section = line.substr(1, line.size() - 2);
+    else if (const auto equals = line.find(" = "); equals != std::string::npos)
+      settings[section + "." + line.substr(0, equals)] = line.substr(equals + 3);
+  }
+  return settings;
+}
+
+/// A resumed run with other settings is no longer the run that was interrupted: each difference is said.
+void report_changes(Session& s) {
+  RunConfig before;
+  auto schema = before.schema();
+  schema.read_file(s.folder / "config.toml");
+  const auto old_settings = settings_of(schema.to_toml()), new_settings = settings_of(s.config.schema().to_toml());
+  for (const auto& [key, value] : new_settings)
+    if (const auto& old = old_settings.at(key); old != value && key != "run.folder")
+      warn(fmt::format("[train] resuming with {} = {} (it was {})", key, value, old));
+}
+
+std::string describe(const TokenFile& data) {
+  return fmt::format("{} tokens, checksum {:08x}, vocabulary {}", data.size(), data.info().checksum, data.info().fingerprint);
+}
+
+void restore(Session& s) {
+  const auto checkpoint = newest_checkpoint(s.folder);
+  if (fs::exists(s.folder / "config.toml")) report_changes(s);
+  if (checkpoint) {
+    s.state = load_checkpoint(*checkpoint, *s.parameters, *s.optimizer);
+    if (s.state.seed != static_cast<std::uint64_t>(s.config.train.seed) ||
+        s.state.context != static_cast<std::uint64_t>(s.config.train.context))
+      throw UsageError("train",
+                       "{}: the run has train.seed = {} and train.context = {}; both decide the order of the data and cannot change",
+                       s.folder.string(), s.state.seed, s.state.context);
+    if (s.state.data != describe(*s.data))
+      throw InputError("train", "{}: the run was trained on another token file ({}; now {})", s.folder.string(), s.state.data,
+                       describe(*s.data));
+  } else {
+    note(fmt::format("{}: no checkpoint yet; starting at step 0", s.folder.string()));
+  }
+}
+
+/// What a killed process was writing: nobody else works here while we hold the lock.
+void remove_leftovers(const fs::path& run) {
+  for (const auto& folder : {run, run / "checkpoints"}) {
+    std::error_code ignored;
+    std::vector<fs::path> found;
+    for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+      const auto name = entry.path().filename().string();
+      for (const auto* part : {".partial-", ".replaced-", ".removed-"})
+        if (name.find(part) != std::string::npos) found.push_back(entry.path());
+    }
+    for (const auto& path : found) fs::remove_all(path, ignored);
+  }
+}
+
+}  // namespace
+
+at::Device device_from_option(const std::string& name) {
+  std::optional<at::Device> device;
+  try {
+    device = at::Device(name);
+  } catch (const c10::Error&) {
+    throw UsageError("device", "{} is not a device (cpu, cuda, cuda:N, mps)", name);
+  }
+  const bool present = device->is_cpu() || (device->is_cuda() && at::hasCUDA()) || (device->is_mps() && at::hasMPS());
+  if (!present) throw UsageError("device", "{} is not available here", name);
+  return *device;
+}
+
+Session open_session(const RunConfig& config, bool resume) {
+  Session s{.config = config, .folder = config.run.folder};
+  if (config.train.threads > 0) at::set_num_threads(static_cast<int>(config.train.threads));
+  const bool exists = fs::exists(s.folder / "run.jsonl");
+  if (resume && !exists) throw InputError("train", "{}: holds no run to resume", s.folder.string());
+  if (!resume && exists)
+    throw with_hint(InputError("train", "{}: holds a run already", s.folder.string()),
+                    "--resume goes on with it; --set run.folder=… starts another");
+  open_data(s);
+  make_model(s);
+  create_folders(s.folder, "train");
+  s.lock = std::make_unique<FileLock>(s.folder / ".lock", "train");
+  remove_leftovers(s.folder);
+  s.state = {.seed = static_cast<std::uint64_t>(config.train.seed),
+             .context = static_cast<std::uint64_t>(config.train.context),
+             .data = describe(*s.data)};
+  if (resume) restore(s);
+  write_file(s.folder / "config.toml", s.config.schema().to_toml(), "train");
+  s.log = std::make_unique<RunLog>(RunLog::open(s.folder));
+  if (resume) s.log->append({{"type", "resume"}, {"step", s.state.step}});
+  return s;
+}
+
+}  // namespace isotrope

@@ -1,0 +1,268 @@
+#include "isotrope/train/train.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "isotrope/base/error.h"
+#include "isotrope/base/file.h"
+#include "isotrope/base/log.h"
+#include "isotrope/data/token_file.h"
+#include "isotrope/io/model_path.h"
+#include "isotrope/models/checkpoint.h"
+#include "isotrope/runlog/reader.h"
+#include "isotrope/text/tokenizer.h"
+#include "isotrope/train/session.h"
+#include "tests/engine_support.h"
+
+namespace isotrope {
+namespace {
+
+using test::TestFolder;
+
+/// A text with structure to learn: byte tokens of sentences, in documents of uneven length.
+void write_tokens(const fs::path& path, int documents) {
+  const auto tokenizer = byte_tokenizer();
+  TokenFileWriter writer(
+      path,
+      {.vocab_size = tokenizer->vocab_size(), .eos = tokenizer->eos(), .fingerprint = tokenizer->fingerprint(), .tokenizer_name = "bytes"});
+  for (int i = 0; i < documents; ++i) {
+    for (int j = 0; j <= i % 5; ++j)
+      writer.add(tokenizer->encode("the number " + std::to_string(i * 7 % 13) + " follows the number " + std::to_string(j) + ". "));
+    writer.add(std::vector<TokenId>{*tokenizer->eos()});
+    writer.end_document();
+  }
+  writer.finish();
+  writer.commit();
+}
+
+class Train : public testing::Test {
+ protected:
+  Train() {
+    set_verbosity(Verbosity::quiet);
+    write_tokens(folder_ / "train.tokens", 200);
+    write_tokens(folder_ / "validation.tokens", 20);
+    write_file(
+        folder_ / "model.json",
+        R"({"architectures": ["LlamaForCausalLM"], "vocab_size": 257, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+                   "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64, "tie_word_embeddings": true})",
+        "test");
+  }
+  RunConfig config(const std::string& run, std::int64_t steps = 12) const {
+    RunConfig c;
+    c.run.folder = (folder_ / run).string();
+    c.model.config = (folder_ / "model.json").string();
+    c.data.train = (folder_ / "train.tokens").string();
+    c.data.validation = (folder_ / "validation.tokens").string();
+    c.data.tokenizer = "bytes";
+    c.train.steps = steps, c.train.batch_size = 6, c.train.context = 32, c.train.threads = 2;
+    c.optimizer.lr = 1e-2;
+    c.schedule.warmup_steps = 3;
+    c.eval.every = 6, c.checkpoint.every = 5;
+    return c;
+  }
+  static std::string bytes_of(const fs::path& run, const std::string& file = "model.safetensors") {
+    return read_file(newest_checkpoint(run).value() / file, "test");
+  }
+  static std::vector<nlohmann::json> records(const fs::path& run, const std::string& type) {
+    std::vector<nlohmann::json> out;
+    for (const auto& record : read_run_log(run).records)
+      if (record["type"] == type) out.push_back(record);
+    return out;
+  }
+  TestFolder folder_;
+};
+
+TEST_F(Train, LearnsAndLeavesACompleteRun) {
+  auto c = config("run", 60);
+  c.checkpoint.every = 20, c.checkpoint.keep = 2;
+  const auto result = train(c);
+  const auto steps = records(c.run.folder, "step");
+  ASSERT_EQ(steps.size(), 60u);
+  EXPECT_LT(steps.back()["loss"].get<double>(), 0.6 * steps.front()["loss"].get<double>());
+  EXPECT_LT(result.validation_nll, 3.0);
+  EXPECT_EQ(records(c.run.folder, "eval").size(), 10u);
+  EXPECT_TRUE(fs::exists(fs::path(c.run.folder) / "config.toml"));
+  EXPECT_FALSE(fs::exists(fs::path(c.run.folder) / "checkpoints/step-20"));  // rotated away
+  EXPECT_TRUE(fs::exists(fs::path(c.run.folder) / "checkpoints/step-40"));
+  EXPECT_EQ(records(c.run.folder, "end").back()["reason"], "done");
+  const auto model = load_model(result.checkpoint);
+  EXPECT_EQ(model->parameters().options().dtype(), at::kFloat);  // masters, whatever the model computed in
+  EXPECT_EQ(load_tokenizer(result.checkpoint)->fingerprint(), byte_tokenizer()->fingerprint());
+}
+
+TEST_F(Train, SameSeedSameBitsAndAnotherSeedOtherBits) {
+  for (const std::string precision : {"bf16", "fp32"}) {
+    auto a = config("a-" + precision), b = config("b-" + precision), c = config("c-" + precision);
+    a.train.precision = b.train.precision = c.train.precision = precision;
+    c.train.seed = 1;
+    train(a), train(b), train(c);
+    EXPECT_EQ(bytes_of(a.run.folder), bytes_of(b.run.folder));
+    EXPECT_NE(bytes_of(a.run.folder), bytes_of(c.run.folder));
+  }
+}
+
+TEST_F(Train, AResumedRunEqualsAnUninterruptedOneBitForBit) {
+  for (const std::string precision : {"bf16", "fp32"}) {
+    auto whole = config("whole-" + precision), parts = config("parts-" + precision);
+    whole.train.precision = parts.train.precision = precision;
+    train(whole);
+    const fs::path run = parts.run.folder;
+    struct StopAt : Observer {
+      void after_step(const StepView& view) override {
+        if (view.step == 7) throw WorkError("test", "crash");  // two steps past the checkpoint of step 5
+      }
+    } crash;
+    EXPECT_THROW(train(parts, {.observers = {&crash}}), WorkError);
+    EXPECT_EQ(newest_checkpoint(run)->filename(), "step-5");
+    train(parts, {.resume = true});
+    EXPECT_EQ(bytes_of(run), bytes_of(whole.run.folder)) << precision;
+    EXPECT_EQ(bytes_of(run, "optimizer.safetensors"), bytes_of(whole.run.folder, "optimizer.safetensors")) << precision;
+    const auto a = records(run, "step"), b = records(whole.run.folder, "step");
+    ASSERT_EQ(a.size(), b.size());
+    for (std::size_t i = 0; i < a.size(); ++i) EXPECT_EQ(a[i]["loss"], b[i]["loss"]) << i;
+  }
+}
+
+TEST_F(Train, AnySplitOfTheBatchGivesTheSameGradient) {
+  const auto weights_after_one_step = [&](std::int64_t micro, bool mask) {
+    auto c = config("split-" + std::to_string(micro) + (mask ? "m" : ""), 1);
+    c.train.precision = "fp32", c.train.micro_batch_size = micro, c.data.document_mask = mask, c.schedule.warmup_steps = 0;
+    struct Keep : Observer {
+      at::Tensor gradients;
+      void after_step(const StepView& view) override { gradients = view.parameters.gradients().clone(); }
+    } keep;
+    train(c, {.observers = {&keep}});
+    return keep.gradients;
+  };
+  for (const bool mask : {false, true}) {
+    const auto whole = weights_after_one_step(0, mask);
+    for (const std::int64_t micro : {1, 2, 4})  // 4 + 2 is uneven; with the mask every part counts another number of tokens
+      EXPECT_LT(test::relative(weights_after_one_step(micro, mask), whole), 7e-7) << micro << ' ' << mask;
+  }
+}
+
+TEST_F(Train, ANonFiniteLossIsNamedSkippedAndInTheEndFatal) {
+  auto c = config("nan", 10);
+  c.train.max_skipped = 2, c.checkpoint.every = 2;
+  struct Poison : Observer {
+    void after_step(const StepView& view) override {
+      if (view.step == 3)
+        FlatParameters::part(view.parameters.working().defined() ? view.parameters.working() : view.parameters.master(),
+                             view.parameters.segment("model.norm.weight"))
+            .fill_(std::nan(""));
+    }
+  } poison;
+  EXPECT_THROW(
+      {
+        try {
+          train(c, {.observers = {&poison}});
+        } catch (const WorkError& error) {
+          EXPECT_NE(std::string(error.what()).find("step-2"), std::string::npos) << error.what();
+          throw;
+        }
+      },
+      WorkError);
+  EXPECT_EQ(records(c.run.folder, "skip").size(), 3u);
+  EXPECT_EQ(records(c.run.folder, "end").back()["reason"], "failed");
+  EXPECT_EQ(newest_checkpoint(c.run.folder)->filename(), "step-2");
+}
+
+TEST_F(Train, ARunWhoseLastStepsWereNotFiniteSavesNothingMore) {
+  auto c = config("bad-end", 4);
+  c.checkpoint.every = 2;
+  struct Poison : Observer {
+    void after_step(const StepView& view) override {
+      if (view.step == 2) view.parameters.master().fill_(std::nan("")), view.parameters.refresh_working();
+    }
+  } poison;
+  EXPECT_THROW(train(c, {.observers = {&poison}}), WorkError);
+  EXPECT_FALSE(fs::exists(fs::path(c.run.folder) / "checkpoints/step-4"));
+}
+
+TEST_F(Train, WhatAKilledProcessWasWritingIsRemovedOnResume) {
+  auto c = config("leftovers", 4);
+  c.checkpoint.every = 2;
+  train(c);
+  const fs::path run = c.run.folder;
+  for (const auto* name : {".step-3.partial-123", ".step-2.removed-123", ".step-4.replaced-9"})
+    create_folders(run / "checkpoints" / name, "test");
+  write_file(run / "config.toml.partial-77", "half", "test");
+  c.train.steps = 6;
+  train(c, {.resume = true});
+  for (const auto& entry : fs::recursive_directory_iterator(run))
+    for (const auto* part : {".partial-", ".removed-", ".replaced-"})
+      EXPECT_EQ(entry.path().filename().string().find(part), std::string::npos) << entry.path();
+  EXPECT_EQ(newest_checkpoint(run)->filename(), "step-6");
+}
+
+TEST_F(Train, AModelPaddedPastItsTokenizerCanWriteSamples) {
+  auto c = config("padded", 2);
+  write_file(folder_ / "padded.json",
+             R"({"architectures": ["LlamaForCausalLM"], "vocab_size": 4000, "hidden_size": 32, "intermediate_size": 48,
+                 "num_hidden_layers": 1, "num_attention_heads": 4, "max_position_embeddings": 64})",
+             "test");
+  c.model.config = (folder_ / "padded.json").string();
+  c.sample.every = 1, c.sample.max_tokens = 40, c.sample.prompt = "the";
+  train(c);
+  EXPECT_EQ(records(c.run.folder, "sample").size(), 2u);
+}
+
+TEST_F(Train, EvaluationKeepsDocumentsApartWhenTrainingDoes) {
+  auto apart = config("apart", 6), together = config("together", 6);
+  apart.data.document_mask = true;
+  train(apart), train(together);
+  const auto a = records(apart.run.folder, "eval").back(), b = records(together.run.folder, "eval").back();
+  // A document's first token is not predicted from the one before: 20 documents begin in the file, the first of them at its first token.
+  EXPECT_EQ(a["tokens"].get<int>(), b["tokens"].get<int>() - 19);
+}
+
+TEST_F(Train, RefusesWhatDoesNotFitTogether) {
+  const auto message = [](const RunConfig& c, bool resume = false) {
+    try {
+      train(c, {.resume = resume});
+    } catch (const Error& error) {
+      return error.message();
+    }
+    return std::string("no error");
+  };
+  auto done = config("twice", 1);
+  train(done);
+  EXPECT_NE(message(done).find("holds a run already"), std::string::npos);
+  EXPECT_NE(message(config("nothing"), true).find("holds no run"), std::string::npos);
+  auto seed = done;
+  seed.train.seed = 5, seed.train.steps = 3;
+  EXPECT_NE(message(seed, true).find("cannot change"), std::string::npos);
+  auto longer = config("longer");
+  longer.train.context = 65;
+  EXPECT_NE(message(longer).find("exceeds the model's 64 positions"), std::string::npos);
+  auto small = config("small");
+  write_file(folder_ / "small.json",
+             R"({"architectures": ["LlamaForCausalLM"], "vocab_size": 100, "hidden_size": 32, "intermediate_size": 48,
+      "num_hidden_layers": 1, "num_attention_heads": 4})",
+             "test");
+  small.model.config = (folder_ / "small.json").string();
+  EXPECT_NE(message(small).find("vocab_size is 100"), std::string::npos);
+  auto device = config("device");
+  device.train.device = "gpu";
+  EXPECT_NE(message(device).find("gpu is not a device"), std::string::npos);
+}
+
+TEST_F(Train, ATimeLimitEndsTheSessionWithACheckpoint) {
+  auto c = config("time", 1000000);
+  c.train.max_minutes = 0.5 / 60, c.checkpoint.every = 0, c.eval.every = 0;
+  const auto result = train(c);
+  EXPECT_LT(result.steps, 1000000);
+  EXPECT_EQ(records(c.run.folder, "end").back()["reason"], "time");
+  EXPECT_EQ(newest_checkpoint(c.run.folder), result.checkpoint);
+}
+
+TEST_F(Train, TwoProcessesCannotShareARunFolder) {
+  auto c = config("shared", 1);
+  create_folders(c.run.folder, "test");
+  const FileLock lock(fs::path(c.run.folder) / ".lock", "test");
+  EXPECT_THROW(train(c), WorkError);
+}
+
+}  // namespace
+}  // namespace isotrope
