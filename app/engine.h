@@ -1,0 +1,53 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "app/common.h"
+#include "isotrope/text/tokenizer.h"
+
+namespace isotrope::app {
+
+struct TrainCommand {
+  CommonOptions common;
+  std::string config, device, dtype;  ///< device, dtype: empty, as the configuration says
+  std::optional<std::uint64_t> seed;
+  std::vector<std::string> set;
+  bool resume = false;
+};
+
+struct GenerateCommand {
+  CommonOptions common;
+  ComputeOptions compute;
+  std::string model, prompt, prompt_file;
+  std::vector<std::string> stop;
+  std::int64_t max_tokens = 128, top_k = 0;
+  double temperature = 1.0, top_p = 1.0, min_p = 0.0, repetition_penalty = 1.0;
+  bool echo = false, slide = false, ignore_eos = false;
+};
+
+struct EvalCommand {
+  CommonOptions common;
+  ComputeOptions compute;
+  std::string model, data;
+  std::int64_t context = 0, stride = 0, batch_size = 8, max_windows = 0;
+  bool strict = false;
+};
+
+/// The commands that need tensors. They live in a module of their own, opened with libtorch by the first call to engine():
+/// `--help` and every command that needs none never pay for it.
+struct EngineCommands {
+  const char* version;
+  void (*train)(const TrainCommand&);
+  void (*generate)(const GenerateCommand&);
+  void (*eval)(const EvalCommand&);
+};
+
+/// Opens the module beside the program. Throws WorkError when it is missing or of another version.
+const EngineCommands& engine();
+
+/// The symbol that the module exports: a function without arguments that returns const EngineCommands*.
+inline constexpr const char* engine_entry = "isotrope_engine_commands";
+
+}  // namespace isotrope::app

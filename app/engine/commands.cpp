@@ -1,0 +1,55 @@
+#include "app/engine/commands.h"
+#include "app/output.h"
+
+#include <ATen/Parallel.h>
+
+#include "isotrope/base/error.h"
+#include "isotrope/io/json.h"
+#include "isotrope/io/model_path.h"
+#include "isotrope/models/checkpoint.h"
+#include "isotrope/train/session.h"
+#include "isotrope_version.h"
+
+namespace isotrope::app {
+
+namespace {
+
+/// One id or a list of them under `eos_token_id`; generation_config.json comes before config.json, as in transformers.
+std::vector<TokenId> eos_ids(const fs::path& folder, const Tokenizer& tokenizer) {
+  for (const auto* file : {"generation_config.json", "config.json"}) {
+    if (!fs::exists(folder / file)) continue;
+    const auto json = read_json(folder / file, "model");
+    const auto found = json.is_object() ? json.find("eos_token_id") : json.end();
+    if (found == json.end() || found->is_null()) continue;
+    if (found->is_number_integer()) return {found->get<TokenId>()};
+    if (found->is_array() && std::ranges::all_of(*found, [](const auto& id) { return id.is_number_integer(); }))
+      return found->get<std::vector<TokenId>>();
+    throw InputError("model", "{}: eos_token_id is {}, expected an integer or a list of them", (folder / file).string(), found->dump());
+  }
+  if (tokenizer.eos()) return {*tokenizer.eos()};
+  return {};
+}
+
+}  // namespace
+
+LoadedModel load(const std::string& model, const ComputeOptions& compute, const CommonOptions& common) {
+  at::set_num_threads(thread_count(common));
+  LoadedModel loaded{.folder = resolve_model(model)};
+  loaded.tokenizer = load_tokenizer(loaded.folder);
+  LoadOptions options{.device = device_from_option(compute.device)};
+  if (!compute.dtype.empty()) options.dtype = dtype_from_option(compute.dtype);
+  loaded.model = load_model(loaded.folder, options);
+  if (static_cast<std::int64_t>(loaded.tokenizer->vocab_size()) > loaded.model->shape().vocab_size)
+    throw InputError("model", "{}: the tokenizer has {} tokens, the model's vocab_size is {}", loaded.folder.string(),
+                     loaded.tokenizer->vocab_size(), loaded.model->shape().vocab_size);
+  loaded.eos = eos_ids(loaded.folder, *loaded.tokenizer);
+  return loaded;
+}
+
+}  // namespace isotrope::app
+
+extern "C" const isotrope::app::EngineCommands* isotrope_engine_commands() {
+  using namespace isotrope::app;
+  static const EngineCommands commands{ISOTROPE_VERSION, run_train, run_generate, run_eval};
+  return &commands;
+}

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+
+#include "app/engine.h"
+#include "isotrope/models/model.h"
+
+namespace isotrope::app {
+
+void run_train(const TrainCommand& options);
+void run_generate(const GenerateCommand& options);
+void run_eval(const EvalCommand& options);
+
+/// A model and its tokenizer as the command line names them.
+struct LoadedModel {
+  fs::path folder;
+  std::unique_ptr<Model> model;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::vector<TokenId> eos;  ///< from generation_config.json or config.json, else the tokenizer's
+};
+
+/// Sets the number of threads and loads. Throws InputError when the tokenizer does not fit the model.
+LoadedModel load(const std::string& model, const ComputeOptions& compute, const CommonOptions& common);
+
+}  // namespace isotrope::app
