@@ -1,0 +1,18 @@
+#include <cstddef>
+#include <cstdint>
+
+#include "isotrope/base/error.h"
+#include "isotrope/io/safetensors.h"
+
+/// Any bytes are either a safetensors file, whose every element can then be read, or an Error.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  try {
+    const isotrope::SafetensorsFile file(std::as_bytes(std::span(data, size)), "fuzz");
+    double sum = 0;
+    for (const auto& tensor : file.tensors())
+      for (const float value : isotrope::to_floats(tensor.dtype, tensor.bytes)) sum += value;
+    [[maybe_unused]] static volatile double kept;
+    kept = sum;
+  } catch (const isotrope::Error&) {}
+  return 0;
+}
