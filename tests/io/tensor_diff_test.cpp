@@ -73,7 +73,8 @@ TEST_F(TensorDifference, NotANumberOnBothSidesIsNoDifference) {
 TEST_F(TensorDifference, BlocksJoinToTheWhole) {
   std::vector<float> a(10000, 1), b = a;
   b[9999] = 3;
-  const auto& w = diff({{"w", a}}, {{"w", b}}).tensors[0];
+  const auto result = diff({{"w", a}}, {{"w", b}});
+  const auto& w = result.tensors[0];
   EXPECT_DOUBLE_EQ(w.max_abs, 2);
   EXPECT_DOUBLE_EQ(w.relative, 2.0 / 100);
 }
