@@ -3,8 +3,17 @@
 #include <algorithm>
 #include <cmath>
 #include <sstream>
+#include <stdexcept>
 #include <type_traits>
 
+// toml++ states its own invariants, and some broken files violate them: checked in every build, as an exception instead of an abort.
+namespace {
+struct TomlInvariant : std::logic_error {
+  using std::logic_error::logic_error;
+};
+}  // namespace
+#undef NDEBUG
+#define TOML_ASSERT(expr) (static_cast<bool>(expr) ? void() : throw TomlInvariant(#expr))
 #define TOML_EXCEPTIONS 1
 #include <toml++/toml.h>
 
@@ -147,6 +156,8 @@ void ConfigSchema::read_toml(std::string_view text, std::string_view name) {
   } catch (const toml::parse_error& error) {
     const auto at = error.source().begin;
     throw UsageError("config", "{}:{}:{}: {}", name, at.line, at.column, error.description());
+  } catch (const TomlInvariant&) {
+    throw UsageError("config", "{}: is not valid TOML", name);
   }
   each_leaf(table, "", [&](const std::string& key_name, const toml::node& node) {
     auto& key = find(key_name, name);
@@ -170,7 +181,7 @@ void ConfigSchema::set(std::string_view assignment) {
   const bool bare = std::holds_alternative<std::string*>(key.value) && !(text.size() >= 2 && (text.front() == '"' || text.front() == '\''));
   try {
     table = toml::parse("value = " + (bare ? toml_string(text) : text));
-  } catch (const toml::parse_error&) {
+  } catch (const std::exception&) {  // parse_error or TomlInvariant
     throw UsageError("config", "--set: {} expects {} {}, got `{}`", name, key.value.index() == 1 ? "an" : "a", type_text(key.value), text);
   }
   assign(key.value, key.info, *table.get("value"), name, "--set");

@@ -40,7 +40,7 @@ json parse(std::string_view text, std::string_view file) {
   check_depth(text, file);
   try {
     return json::parse(text);
-  } catch (const json::parse_error& error) {
+  } catch (const json::exception& error) {
     const std::string_view what = error.what();  // "[json.exception.parse_error.101] parse error at line 1, …"
     const auto start = what.find("] ");
     throw InputError("tokenizer", "{}: not valid JSON: {}", file, start == std::string_view::npos ? what : what.substr(start + 2));

@@ -65,6 +65,7 @@ TEST(Config, ErrorsNameFileKeyAndTheNearestName) {
   EXPECT_EQ(message_of([&] { schema.set("train.steps"); }), "[config] --set train.steps: expected key=value");
   EXPECT_EQ(message_of([&] { schema.set("train.steps=abc"); }), "[config] --set: train.steps expects an integer, got `abc`");
   EXPECT_NE(message_of([&] { schema.read_toml("[train\n", "t.toml"); }).find("t.toml:1:"), std::string::npos);
+  EXPECT_NE(message_of([&] { schema.read_toml("[\ntrain]\n", "t.toml"); }).find("t.toml"), std::string::npos);  // found by the fuzzer
 }
 
 TEST(Config, AKeyWithoutEffectIsAnError) {

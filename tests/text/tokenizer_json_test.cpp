@@ -45,6 +45,10 @@ TEST(TokenizerJson, ATruncatedFileIsRefusedAtEveryLength) {
 
 TEST(TokenizerJson, BytesThatAreNotUtf8AreRefused) { expect_error(error_of("{\"model\": \"\xFF\"}"), "not valid JSON"); }
 
+TEST(TokenizerJson, NumbersPastTheRangeAreRefused) {
+  expect_error(error_of("{\"model\": 7E766}"), "not valid JSON");
+}  // found by the fuzzer
+
 TEST(TokenizerJson, DeepNestingIsRefusedBeforeItIsParsed) {
   expect_error(error_of(std::string(1'000'000, '[')), "nested more than 64 deep");
   expect_error(error_of(R"({"a":)" + std::string(70, '{')), "nested more than 64 deep");
