@@ -59,7 +59,7 @@ def draw(steps, evals, title):
     out.append(f'<path class="train" d="{path(steps)}"/><path class="val" d="{path([(s, v) for s, (v, _) in evals])}"/>')
     out += [f'<circle class="dot" cx="{x(s):.1f}" cy="{y(v):.1f}" r="3.5"/>' for s, (v, _) in evals]
     end, (loss, bits) = evals[-1]
-    out.append(f'<text class="end" x="{x(end):.1f}" y="{y(loss) - 20:.1f}" text-anchor="end">validation {loss:.3f} = {bits:.3f} bits per byte</text>')
+    out.append(f'<text class="end" x="{x(end):.1f}" y="{y(loss) - 38:.1f}" text-anchor="end">validation {loss:.3f} = {bits:.3f} bits per byte</text>')
     out.append(f'<line class="train" x1="{WIDTH - 250}" x2="{WIDTH - 226}" y1="{TOP + 8}" y2="{TOP + 8}"/><text x="{WIDTH - 218}" y="{TOP + 12}">training</text>')
     out.append(f'<line class="val" x1="{WIDTH - 140}" x2="{WIDTH - 116}" y1="{TOP + 8}" y2="{TOP + 8}"/><text x="{WIDTH - 108}" y="{TOP + 12}">validation</text>')
     return "\n".join(out + ["</svg>"]) + "\n"
