@@ -1,9 +1,9 @@
 // Each kernel beside its composed reference, forward and backward, in bf16 at the sizes of a 10 M-parameter decoder (4,096 tokens).
 #include <benchmark/benchmark.h>
 
+#include "isotrope/kernels/activations.h"
 #include "isotrope/kernels/head_loss.h"
-#include "isotrope/kernels/rms_norm.h"
-#include "isotrope/kernels/swiglu.h"
+#include "isotrope/kernels/norms.h"
 
 namespace isotrope {
 namespace {

@@ -22,7 +22,8 @@ add_library(isotrope_warnings INTERFACE)
 target_compile_options(isotrope_warnings INTERFACE -Wall -Wextra -Wno-missing-field-initializers -fno-math-errno)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # GCC 12 reports string growth inside libstdc++ as overlapping copies (bug 105651).
-  target_compile_options(isotrope_warnings INTERFACE -Wno-restrict)
+  # psabi: the kernels' vectors are passed between inlined functions only.
+  target_compile_options(isotrope_warnings INTERFACE -Wno-restrict -Wno-psabi)
 endif()
 
 set(ISOTROPE_SANITIZE "" CACHE STRING "Sanitizers to build with: address,undefined or thread")

@@ -68,11 +68,12 @@ def check_file(root, path):
         found.append((1, "lies in no folder of the architecture"))
     if len(lines) - 1 > LONGEST:
         found.append((LONGEST + 1, f"{len(lines) - 1} lines, at most {LONGEST} are allowed"))
-    if path.suffix == ".h" and parts[0] != "cmake" and "#pragma once" not in lines:  # cmake/ holds a precompiled header
+    # cmake/ holds a precompiled header; a text that is included several times says so in its first line.
+    if path.suffix == ".h" and parts[0] != "cmake" and "#pragma once" not in lines and not (lines and lines[0].startswith("// No include guard")):
         found.append((1, "a header without #pragma once"))
     for number, line in enumerate(lines, 1):
         include = INCLUDE.match(line)
-        if include and path.suffix in (".h", ".cpp"):
+        if include and path.suffix in (".h", ".cpp", ".inl"):
             problem = check_include(owner, *include.groups())
             if problem:
                 found.append((number, problem))
@@ -86,7 +87,7 @@ def files(root):
         for path in sorted((root / folder).rglob("*")):
             inside = path.relative_to(root).parts
             generated = inside[:2] in (("tests", "data"), ("tests", "golden")) or "corpus" in inside or "__pycache__" in inside
-            if path.is_file() and not generated and path.suffix in (".h", ".cpp", ".py", ".cmake", ".in", ".toml", ".md", ".sh", ".txt"):
+            if path.is_file() and not generated and path.suffix in (".h", ".cpp", ".inl", ".py", ".cmake", ".in", ".toml", ".md", ".sh", ".txt"):
                 yield path
     for name in ("dev", ".ci/run", "CMakeLists.txt", "CMakePresets.json", "README.md", "HACKING.md", "CONTRIBUTING.md", "CHANGELOG.md"):
         if (root / name).is_file():

@@ -49,6 +49,10 @@ class Worker:
     def ask(self, line=""):
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
+        return self.listen()
+
+    def listen(self):
+        """The next line of numbers, without having asked (what a process says when it is ready)."""
         answer = self.process.stdout.readline()
         if not answer:
             sys.exit(f"error: [bench] {self.process.args[0]} ended with {self.process.wait()}")

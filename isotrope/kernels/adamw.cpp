@@ -6,18 +6,28 @@
 #include <vector>
 
 #include "isotrope/kernels/dispatch.h"
-#include "isotrope/kernels/simd.h"
 
 namespace isotrope {
 
 namespace {
 
 /// Rounded once from double, as torch does: 1 − β₂ from a rounded β₂ would be off by 1e-5.
-struct Constants {
+struct AdamWConstants {
   float decay, mean_weight, beta2, square_weight, step_size, root_correction, eps, gradient_scale;
 };
 
-Constants constants_of(const AdamWUpdate& u) {
+}  // namespace
+
+}  // namespace isotrope
+
+#define ISOTROPE_KERNELS "isotrope/kernels/adamw.inl"
+#include "isotrope/kernels/for_each_isa.h"
+
+namespace isotrope {
+
+namespace {
+
+AdamWConstants constants_of(const AdamWUpdate& u) {
   const double correction1 = 1.0 - std::pow(u.beta1, static_cast<double>(u.step)),
                correction2 = 1.0 - std::pow(u.beta2, static_cast<double>(u.step));
   return {static_cast<float>(1.0 - u.lr * u.weight_decay),
@@ -28,27 +38,6 @@ Constants constants_of(const AdamWUpdate& u) {
           static_cast<float>(1.0 / std::sqrt(correction2)),
           static_cast<float>(u.eps),
           static_cast<float>(u.gradient_scale)};
-}
-
-ISOTROPE_MULTIVERSION void update_range(float* w, float* m, float* v, const float* g, c10::BFloat16* working, std::int64_t n,
-                                        const Constants& c) {
-#pragma omp simd
-  for (std::int64_t i = 0; i < n; ++i) {
-    const float gradient = g[i] * c.gradient_scale;
-    m[i] = m[i] + c.mean_weight * (gradient - m[i]);
-    v[i] = c.beta2 * v[i] + c.square_weight * gradient * gradient;
-    w[i] = w[i] * c.decay - c.step_size * m[i] / (std::sqrt(v[i]) * c.root_correction + c.eps);
-  }
-  if (working)
-#pragma omp simd
-    for (std::int64_t i = 0; i < n; ++i) simd::store(working[i], w[i]);
-}
-
-ISOTROPE_MULTIVERSION double squares_of(const float* x, std::int64_t n) {
-  double sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (std::int64_t i = 0; i < n; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  return sum;
 }
 
 constexpr std::int64_t block = 16384;
@@ -77,10 +66,10 @@ void adamw_(at::Tensor& weights, at::Tensor& exp_avg, at::Tensor& exp_avg_sq, co
   const auto constants = constants_of(update);
   auto *w = weights.mutable_data_ptr<float>(), *m = exp_avg.mutable_data_ptr<float>(), *v = exp_avg_sq.mutable_data_ptr<float>();
   const auto* g = gradient.const_data_ptr<float>();
+  static const auto update_range = ISOTROPE_CHOOSE(update_range);
   auto* copy = working.defined() ? working.mutable_data_ptr<c10::BFloat16>() : nullptr;
   at::parallel_for(0, weights.numel(), block, [&](std::int64_t begin, std::int64_t end) {
-    for (auto at = begin; at < end; at += block)  // both passes of a block find it in the cache
-      update_range(w + at, m + at, v + at, g + at, copy ? copy + at : nullptr, std::min(block, end - at), constants);
+    update_range(w + begin, m + begin, v + begin, g + begin, copy ? copy + begin : nullptr, end - begin, constants);
   });
 }
 
@@ -89,6 +78,7 @@ double squared_norm(const at::Tensor& flat) {
   const auto n = flat.numel(), blocks = (n + block - 1) / block;
   std::vector<double> sums(blocks);
   const auto* x = flat.const_data_ptr<float>();
+  static const auto squares_of = ISOTROPE_CHOOSE(squares_of);
   at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
     for (auto b = begin; b < end; ++b) sums[b] = squares_of(x + b * block, std::min(block, n - b * block));
   });

@@ -6,6 +6,8 @@
 #include <limits>
 
 #include "isotrope/base/error.h"
+#include "isotrope/kernels/attention_blocks.h"
+#include "isotrope/kernels/dispatch.h"
 
 namespace isotrope {
 
@@ -41,7 +43,80 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
 
 }  // namespace reference
 
+namespace {
+
+AttentionRows rows_of(const at::Tensor& x) { return {static_cast<c10::BFloat16*>(x.data_ptr()), x.stride(0), x.stride(1), x.stride(2)}; }
+
+/// Rows of head_dim have to be contiguous; everything else may be strided.
+at::Tensor with_whole_rows(const at::Tensor& x) { return x.stride(3) == 1 ? x : x.contiguous(); }
+
+AttentionShape shape_of(const at::Tensor& q, const at::Tensor& k, const AttentionOptions& options) {
+  const double scale = options.scale > 0 ? options.scale : 1.0 / std::sqrt(static_cast<double>(q.size(3)));
+  return {.batch = q.size(0),
+          .heads = q.size(1),
+          .kv_heads = k.size(1),
+          .queries = q.size(2),
+          .keys = k.size(2),
+          .head_dim = q.size(3),
+          .scale = static_cast<float>(scale),
+          .causal = options.causal,
+          .documents = options.documents.defined() ? options.documents.const_data_ptr<std::int64_t>() : nullptr};
+}
+
+/// [B, H, T, hd] as a view of [B, T, H, hd]: what the projections around attention read and write.
+at::Tensor token_major(const at::Tensor& like) {
+  return at::empty({like.size(0), like.size(2), like.size(1), like.size(3)}, like.options()).transpose(1, 2);
+}
+
+struct BlockAttention : torch::autograd::Function<BlockAttention> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& q_in, const at::Tensor& k_in,
+                            const at::Tensor& v_in, AttentionOptions options, bool gradient) {
+    const auto q = with_whole_rows(q_in), k = with_whole_rows(k_in), v = with_whole_rows(v_in);
+    auto out = token_major(q);
+    const auto shape = shape_of(q, k, options);
+    at::Tensor log_sums;
+    if (gradient) log_sums = at::empty({shape.batch, shape.heads, shape.queries}, q.options().dtype(at::kFloat));
+    attention_forward(shape, rows_of(q), rows_of(k), rows_of(v), rows_of(out), gradient ? log_sums.mutable_data_ptr<float>() : nullptr);
+    if (gradient) {
+      context->save_for_backward({q, k, v, out, log_sums, options.documents});
+      context->saved_data["scale"] = options.scale;
+      context->saved_data["causal"] = options.causal;
+    }
+    return out;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list grads) {
+    const auto saved = context->get_saved_variables();
+    const auto &q = saved[0], &k = saved[1], &v = saved[2], &out = saved[3];
+    const AttentionOptions options{
+        .scale = context->saved_data["scale"].toDouble(), .causal = context->saved_data["causal"].toBool(), .documents = saved[5]};
+    const auto d_out = with_whole_rows(grads[0]);
+    auto dq = token_major(q), dk = token_major(k), dv = token_major(v);
+    attention_backward(shape_of(q, k, options), rows_of(q), rows_of(k), rows_of(v), rows_of(out), saved[4].const_data_ptr<float>(),
+                       rows_of(d_out), rows_of(dq), rows_of(dk), rows_of(dv));
+    return {dq, dk, dv, at::Tensor(), at::Tensor()};
+  }
+};
+
+/// Our own kernel pays where there are rows enough to fill a block; a single query of a growing text is libtorch's.
+bool takes_blocks(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  return has_cpu_kernel(q) && q.scalar_type() == at::kBFloat16 && k.scalar_type() == at::kBFloat16 && v.scalar_type() == at::kBFloat16 &&
+         q.size(3) % 2 == 0 && q.size(2) >= 16 && k.size(2) >= q.size(2) && v.size(3) == q.size(3);
+}
+
+}  // namespace
+
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options) {
+  if (takes_blocks(q, k, v)) {
+    auto own = options;
+    if (own.documents.defined()) {
+      if (q.size(2) != k.size(2))
+        throw WorkError("attention", "a document mask needs as many queries as keys, got {} and {}", q.size(2), k.size(2));
+      own.documents = own.documents.contiguous();
+    }
+    const bool gradient = at::GradMode::is_enabled() && (q.requires_grad() || k.requires_grad() || v.requires_grad());
+    return BlockAttention::apply(q, k, v, own, gradient);
+  }
   const bool plain_causal = options.causal && !options.documents.defined() && q.size(2) == k.size(2) && q.size(2) > 1;
   const auto mask = plain_causal ? at::Tensor() : allowed(q, k, options);
   return at::scaled_dot_product_attention(q, k, v, mask.defined() ? std::optional(mask) : std::nullopt, /*dropout_p=*/0.0, plain_causal,

@@ -3,7 +3,22 @@
 #include <ATen/ATen.h>
 
 #include "isotrope/kernels/dispatch.h"
-#include "isotrope/kernels/simd.h"
+#include "isotrope/kernels/weight_gradient.h"
+
+namespace isotrope {
+
+namespace {
+
+struct LossRow {
+  float nll, log_z;
+};
+
+}  // namespace
+
+}  // namespace isotrope
+
+#define ISOTROPE_KERNELS "isotrope/kernels/head_loss.inl"
+#include "isotrope/kernels/for_each_isa.h"
 
 namespace isotrope {
 
@@ -23,45 +38,24 @@ HeadLoss head_loss(const at::Tensor& hidden, const at::Tensor& head, const at::T
 
 namespace {
 
-struct Row {
-  float nll, log_z;
-};
-
-/// One row of logits → its loss; when `gradient`, the logits become scale · ∂(nll + z·log²Z)/∂logits.
-ISOTROPE_MULTIVERSION Row softmax_row(float* logits, std::int64_t vocab, std::int64_t target, float scale, float z_loss, bool gradient) {
-  float top = logits[0];
-#pragma omp simd reduction(max : top)
-  for (std::int64_t i = 0; i < vocab; ++i) top = logits[i] > top ? logits[i] : top;
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (std::int64_t i = 0; i < vocab; ++i) sum += simd::exp(logits[i] - top);
-  const float log_z = top + std::log(sum);
-  const Row row{log_z - logits[target], log_z};
-  if (gradient) {
-    const float factor = scale * (1.0f + 2.0f * z_loss * log_z);
-#pragma omp simd
-    for (std::int64_t i = 0; i < vocab; ++i) logits[i] = factor * simd::exp(logits[i] - log_z);
-    logits[target] -= scale;
-  }
-  return row;
-}
-
 /// The chunk's losses; its logits become their gradient in place.
 void softmax_chunk(at::Tensor& logits, const at::Tensor& targets, at::Tensor& nll, at::Tensor& log_z, const HeadLossOptions& options,
                    bool gradient) {
-  auto* rows = logits.mutable_data_ptr<float>();
   const auto* target = targets.const_data_ptr<std::int64_t>();
   auto *losses = nll.mutable_data_ptr<float>(), *normalisers = log_z.mutable_data_ptr<float>();
   const auto vocab = logits.size(1);
-  at::parallel_for(0, logits.size(0), rows_per_task(vocab), [&](std::int64_t begin, std::int64_t end) {
-    for (auto i = begin; i < end; ++i) {
-      Row row{0, 0};
-      if (target[i] == ignored_target) std::fill_n(rows + i * vocab, vocab, 0.0f);
-      else
-        row = softmax_row(rows + i * vocab, vocab, target[i], static_cast<float>(options.scale), static_cast<float>(options.z_loss),
-                          gradient);
-      losses[i] = row.nll, normalisers[i] = row.log_z;
-    }
+  const auto scale = static_cast<float>(options.scale), z_loss = static_cast<float>(options.z_loss);
+  dispatch_float(logits.scalar_type(), [&]<class T>() {
+    static const auto softmax_loss = ISOTROPE_CHOOSE(softmax_loss<T>);
+    auto* rows = logits.mutable_data_ptr<T>();
+    at::parallel_for(0, logits.size(0), rows_per_task(vocab), [&](std::int64_t begin, std::int64_t end) {
+      for (auto i = begin; i < end; ++i) {
+        LossRow row{0, 0};
+        if (target[i] == ignored_target) std::fill_n(rows + i * vocab, vocab, T(0));
+        else row = softmax_loss(rows + i * vocab, vocab, target[i], scale, z_loss, gradient);
+        losses[i] = row.nll, normalisers[i] = row.log_z;
+      }
+    });
   });
 }
 
@@ -80,31 +74,54 @@ void softmax_chunk_composed(at::Tensor& logits, const at::Tensor& targets, at::T
   log_z.masked_fill_(ignored, 0);
 }
 
+/// The gradient of the head, summed chunk by chunk: in the caller's sink, or in a buffer of its own.
+class HeadGradient {
+ public:
+  HeadGradient(GradientSink* sink, const at::Tensor& head) : sink_(sink) {
+    if (!sink_) sum_ = at::empty(head.sizes(), head.options().dtype(at::kFloat));
+  }
+  void add(const at::Tensor& slope, const at::Tensor& hidden) {
+    if (sink_) return add_outer_product_(*sink_, slope, hidden);
+    add_outer_product_(sum_, slope, hidden, /*overwrite=*/!begun_);
+    begun_ = true;
+  }
+  /// In the head's dtype; undefined where a sink has it.
+  at::Tensor result(at::ScalarType type) { return sink_ ? at::Tensor() : begun_ ? sum_.to(type) : sum_.zero_().to(type); }
+
+ private:
+  GradientSink* sink_;
+  at::Tensor sum_;
+  bool begun_ = false;
+};
+
 struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
   static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, const at::Tensor& hidden_in,
                                                 const at::Tensor& head, const at::Tensor& targets, HeadLossOptions options, bool gradient) {
     const auto hidden = hidden_in.contiguous();
     const auto rows = hidden.size(0), vocab = head.size(0);
+    const bool on_cpu = hidden.device().is_cpu();
     const auto fp32 = hidden.options().dtype(at::kFloat);
     auto nll = at::empty({rows}, fp32), log_z = at::empty({rows}, fp32);
-    at::Tensor d_hidden, d_head;
-    if (gradient) d_hidden = at::empty_like(hidden), d_head = at::zeros(head.sizes(), fp32);
-    const auto chunk = std::max<std::int64_t>(16, options.chunk_bytes / (4 * vocab));
+    at::Tensor d_hidden;
+    std::optional<HeadGradient> d_head;
+    if (gradient) d_hidden = at::empty_like(hidden), d_head.emplace(options.sink, head);
+    const auto width = static_cast<std::int64_t>(hidden.element_size());
+    const auto chunk = std::min(rows, std::max<std::int64_t>(16, options.chunk_bytes / (width * vocab)));
+    const auto buffer = on_cpu ? at::empty({chunk, vocab}, hidden.options()) : at::Tensor();
     for (std::int64_t begin = 0; begin < rows; begin += chunk) {
       const auto count = std::min(chunk, rows - begin);
       const auto part = hidden.narrow(0, begin, count);
-      auto logits = at::matmul(part, head.t()).to(at::kFloat);
+      auto logits = on_cpu ? buffer.narrow(0, 0, count) : at::matmul(part, head.t()).to(at::kFloat);
+      if (on_cpu) at::mm_out(logits, part, head.t());
       auto losses = nll.narrow(0, begin, count), normalisers = log_z.narrow(0, begin, count);
-      (logits.device().is_cpu() ? softmax_chunk : softmax_chunk_composed)(logits, targets.narrow(0, begin, count), losses, normalisers,
-                                                                          options, gradient);
+      (on_cpu ? softmax_chunk : softmax_chunk_composed)(logits, targets.narrow(0, begin, count), losses, normalisers, options, gradient);
       if (!gradient) continue;
       const auto slope = logits.to(hidden.scalar_type());
       at::Tensor slot = d_hidden.narrow(0, begin, count);
       at::mm_out(slot, slope, head);
-      if (hidden.scalar_type() == at::kFloat) d_head.addmm_(slope.t(), part);
-      else d_head.add_(at::mm(slope.t(), part));
+      d_head->add(slope, part);
     }
-    if (gradient) context->save_for_backward({d_hidden, d_head.to(head.scalar_type())});
+    if (gradient) context->save_for_backward({d_hidden, d_head->result(head.scalar_type())});
     auto loss = nll.sum(at::kDouble);
     if (options.z_loss > 0) loss = loss + options.z_loss * log_z.to(at::kDouble).square().sum();
     context->mark_non_differentiable({nll});
@@ -115,9 +132,10 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
     auto saved = context->get_saved_variables();
     // The usual upstream gradient of a loss is 1; anything else scales what the forward pass has made.
     const auto& upstream = grads[0];
-    const auto scaled = [&](const at::Tensor& gradient) {
-      return upstream.device().is_cpu() && upstream.item<double>() == 1.0 ? gradient : gradient * upstream.to(gradient.scalar_type());
-    };
+    const bool one = upstream.device().is_cpu() && upstream.item<double>() == 1.0;
+    if (!one && !saved[1].defined())
+      throw WorkError("loss", "the head's gradient is in its sink already: the loss must be differentiated as it is, not scaled");
+    const auto scaled = [&](const at::Tensor& gradient) { return one ? gradient : gradient * upstream.to(gradient.scalar_type()); };
     return {scaled(saved[0]), scaled(saved[1]), at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };

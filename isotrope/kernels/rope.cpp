@@ -1,7 +1,9 @@
 #include "isotrope/kernels/rope.h"
 
 #include "isotrope/kernels/dispatch.h"
-#include "isotrope/kernels/simd.h"
+
+#define ISOTROPE_KERNELS "isotrope/kernels/rope.inl"
+#include "isotrope/kernels/for_each_isa.h"
 
 namespace isotrope {
 
@@ -21,19 +23,6 @@ at::Tensor rope(const at::Tensor& x, const RopeTable& table, const at::Tensor& p
 
 namespace {
 
-// direction +1 turns, −1 turns back, which is also the gradient.
-#define ISOTROPE_ROTATE(T)                                                                                                      \
-  ISOTROPE_MULTIVERSION void rotate(const T* x, const float* cos, const float* sin, float direction, T* y, std::int64_t half) { \
-    _Pragma("omp simd") for (std::int64_t i = 0; i < half; ++i) {                                                               \
-      const float a = simd::load(x[i]), b = simd::load(x[i + half]), c = cos[i], s = direction * sin[i];                        \
-      simd::store(y[i], a* c - b * s);                                                                                          \
-      simd::store(y[i + half], b* c + a * s);                                                                                   \
-    }                                                                                                                           \
-  }
-ISOTROPE_ROTATE(float)
-ISOTROPE_ROTATE(c10::BFloat16)
-#undef ISOTROPE_ROTATE
-
 at::Tensor turn(const at::Tensor& input, const at::Tensor& cos, const at::Tensor& sin, const at::Tensor& positions, float direction) {
   const auto x = input.contiguous();
   const auto tokens = x.size(0) * x.size(1), heads = x.size(2), width = x.size(3);
@@ -43,12 +32,13 @@ at::Tensor turn(const at::Tensor& input, const at::Tensor& cos, const at::Tensor
   dispatch_float(x.scalar_type(), [&]<class T>() {
     const auto* from = x.const_data_ptr<T>();
     auto* to = y.mutable_data_ptr<T>();
+    static const auto kernel = ISOTROPE_CHOOSE(rotate<T>);
     at::parallel_for(0, tokens, rows_per_task(heads * width), [&](std::int64_t begin, std::int64_t end) {
       for (auto token = begin; token < end; ++token) {
         const auto row = at_position[token] * (width / 2);
         for (std::int64_t head = 0; head < heads; ++head) {
           const auto at = (token * heads + head) * width;
-          rotate(from + at, c + row, s + row, direction, to + at, width / 2);
+          kernel(from + at, c + row, s + row, direction, to + at, width / 2);
         }
       }
     });

@@ -4,6 +4,7 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/kernels/attention.h"
+#include "isotrope/kernels/gradient_sink.h"
 #include "isotrope/models/registry.h"
 #include "isotrope/nn/layers.h"
 
@@ -61,14 +62,15 @@ class Gpt2 final : public Model {
                 : parameters_.add("lm_head.weight", {c_.vocab_size, c_.n_embd}, ParameterClass::head, {.std = c_.initializer_range});
   }
 
-  at::Tensor embed(const at::Tensor& ids) const override { return at::embedding(wte_, ids); }
+  at::Tensor embed(const at::Tensor& ids) const override { return embedding_lookup(wte_, ids); }
 
   at::Tensor forward_embeddings(const at::Tensor& embeddings, const ForwardContext& context) override {
-    auto x = embeddings + at::embedding(wpe_, positions_of(embeddings, context));
-    context.tap("embed", -1, x);
-    for (const auto& block : blocks_) x = forward(block, x, context);
-    if (context.cache) context.cache->advance(x.size(1));
-    x = ln_f_(x);
+    Stream stream{embeddings + embedding_lookup(wpe_, positions_of(embeddings, context)), {}};
+    context.tap("embed", -1, stream.x);
+    for (const auto& block : blocks_) forward(block, stream, context);
+    if (context.cache) context.cache->advance(embeddings.size(1));
+    const auto [last, x] = ln_f_.after(stream.x, stream.delta);
+    if (c_.n_layer > 0) context.tap("resid_post", c_.n_layer - 1, last);
     context.tap("final_norm", -1, x);
     return x;
   }
@@ -94,23 +96,28 @@ class Gpt2 final : public Model {
     return b;
   }
 
-  at::Tensor forward(const Block& b, at::Tensor x, const ForwardContext& context) {
-    const auto attended = self_attention(b, b.ln_1(x), context);
+  /// The residual stream between blocks: what the last block adds is added by the norm that reads the sum.
+  struct Stream {
+    at::Tensor x, delta;
+  };
+
+  void forward(const Block& b, Stream& stream, const ForwardContext& context) {
+    const auto [x, u] = b.ln_1.after(stream.x, stream.delta);
+    if (b.index > 0) context.tap("resid_post", b.index - 1, x);
+    const auto attended = self_attention(b, u, context);
     context.tap("attn_out", b.index, attended);
-    x = x + attended;
-    context.tap("resid_mid", b.index, x);
-    const auto transformed = b.mlp_proj(activate(b.c_fc(b.ln_2(x)), c_.activation_function));
+    const auto [middle, v] = b.ln_2.after(x, attended);
+    context.tap("resid_mid", b.index, middle);
+    const auto transformed = b.mlp_proj(activate(b.c_fc(v), c_.activation_function));
     context.tap("mlp_out", b.index, transformed);
-    x = x + transformed;
-    context.tap("resid_post", b.index, x);
-    return x;
+    stream = {middle, transformed};
   }
 
   at::Tensor self_attention(const Block& b, const at::Tensor& u, const ForwardContext& context) {
     const auto batch = u.size(0), tokens = u.size(1);
-    const auto qkv = b.c_attn(u).view({batch, tokens, 3, c_.n_head, -1}).permute({2, 0, 3, 1, 4});
-    const auto q = qkv[0];
-    auto k = qkv[1], v = qkv[2];
+    const auto qkv = b.c_attn(u).view({batch, tokens, 3, c_.n_head, -1}).unbind(2);
+    const auto q = qkv[0].transpose(1, 2);
+    auto k = qkv[1].transpose(1, 2), v = qkv[2].transpose(1, 2);
     if (context.cache) std::tie(k, v) = context.cache->append(b.index, k, v);
     double scale = c_.scale_attn_weights ? 1.0 / std::sqrt(static_cast<double>(shape_.head_dim)) : 1.0;
     if (c_.scale_attn_by_inverse_layer_idx) scale /= static_cast<double>(b.index + 1);

@@ -1,9 +1,10 @@
 // Llama 2 and 3.x, SmolLM2: RMSNorm, rotary positions, grouped-query attention, SwiGLU; optional biases, tied or untied head.
 // Source: Touvron et al. 2023 (arXiv 2302.13971), Grattafiori et al. 2024 (arXiv 2407.21783); names as in transformers' LlamaForCausalLM.
 #include "isotrope/base/error.h"
+#include "isotrope/kernels/activations.h"
 #include "isotrope/kernels/attention.h"
-#include "isotrope/kernels/rms_norm.h"
-#include "isotrope/kernels/swiglu.h"
+#include "isotrope/kernels/gradient_sink.h"
+#include "isotrope/kernels/norms.h"
 #include "isotrope/models/registry.h"
 #include "isotrope/models/rope_scaling.h"
 #include "isotrope/nn/layers.h"
@@ -70,15 +71,16 @@ class Llama final : public Model {
                 : parameters_.add("lm_head.weight", {c_.vocab_size, c_.hidden_size}, ParameterClass::head, {.std = c_.initializer_range});
   }
 
-  at::Tensor embed(const at::Tensor& ids) const override { return at::embedding(embedding_, ids); }
+  at::Tensor embed(const at::Tensor& ids) const override { return embedding_lookup(embedding_, ids); }
 
   at::Tensor forward_embeddings(const at::Tensor& embeddings, const ForwardContext& context) override {
     const auto positions = positions_of(embeddings, context);
-    auto x = embeddings;
-    context.tap("embed", -1, x);
-    for (const auto& block : blocks_) x = forward(block, x, positions, context);
-    if (context.cache) context.cache->advance(x.size(1));
-    x = rms_norm(x, final_norm_, c_.rms_norm_eps);
+    Stream stream{embeddings, {}};
+    context.tap("embed", -1, embeddings);
+    for (const auto& block : blocks_) forward(block, stream, positions, context);
+    if (context.cache) context.cache->advance(embeddings.size(1));
+    const auto [last, x] = add_rms_norm(stream.x, stream.delta, final_norm_, c_.rms_norm_eps);
+    if (c_.num_hidden_layers > 0) context.tap("resid_post", c_.num_hidden_layers - 1, last);
     context.tap("final_norm", -1, x);
     return x;
   }
@@ -107,17 +109,21 @@ class Llama final : public Model {
     return b;
   }
 
-  at::Tensor forward(const Block& b, at::Tensor x, const at::Tensor& positions, const ForwardContext& context) {
-    const auto attended = self_attention(b, rms_norm(x, b.input_norm, c_.rms_norm_eps), positions, context);
+  /// The residual stream between blocks: what the last block adds is added by the norm that reads the sum.
+  struct Stream {
+    at::Tensor x, delta;
+  };
+
+  void forward(const Block& b, Stream& stream, const at::Tensor& positions, const ForwardContext& context) {
+    const auto [x, u] = add_rms_norm(stream.x, stream.delta, b.input_norm, c_.rms_norm_eps);
+    if (b.index > 0) context.tap("resid_post", b.index - 1, x);
+    const auto attended = self_attention(b, u, positions, context);
     context.tap("attn_out", b.index, attended);
-    x = x + attended;
-    context.tap("resid_mid", b.index, x);
-    const auto u = rms_norm(x, b.post_attention_norm, c_.rms_norm_eps);
-    const auto transformed = b.down(swiglu(b.gate(u), b.up(u)));
+    const auto [middle, v] = add_rms_norm(x, attended, b.post_attention_norm, c_.rms_norm_eps);
+    context.tap("resid_mid", b.index, middle);
+    const auto transformed = b.down(swiglu(b.gate(v), b.up(v)));
     context.tap("mlp_out", b.index, transformed);
-    x = x + transformed;
-    context.tap("resid_post", b.index, x);
-    return x;
+    stream = {middle, transformed};
   }
 
   at::Tensor self_attention(const Block& b, const at::Tensor& u, const at::Tensor& positions, const ForwardContext& context) {

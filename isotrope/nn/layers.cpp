@@ -3,12 +3,12 @@
 #include <ATen/ATen.h>
 
 #include "isotrope/base/error.h"
+#include "isotrope/kernels/activations.h"
+#include "isotrope/kernels/gradient_sink.h"
 
 namespace isotrope {
 
-at::Tensor Linear::operator()(const at::Tensor& x) const {
-  return at::linear(x, transposed ? weight.t() : weight, bias.defined() ? std::optional(bias) : std::nullopt);
-}
+at::Tensor Linear::operator()(const at::Tensor& x) const { return linear(x, weight, bias, transposed); }
 
 Linear add_linear(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t out, const LinearOptions& options) {
   Linear linear{.transposed = options.transposed};
@@ -18,7 +18,9 @@ Linear add_linear(Parameters& parameters, const std::string& name, std::int64_t 
   return linear;
 }
 
-at::Tensor LayerNorm::operator()(const at::Tensor& x) const { return at::layer_norm(x, gain.sizes(), gain, bias, eps); }
+at::Tensor LayerNorm::operator()(const at::Tensor& x) const { return layer_norm(x, gain, bias, eps); }
+
+Residual LayerNorm::after(const at::Tensor& x, const at::Tensor& delta) const { return add_layer_norm(x, delta, gain, bias, eps); }
 
 LayerNorm add_layer_norm(Parameters& parameters, const std::string& name, std::int64_t width, double eps) {
   return {parameters.add(name + ".weight", {width}, ParameterClass::vector, {Initialization::Kind::ones}),
@@ -40,7 +42,7 @@ Activation activation_from_name(const std::string& name, const std::string& file
 at::Tensor activate(const at::Tensor& x, Activation activation) {
   switch (activation) {
     case Activation::gelu: return at::gelu(x);
-    case Activation::gelu_tanh: return at::gelu(x, "tanh");
+    case Activation::gelu_tanh: return gelu_tanh(x);
     case Activation::relu: return at::relu(x);
     case Activation::silu: return at::silu(x);
   }

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "isotrope/kernels/norms.h"
 #include "isotrope/nn/parameters.h"
 
 namespace isotrope {
@@ -29,6 +30,8 @@ struct LayerNorm {
   at::Tensor gain, bias;
   double eps = 1e-5;
   at::Tensor operator()(const at::Tensor& x) const;
+  /// x + delta and its norm in one pass.
+  Residual after(const at::Tensor& x, const at::Tensor& delta) const;
 };
 
 LayerNorm add_layer_norm(Parameters& parameters, const std::string& name, std::int64_t width, double eps);

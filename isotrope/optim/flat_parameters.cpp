@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "isotrope/base/error.h"
+#include "isotrope/kernels/gradient_sink.h"
 
 namespace isotrope {
 
@@ -17,15 +18,14 @@ FlatParameters::FlatParameters(Parameters& parameters, at::ScalarType working) :
   const auto options = parameters.options().dtype(at::kFloat);
   master_ = at::zeros({total}, options);
   gradients_ = at::zeros({total}, options);
-  if (mixed_) {
-    working_ = at::zeros({total}, options.dtype(working));
-    working_gradients_ = at::zeros({total}, options.dtype(working));
-  }
+  if (mixed_) working_ = at::zeros({total}, options.dtype(working));
   for (std::size_t i = 0; i < segments_.size(); ++i) {
     auto& value = parameters.all()[i].value;
     part(master_, segments_[i]).copy_(value);
     value.set_data(part(mixed_ ? working_ : master_, segments_[i]));
-    value.mutable_grad() = part(mixed_ ? working_gradients_ : gradients_, segments_[i]);
+    value.mutable_grad() = at::Tensor();
+    if (value.dim() == 2) attach_gradient_sink(value, part(gradients_, segments_[i]));
+    values_.push_back(value);
   }
   refresh_working();
 }
@@ -41,14 +41,24 @@ const Segment& FlatParameters::segment(std::string_view name) const {
 }
 
 void FlatParameters::zero_gradients() {
-  gradients_.zero_();
-  if (mixed_) working_gradients_.zero_();
+  for (std::size_t i = 0; i < segments_.size(); ++i) {
+    if (auto* sink = gradient_sink(values_[i])) sink->empty = true;
+    else part(gradients_, segments_[i]).zero_();
+  }
 }
 
 void FlatParameters::collect_gradients() {
-  if (!mixed_) return;
-  gradients_.add_(working_gradients_);
-  working_gradients_.zero_();
+  const at::NoGradGuard no_grad;
+  for (std::size_t i = 0; i < segments_.size(); ++i) {
+    auto* sink = gradient_sink(values_[i]);
+    auto& carried = values_[i].mutable_grad();
+    if (carried.defined()) {
+      (sink ? sink->filled() : part(gradients_, segments_[i])).add_(carried);
+      carried = at::Tensor();
+    } else if (sink) {
+      sink->filled();
+    }
+  }
 }
 
 void FlatParameters::refresh_working() {

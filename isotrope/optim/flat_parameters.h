@@ -17,8 +17,9 @@ struct Segment {
   std::vector<std::int64_t> shape;
 };
 
-/// All parameters of a model in flat buffers: fp32 master weights, fp32 gradients and, where the model computes in bf16, a bf16 working copy with
-/// its own gradients. From construction on the model's tensors are views of these buffers, and autograd accumulates into them.
+/// All parameters of a model in flat buffers: fp32 master weights, fp32 gradients and, where the model computes in bf16, a bf16 working copy.
+/// From construction on the model's tensors are views of these buffers. Matrices carry a gradient sink (kernels/gradient_sink.h), through
+/// which backward passes add to gradients() in fp32 directly; what autograd leaves in .grad (vectors) is added by collect_gradients().
 /// Segments start at multiples of 64 numbers; the gaps stay zero. The model must outlive this object.
 class FlatParameters {
  public:
@@ -30,8 +31,9 @@ class FlatParameters {
   at::Tensor& gradients() { return gradients_; }                           ///< the sum over micro-batches, after collect_gradients()
   at::Tensor working() const { return mixed_ ? working_ : at::Tensor(); }  ///< bf16 copy, or undefined when the master itself is used
 
+  /// Forgets all gradients; gradients() holds the new ones from the next collect_gradients() on.
   void zero_gradients();
-  /// Adds the gradients of the last backward pass to gradients(). In fp32 autograd has already done so.
+  /// Completes gradients() after a backward pass.
   void collect_gradients();
   /// Copies the master weights into the working copy (after loading a checkpoint).
   void refresh_working();
@@ -43,7 +45,8 @@ class FlatParameters {
  private:
   bool mixed_;
   std::vector<Segment> segments_;
-  at::Tensor master_, gradients_, working_, working_gradients_;
+  std::vector<at::Tensor> values_;  // the model's tensors, in the order of the segments
+  at::Tensor master_, gradients_, working_;
 };
 
 }  // namespace isotrope

@@ -11,6 +11,7 @@
 #include "isotrope/eval/perplexity.h"
 #include "isotrope/io/json.h"
 #include "isotrope/io/model_path.h"
+#include "isotrope/kernels/retained_memory.h"
 #include "isotrope/models/checkpoint.h"
 
 namespace isotrope {
@@ -154,6 +155,7 @@ Session open_session(const RunConfig& config, bool resume) {
     throw with_hint(InputError("train", "{}: holds a run already", s.folder.string()),
                     "--resume goes on with it; --set run.folder=… starts another");
   open_data(s);
+  retain_tensor_memory();
   make_model(s);
   create_folders(s.folder, "train");
   s.lock = std::make_unique<FileLock>(s.folder / ".lock", "train");

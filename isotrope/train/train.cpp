@@ -56,7 +56,9 @@ Outcome accumulate(Session& s, std::uint64_t position) {
     outcome.counted += batches.back().counted;
   }
   s.parameters->zero_gradients();
-  const HeadLossOptions options{.scale = 1.0 / static_cast<double>(std::max<std::int64_t>(1, outcome.counted)), .z_loss = t.z_loss};
+  const HeadLossOptions options{.scale = 1.0 / static_cast<double>(std::max<std::int64_t>(1, outcome.counted)),
+                                .z_loss = t.z_loss,
+                                .sink = gradient_sink(s.model->head())};
   for (const auto& batch : batches) {
     const auto hidden = s.model->forward_ids(batch.ids, {.documents = batch.documents});
     const auto loss = next_token_loss(hidden, s.model->head(), batch.targets, options).loss;

@@ -101,7 +101,9 @@ TEST_F(PackFault, KilledAtAnyMomentItLeavesWholeFilesOrNone) {
     fs::remove_all(folder / "out");
     killed += kill_at_work(static_cast<useconds_t>(1500 * i), [&] { run("big.txt"); });
     for (const auto* name : {"train.tokens", "validation.tokens"})
-      if (fs::exists(folder / "out" / name)) EXPECT_NO_THROW(TokenFile(folder / "out" / name).verify()) << name;
+      if (fs::exists(folder / "out" / name)) {
+        EXPECT_NO_THROW(TokenFile(folder / "out" / name).verify()) << name;
+      }
   }
   EXPECT_GT(killed, 2);
   run("big.txt");  // what a killed one left under temporary names is in nobody's way

@@ -1,12 +1,14 @@
 #include <gtest/gtest.h>
 
 #include "isotrope/base/error.h"
+#include "isotrope/kernels/activations.h"
 #include "isotrope/kernels/attention.h"
+#include "isotrope/kernels/block_gemm.h"
+#include "isotrope/kernels/gradient_sink.h"
 #include "isotrope/kernels/head_loss.h"
-#include "isotrope/kernels/rms_norm.h"
+#include "isotrope/kernels/norms.h"
 #include "isotrope/kernels/rope.h"
-#include "isotrope/kernels/simd.h"
-#include "isotrope/kernels/swiglu.h"
+#include "isotrope/kernels/weight_gradient.h"
 
 // Every kernel against its composed reference in float64: fp32 to a few units of its rounding, bf16 to one rounding of each value.
 namespace isotrope {
@@ -52,6 +54,50 @@ TEST(Kernels, RmsNormEqualsItsReference) {
   }
 }
 
+TEST(Kernels, LayerNormEqualsItsReference) {
+  for (const auto& shape : {std::vector<std::int64_t>{3, 5, 33}, {4, 1, 2}, {700, 64}, {2, 768}}) {
+    const std::vector<Tensor> inputs{normal(shape, 1) * 3 + 1, 1 + 0.1 * normal({shape.back()}, 2), normal({shape.back()}, 3)};
+    const auto fast = [](const variable_list& in) { return layer_norm(in[0], in[1], in[2], 1e-5); };
+    const auto slow = [](const variable_list& in) { return reference::layer_norm(in[0], in[1], in[2], 1e-5); };
+    // Two numbers normalise to ±1: the gradient of x is a small difference of large terms.
+    if (shape.back() > 2) {
+      EXPECT_LT(worst(inputs, at::kFloat, fast, slow), fp32_bound) << shape;
+      EXPECT_LT(worst(inputs, at::kBFloat16, fast, slow), bf16_bound) << shape;
+    } else {
+      EXPECT_LT(relative(fast({inputs[0].to(at::kFloat), inputs[1].to(at::kFloat), inputs[2].to(at::kFloat)}), slow(inputs)), 1e-5);
+    }
+  }
+}
+
+TEST(Kernels, NormsOfASumEqualTheSumAndItsNorm) {
+  const std::vector<Tensor> inputs{normal({9, 40}, 1), normal({9, 40}, 2), 1 + 0.1 * normal({40}, 3), normal({40}, 4)};
+  // Both results are used further on, so that the gradient of the sum has two parts.
+  const auto joined = [](const Residual& r) { return at::cat({r.sum, r.normed}, -1); };
+  const auto layer = [&](const variable_list& in) { return joined(add_layer_norm(in[0], in[1], in[2], in[3], 1e-5)); };
+  const auto plain_rms = [](const variable_list& in) {
+    const auto sum = in[0] + in[1];
+    return at::cat({sum, reference::rms_norm(sum, in[2], 1e-5)}, -1);
+  };
+  const auto plain_layer = [](const variable_list& in) {
+    const auto sum = in[0] + in[1];
+    return at::cat({sum, reference::layer_norm(sum, in[2], in[3], 1e-5)}, -1);
+  };
+  EXPECT_LT(worst(inputs, at::kFloat, layer, plain_layer), fp32_bound);
+  EXPECT_LT(worst(inputs, at::kBFloat16, layer, plain_layer), 2 * bf16_bound);  // the sum itself is rounded before its norm
+  const std::vector<Tensor> three(inputs.begin(), inputs.begin() + 3);
+  const auto rms3 = [&](const variable_list& in) { return joined(add_rms_norm(in[0], in[1], in[2], 1e-5)); };
+  EXPECT_LT(worst(three, at::kFloat, rms3, plain_rms), fp32_bound);
+  EXPECT_LT(worst(three, at::kBFloat16, rms3, plain_rms), 2 * bf16_bound);
+}
+
+TEST(Kernels, GeluEqualsItsReference) {
+  const std::vector<Tensor> inputs{normal({7, 129}, 3) * 4};
+  const auto fast = [](const variable_list& in) { return gelu_tanh(in[0]); };
+  const auto slow = [](const variable_list& in) { return reference::gelu_tanh(in[0]); };
+  EXPECT_LT(worst(inputs, at::kFloat, fast, slow), fp32_bound);
+  EXPECT_LT(worst(inputs, at::kBFloat16, fast, slow), bf16_bound);
+}
+
 TEST(Kernels, SwigluEqualsItsReference) {
   const std::vector<Tensor> inputs{normal({7, 129}, 3) * 4, normal({7, 129}, 4)};
   const auto fast = [](const variable_list& in) { return swiglu(in[0], in[1]); };
@@ -91,6 +137,140 @@ TEST(Kernels, AttentionEqualsItsReferenceWithGroupsCacheAndDocuments) {
     }
     EXPECT_LT(relative(fast({inputs[0].to(at::kFloat), inputs[1].to(at::kFloat), inputs[2].to(at::kFloat)}), slow(inputs)), 5e-6);
   }
+}
+
+TEST(Kernels, BlockAttentionIsAsExactAsItsTypeAllows) {
+  struct Case {
+    std::int64_t batch, tokens, keys, heads, kv_heads, head_dim;
+    bool causal, masked;
+  };
+  // Around the sizes of blocks (64 and 256 tokens), odd lengths and head sizes, groups, documents of all lengths, keys from a cache.
+  for (const auto& c : {Case{2, 16, 16, 2, 2, 32, true, false},
+                        {1, 64, 64, 2, 1, 64, true, false},
+                        {2, 65, 65, 3, 3, 32, true, false},
+                        {1, 300, 300, 2, 1, 48, true, false},
+                        {2, 127, 127, 4, 2, 18, true, true},
+                        {1, 257, 257, 1, 1, 128, false, false},
+                        {1, 33, 97, 2, 2, 32, true, false},
+                        {1, 600, 600, 1, 1, 64, true, true},
+                        {1, 100, 100, 2, 2, 32, false, true}}) {
+    AttentionOptions options{.scale = 0.2, .causal = c.causal};
+    if (c.masked)
+      options.documents = at::randint(0, 2, {c.batch, c.tokens}, at::make_generator<at::CPUGeneratorImpl>(4), at::kLong).cumsum(1) / 40;
+    if (c.masked) options.documents = options.documents.floor().to(at::kLong);
+    const std::vector<Tensor> inputs{normal({c.batch, c.heads, c.tokens, c.head_dim}, 6),
+                                     normal({c.batch, c.kv_heads, c.keys, c.head_dim}, 7),
+                                     normal({c.batch, c.kv_heads, c.keys, c.head_dim}, 8)};
+    const auto own = [&](const variable_list& in) { return attention(in[0], in[1], in[2], options); };
+    const auto exact = [&](const variable_list& in) { return reference::attention(in[0], in[1], in[2], options); };
+    // Probabilities and their slopes are rounded to bf16 before their products: two or three roundings in a row.
+    EXPECT_LT(worst(inputs, at::kBFloat16, own, exact), 1.5 * bf16_bound) << c.tokens << ' ' << c.keys << ' ' << c.head_dim;
+  }
+}
+
+TEST(Kernels, BlockAttentionHasTheSameBitsForAnyNumberOfThreadsAndAnyBatch) {
+  const auto make = [](std::uint64_t seed) { return normal({3, 4, 130, 32}, seed).to(at::kBFloat16); };
+  const auto run = [&](std::int64_t first, std::int64_t count) {
+    const auto q = leaf(make(1).narrow(0, first, count), at::kBFloat16), k = leaf(make(2).narrow(0, first, count), at::kBFloat16),
+               v = leaf(make(3).narrow(0, first, count), at::kBFloat16);
+    const auto out = attention(q, k, v);
+    auto results = torch::autograd::grad({out}, {q, k, v}, {make(4).narrow(0, first, count)});
+    results.push_back(out.detach());
+    return results;
+  };
+  const auto before = at::get_num_threads();
+  at::set_num_threads(2);
+  const auto all = run(0, 3);
+  at::set_num_threads(1);
+  const auto alone = run(1, 1), again = run(0, 3);
+  at::set_num_threads(before);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    EXPECT_TRUE(at::equal(all[i], again[i])) << i;
+    EXPECT_TRUE(at::equal(all[i].narrow(0, 1, 1), alone[i])) << i;
+  }
+}
+
+TEST(Kernels, BlockAttentionLetsNonFiniteValuesThrough) {
+  auto q = normal({1, 1, 32, 16}, 1).to(at::kBFloat16);
+  const auto k = normal({1, 1, 32, 16}, 2).to(at::kBFloat16), v = normal({1, 1, 32, 16}, 3).to(at::kBFloat16);
+  q[0][0][5][3] = std::numeric_limits<double>::quiet_NaN();
+  const auto bad = attention(q, k, v).isnan().any(-1)[0][0];
+  EXPECT_TRUE(bad[5].item<bool>());
+  EXPECT_EQ(bad.sum().item<std::int64_t>(), 1);  // of that query alone
+}
+
+TEST(Kernels, BlockProductsEqualPlainOnes) {
+  for (const auto [m, n, k] : {std::array<std::int64_t, 3>{64, 256, 32}, {5, 17, 6}, {1, 1, 2}, {33, 48, 64}}) {
+    const auto a = normal({m, k}, 1).to(at::kBFloat16), b = normal({k, n}, 2).to(at::kBFloat16), start = normal({m, n}, 3).to(at::kFloat);
+    auto pairs = at::empty({k, n}, at::kBFloat16);
+    const auto data = [](const Tensor& x) { return static_cast<c10::BFloat16*>(x.data_ptr()); };
+    pack_pairs(data(b), n, k, n, data(pairs), k);
+    auto transposed = at::empty({k, n}, at::kBFloat16);
+    const auto columns = b.t().contiguous();
+    pack_transposed_pairs(data(columns), k, n, k, data(transposed), n);
+    EXPECT_TRUE(at::equal(pairs, transposed));
+    auto back = at::empty({k, n}, at::kBFloat16);
+    pack_transposed(data(columns), k, n, k, data(back), n);
+    EXPECT_TRUE(at::equal(back, b));
+    const auto expected = at::mm(a.to(at::kDouble), b.to(at::kDouble)) + start.to(at::kDouble);
+    for (auto* product : {&block_gemm, &reference::block_gemm}) {
+      auto sums = start.clone();
+      product(m, n, k, data(a), k, data(pairs), n, sums.mutable_data_ptr<float>(), n, true);
+      EXPECT_LT(relative(sums, expected), 1e-6) << m << ' ' << n << ' ' << k;
+    }
+  }
+}
+
+TEST(Kernels, OuterProductsAddUpInFloat) {
+  for (const auto [k, m, n] : {std::array<std::int64_t, 3>{700, 70, 300}, {3, 5, 7}, {1, 64, 256}, {513, 33, 18}})
+    for (const auto type : {at::kBFloat16, at::kFloat}) {
+      const auto a = normal({k, m}, 1).to(type), b = normal({k, n}, 2).to(type);
+      const auto expected = at::mm(a.to(at::kDouble).t(), b.to(at::kDouble));
+      auto sum = at::full({m, n}, std::numeric_limits<float>::quiet_NaN());
+      add_outer_product_(sum, a, b, /*overwrite=*/true);
+      EXPECT_LT(relative(sum, expected), 1e-6) << k << ' ' << m << ' ' << n;
+      add_outer_product_(sum, a, b);
+      EXPECT_LT(relative(sum, 2 * expected), 1e-6) << k << ' ' << m << ' ' << n;
+    }
+}
+
+TEST(Kernels, GradientSinksReceiveWhatAutogradWouldHaveCarried) {
+  const auto ids = at::randint(0, 11, {2, 9}, at::make_generator<at::CPUGeneratorImpl>(5), at::kLong);
+  const auto run = [&](at::ScalarType type, bool sinks, bool transposed) {
+    const auto table = leaf(normal({11, 24}, 1), type), bias = leaf(normal({13}, 3), type);
+    const auto weight = leaf(transposed ? normal({24, 13}, 2) : normal({13, 24}, 2), type);
+    auto table_sum = at::full({11, 24}, 7.0f), weight_sum = at::full(weight.sizes(), 7.0f);  // old content is overwritten
+    if (sinks) attach_gradient_sink(table, table_sum), attach_gradient_sink(weight, weight_sum);
+    const auto twice = [&] { return linear(embedding_lookup(table, ids), weight, bias, transposed).to(at::kDouble); };
+    const auto slope = normal({2, 9, 13}, 4);
+    (twice() * slope).sum().backward();
+    (twice() * slope).sum().backward();
+    EXPECT_EQ(table.grad().defined(), !sinks);
+    return std::vector<Tensor>{sinks ? table_sum : table.grad(), sinks ? weight_sum : weight.grad(), bias.grad()};
+  };
+  for (const bool transposed : {false, true}) {
+    const auto exact = run(at::kDouble, false, transposed), fp32 = run(at::kFloat, true, transposed),
+               bf16 = run(at::kBFloat16, true, transposed), carried = run(at::kBFloat16, false, transposed);
+    for (std::size_t i = 0; i < exact.size(); ++i) {
+      EXPECT_LT(relative(fp32[i], exact[i]), fp32_bound) << i;
+      EXPECT_LT(relative(bf16[i], exact[i]), 2 * bf16_bound) << i;
+      EXPECT_LT(relative(bf16[i], exact[i]), 1.05 * relative(carried[i], exact[i])) << i;
+    }
+  }
+}
+
+TEST(Kernels, HeadLossFillsASinkAndRefusesAScaledLoss) {
+  const auto hidden = leaf(normal({37, 24}, 1), at::kFloat), head = leaf(normal({101, 24}, 2), at::kFloat);
+  const auto targets = at::randint(0, 101, {37}, at::kLong);
+  auto sum = at::full({101, 24}, 7.0f);
+  attach_gradient_sink(head, sum);
+  HeadLossOptions options{.scale = 1.0 / 37, .chunk_bytes = 1, .sink = gradient_sink(head)};
+  const auto d_hidden = torch::autograd::grad({head_loss(hidden, head, targets, options).loss}, {hidden})[0];
+  const auto a = leaf(hidden, at::kDouble), b = leaf(head, at::kDouble);
+  const auto exact = torch::autograd::grad({reference::head_loss(a, b, targets, options).loss}, {a, b});
+  EXPECT_LT(relative(d_hidden, exact[0]), fp32_bound);
+  EXPECT_LT(relative(sum, exact[1]), fp32_bound);
+  EXPECT_THROW((2 * head_loss(hidden, head, targets, options).loss).backward(), WorkError);
 }
 
 TEST(Kernels, AttentionOfOneDocumentIgnoresTheOthers) {
@@ -137,29 +317,6 @@ TEST(Kernels, HeadLossRefusesATargetOutOfRange) {
   const auto hidden = at::zeros({2, 4}), head = at::zeros({5, 4});
   EXPECT_THROW(head_loss(hidden, head, at::tensor({0, 5}, at::kLong)), InputError);
   EXPECT_THROW(head_loss(hidden, head, at::tensor({-1, 0}, at::kLong)), InputError);
-}
-
-TEST(Kernels, ExpIsWithinTwoUnitsAndCoversTheEdges) {
-  double largest = 0;
-  for (float x = -87.0f; x < 88.7f; x += 0.0037f)
-    largest = std::max(largest, std::abs(simd::exp(x) / std::exp(static_cast<double>(x)) - 1.0));
-  EXPECT_LT(largest, 2.4e-7);  // two units in the last place of a float
-  EXPECT_EQ(simd::exp(-100.0f), 0.0f);
-  EXPECT_EQ(simd::exp(-std::numeric_limits<float>::infinity()), 0.0f);
-  EXPECT_TRUE(std::isinf(simd::exp(89.0f)));
-  EXPECT_TRUE(std::isnan(simd::exp(std::numeric_limits<float>::quiet_NaN())));
-  EXPECT_EQ(simd::exp(0.0f), 1.0f);
-}
-
-TEST(Kernels, Bfloat16RoundsToNearestEven) {
-  for (const float value : {1.0f, 1.00390625f, 1.01171875f, -3.14159f, 1e-40f, 3.4e38f, std::numeric_limits<float>::infinity()}) {
-    c10::BFloat16 stored;
-    simd::store(stored, value);
-    EXPECT_EQ(stored.x, c10::BFloat16(value).x) << value;
-  }
-  c10::BFloat16 nan;
-  simd::store(nan, std::numeric_limits<float>::quiet_NaN());
-  EXPECT_TRUE(std::isnan(simd::load(nan)));
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 #include <string>
 #include <thread>
 
-#include "isotrope/kernels/swiglu.h"
+#include "isotrope/kernels/activations.h"
 
 namespace isotrope {
 namespace {

@@ -8,8 +8,12 @@ namespace isotrope {
 /// one rounding at the end. Differentiable in both.
 at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);
 
+/// ½x (1 + tanh(√(2/π) (x + 0.044715 x³))) (Hendrycks & Gimpel 2016, the approximation of GPT-2). Differentiable; arithmetic in fp32.
+at::Tensor gelu_tanh(const at::Tensor& x);
+
 namespace reference {
 at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);
+at::Tensor gelu_tanh(const at::Tensor& x);
 }  // namespace reference
 
 }  // namespace isotrope

@@ -1,0 +1,128 @@
+"""Training steps against PyTorch and transformers: tokens/s, peak memory and the time to the first step.
+
+    ./dev bench train_step [--rounds N] [--only llama10m|gpt2]
+
+Ours is the program itself (`isotrope train` on packed text, logging every step), the peers keep a process each and take steps on command;
+every round runs each of them once. Ours keeps fp32 master weights; the peers' bf16 forms do not.
+"""
+import argparse
+import functools
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from _side_by_side import BUILD, Case, Worker, compare
+
+LLAMA10M = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 8192, "hidden_size": 256, "intermediate_size": 688,
+            "num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 8, "max_position_embeddings": 256,
+            "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": False, "hidden_act": "silu"}
+GPT2 = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": 50257, "n_embd": 768, "n_layer": 12, "n_head": 12,
+        "n_positions": 1024, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+EAGER = ("eager-fp32", "eager-autocast", "eager-bf16")
+
+
+class Ours:
+    """`isotrope train` for a few steps; the first two are left out of the speed."""
+
+    def __init__(self, folder, model, batch, context, steps=8):
+        self.folder, self.batch, self.context, self.steps, self.runs = folder, batch, context, steps, 0
+        self.memory, self.first = [], []
+        self.model = folder / "ours.json"
+        self.model.write_text(json.dumps(model))
+        words = random.Random(0)
+        text = folder / "text.txt"
+        text.write_text(" ".join("".join(words.choices("abcdefghij", k=6)) for _ in range(60000)))
+        self.tokens = folder / "data" / "train.tokens"
+        if not self.tokens.exists():
+            subprocess.run([BUILD / "isotrope", "data", "pack", text, "--tokenizer", "bytes", "-o", folder / "data", "--quiet"], check=True)
+
+    def tokens_per_second(self):
+        self.runs += 1
+        run = self.folder / f"run-{self.model.stem}-{self.runs}"
+        settings = {"run.folder": run, "model.config": self.model, "data.train": self.tokens, "train.steps": self.steps,
+                    "train.batch_size": self.batch, "train.context": self.context, "train.precision": "bf16", "eval.every": 0,
+                    "checkpoint.every": 0, "train.clip": 1.0}
+        config = self.folder / "ours.toml"
+        config.write_text("")
+        command = [BUILD / "isotrope", "train", config, "--quiet"]
+        for key, value in settings.items():
+            command += ["--set", f"{key}={value}"]
+        begun = time.perf_counter()
+        process = subprocess.Popen([str(c) for c in command], stdout=subprocess.DEVNULL)
+        log, first = run / "run.jsonl", None
+        while process.poll() is None:
+            if first is None and log.exists() and '"type":"step"' in log.read_text():
+                first = time.perf_counter() - begun
+            time.sleep(0.02)
+        if process.returncode:
+            sys.exit(f"error: [bench] isotrope train ended with {process.returncode}")
+        records = [json.loads(line) for line in log.read_text().splitlines()]
+        steps = [r for r in records if r["type"] == "step"]
+        self.memory.append(max(r["memory_bytes"] for r in steps))
+        self.first.append(first)
+        return statistics.median(r["tokens_per_second"] for r in steps[2:])
+
+
+def peer(model_file, form, batch, context, steps, started, memory):
+    worker = Worker(sys.executable, Path(__file__).parent / "_train_peer.py", model_file, form, batch, context)
+    started[form], _ = worker.listen()
+    worker.ask("1")
+
+    def measure():
+        seconds, peak = worker.ask(str(steps))
+        memory[form] = peak
+        return batch * context * steps / seconds
+
+    return worker, measure
+
+
+def run_model(name, model, batch, context, forms, peer_steps, rounds, results):
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        ours = Ours(folder, model, batch, context)
+        model_file = folder / "peer.json"
+        model_file.write_text(json.dumps(model))
+        started, memory, workers, cases = {}, {}, [], []
+        measured = {}
+
+        def ours_once(i):  # one run of ours a round, shared by the cases
+            if i not in measured:
+                measured[i] = ours.tokens_per_second()
+            return measured[i]
+
+        for form in forms:
+            worker, measure = peer(model_file, form, batch, context, peer_steps, started, memory)
+            workers.append(worker)
+            counter = iter(range(10**6))
+            cases.append(Case(f"{name}/{form}", "tokens/s", functools.partial(lambda c: ours_once(next(c)), counter), measure, True))
+        results += compare(f"train_step {name}", cases, rounds, ("torch", "transformers"))
+        for worker in workers:
+            worker.close()
+        for form in forms:
+            for kind, mine, theirs, unit in (("memory", max(ours.memory), memory[form], "bytes"),
+                                             ("start", statistics.median(ours.first), started[form], "s")):
+                results.append({"case": f"{kind}/{name}/{form}", "ours": mine, "peer": theirs, "unit": unit,
+                                "ratio_min": theirs / mine, "ratio_median": theirs / mine})
+                print(f"{kind + '/' + name + '/' + form:40} {mine:12.5g} {theirs:12.5g} {unit:10} {theirs / mine:16.3f}")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", choices=("llama10m", "gpt2"))
+    parser.add_argument("--forms", nargs="+")
+    options = parser.parse_args()
+    results = []
+    if options.only != "gpt2":
+        run_model("llama10m", LLAMA10M, 16, 256, options.forms or (*EAGER, "compile-bf16", "compile-autocast"), 2, options.rounds, results)
+    if options.only != "llama10m":
+        run_model("gpt2-124m", GPT2, 4, 64, options.forms or ("eager-bf16",), 2, options.rounds, results)
+    print(json.dumps({"bench": "train_step", "results": results}))
+
+
+main()

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <c10/util/BFloat16.h>
+
+#include <cstdint>
+
+namespace isotrope {
+
+/// The shape of one attention call, and where its tensors lie. All bf16 rows are contiguous in head_dim; strides in elements.
+struct AttentionShape {
+  std::int64_t batch, heads, kv_heads, queries, keys, head_dim;
+  float scale;
+  bool causal;                              ///< query t sees keys ≤ t + keys − queries
+  const std::int64_t* documents = nullptr;  ///< [batch, queries] or null
+};
+
+struct AttentionRows {
+  c10::BFloat16* data;
+  std::int64_t batch_stride, head_stride, row_stride;
+  c10::BFloat16* at(std::int64_t batch, std::int64_t head) const { return data + batch * batch_stride + head * head_stride; }
+};
+
+/// Blockwise attention with an online softmax (Milakov & Gimelshein 2018; Dao 2023), bf16 with fp32 sums; no [T, S] matrix is kept.
+/// Writes out and, per [batch, head, query], log₂ Σ exp(scale · q·k) in fp32 (`log_sums`, may be null).
+/// The same bits for any number of threads: a (batch, key-value head) pair is one thread's work.
+void attention_forward(const AttentionShape& shape, const AttentionRows& q, const AttentionRows& k, const AttentionRows& v,
+                       const AttentionRows& out, float* log_sums);
+
+/// Gradients of q, k, v from that of the output; probabilities are made again from `log_sums`.
+void attention_backward(const AttentionShape& shape, const AttentionRows& q, const AttentionRows& k, const AttentionRows& v,
+                        const AttentionRows& out, const float* log_sums, const AttentionRows& d_out, const AttentionRows& dq,
+                        const AttentionRows& dk, const AttentionRows& dv);
+
+}  // namespace isotrope
