@@ -2,7 +2,7 @@
 //   attention ours|peer BATCH TOKENS HEADS HEAD_DIM           seconds of a forward and backward pass (causal, bf16)
 //   head_loss ours|peer TOKENS WIDTH VOCABULARY fp32|bf16     likewise
 //   errors BATCH TOKENS HEADS HEAD_DIM                        largest relative error (L2, of output and gradients) against float64: ours, libtorch's
-//   memory ours|peer TOKENS WIDTH VOCABULARY fp32|bf16        bytes that one head_loss adds to the peak of resident memory, inputs and gradients apart
+//   memory ours|peer TOKENS WIDTH VOCABULARY fp32|bf16        bytes that one head_loss adds to the peak of resident memory, inputs and gradients apart (ours: of the head in fp32)
 #include <torch/torch.h>
 
 #include <chrono>
@@ -44,7 +44,7 @@ struct Attention {
 };
 
 struct HeadLoss {
-  Tensor hidden, head, targets;
+  Tensor hidden, head, targets, head_gradient;
 
   HeadLoss(std::int64_t tokens, std::int64_t width, std::int64_t vocabulary, const std::string& type) {
     at::manual_seed(1);
@@ -52,13 +52,19 @@ struct HeadLoss {
     hidden = at::randn({tokens, width}).to(dtype).requires_grad_();
     head = (at::randn({vocabulary, width}) * 0.02).to(dtype).requires_grad_();
     targets = at::randint(0, vocabulary, {tokens}, at::kLong);
+    // As in training: ours sums the head's gradient in fp32 in its place; the peer makes it anew in the head's type.
+    head_gradient = at::zeros({vocabulary, width});
   }
 
   void run(const std::string& who) const {
-    Tensor loss;
-    if (who == "ours") loss = isotrope::head_loss(hidden, head, targets, {.scale = 1.0 / static_cast<double>(targets.size(0))}).loss;
-    else loss = at::cross_entropy_loss(at::linear(hidden, head).to(at::kFloat), targets);
-    torch::autograd::grad({loss}, {hidden, head});
+    if (who == "ours") {
+      isotrope::attach_gradient_sink(head, head_gradient);
+      const auto scale = 1.0 / static_cast<double>(targets.size(0));
+      torch::autograd::grad({isotrope::head_loss(hidden, head, targets, {.scale = scale, .sink = isotrope::gradient_sink(head)}).loss},
+                            {hidden});
+    } else {
+      torch::autograd::grad({at::cross_entropy_loss(at::linear(hidden, head).to(at::kFloat), targets)}, {hidden, head});
+    }
   }
 };
 
@@ -82,7 +88,8 @@ double peak_bytes() {
 }
 
 double extra_bytes(const HeadLoss& work, const std::string& who) {
-  const auto gradients = static_cast<double>(work.hidden.nbytes() + work.head.nbytes());
+  // The head's gradient of ours lies in head_gradient already.
+  const auto gradients = static_cast<double>(work.hidden.nbytes() + (who == "peer" ? work.head.nbytes() : 0));
   std::ofstream("/proc/self/clear_refs") << 5;
   const auto before = peak_bytes();
   work.run(who);

@@ -59,6 +59,41 @@ void softmax_chunk(at::Tensor& logits, const at::Tensor& targets, at::Tensor& nl
   });
 }
 
+/// The same for fp32 logits that lie transposed, [vocab, rows]: a product with few columns runs at twice the speed of one with few rows. Sums are
+/// taken over blocks of fixed size and joined in order: the same bits for any number of threads.
+void softmax_columns(at::Tensor& logits, const at::Tensor& targets, at::Tensor& nll, at::Tensor& log_z, const HeadLossOptions& options,
+                     bool gradient) {
+  static const auto sum_block = ISOTROPE_CHOOSE(column_sums);
+  static const auto slope_block = ISOTROPE_CHOOSE(column_slopes);
+  constexpr std::int64_t block = 256;
+  const auto vocab = logits.size(0), n = logits.size(1), blocks = (vocab + block - 1) / block;
+  auto* data = logits.mutable_data_ptr<float>();
+  const auto* target = targets.const_data_ptr<std::int64_t>();
+  auto *losses = nll.mutable_data_ptr<float>(), *normalisers = log_z.mutable_data_ptr<float>();
+  std::vector<float> tops(static_cast<std::size_t>(blocks * n)), sums(tops.size()), factors(static_cast<std::size_t>(n)),
+      shifts(factors.size());
+  const auto rows_of = [&](std::int64_t b) { return std::min(block, vocab - b * block); };
+  at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (auto b = begin; b < end; ++b) sum_block(data + b * block * n, rows_of(b), n, &tops[b * n], &sums[b * n]);
+  });
+  for (std::int64_t j = 0; j < n; ++j) {
+    float top = tops[j], sum = 0;
+    for (std::int64_t b = 1; b < blocks; ++b) top = std::max(top, tops[b * n + j]);
+    for (std::int64_t b = 0; b < blocks; ++b) sum += sums[b * n + j] * std::exp(tops[b * n + j] - top);
+    const bool counted = target[j] != ignored_target;
+    normalisers[j] = counted ? top + std::log(sum) : 0;
+    losses[j] = counted ? normalisers[j] - data[target[j] * n + j] : 0;
+    shifts[j] = counted ? normalisers[j] : std::numeric_limits<float>::infinity();  // exp(−∞): nothing of a row that does not count
+    factors[j] = counted ? static_cast<float>(options.scale) * (1.0f + 2.0f * static_cast<float>(options.z_loss) * normalisers[j]) : 0;
+  }
+  if (!gradient) return;
+  at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (auto b = begin; b < end; ++b) slope_block(data + b * block * n, rows_of(b), n, shifts.data(), factors.data());
+  });
+  for (std::int64_t j = 0; j < n; ++j)
+    if (target[j] != ignored_target) data[target[j] * n + j] -= static_cast<float>(options.scale);
+}
+
 /// The same from tensor operations, for other devices.
 void softmax_chunk_composed(at::Tensor& logits, const at::Tensor& targets, at::Tensor& nll, at::Tensor& log_z,
                             const HeadLossOptions& options, bool gradient) {
@@ -106,17 +141,29 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
     std::optional<HeadGradient> d_head;
     if (gradient) d_hidden = at::empty_like(hidden), d_head.emplace(options.sink, head);
     const auto width = static_cast<std::int64_t>(hidden.element_size());
-    const auto chunk = std::min(rows, std::max<std::int64_t>(16, options.chunk_bytes / (width * vocab)));
-    const auto buffer = on_cpu ? at::empty({chunk, vocab}, hidden.options()) : at::Tensor();
+    const auto chunk = std::min(rows, std::max<std::int64_t>(16, options.chunk_bytes / (width * vocab) / 16 * 16));
+    const bool transposed = on_cpu && hidden.scalar_type() == at::kFloat;
+    const auto buffer = on_cpu ? at::empty({chunk * vocab}, hidden.options()) : at::Tensor();
     for (std::int64_t begin = 0; begin < rows; begin += chunk) {
       const auto count = std::min(chunk, rows - begin);
-      const auto part = hidden.narrow(0, begin, count);
-      auto logits = on_cpu ? buffer.narrow(0, 0, count) : at::matmul(part, head.t()).to(at::kFloat);
-      if (on_cpu) at::mm_out(logits, part, head.t());
+      const auto part = hidden.narrow(0, begin, count), wanted = targets.narrow(0, begin, count);
       auto losses = nll.narrow(0, begin, count), normalisers = log_z.narrow(0, begin, count);
-      (on_cpu ? softmax_chunk : softmax_chunk_composed)(logits, targets.narrow(0, begin, count), losses, normalisers, options, gradient);
+      at::Tensor slope;  // [count, vocab], in the dtype of hidden
+      if (transposed) {
+        auto logits = buffer.narrow(0, 0, count * vocab).view({vocab, count});
+        at::mm_out(logits, head, part.t());
+        softmax_columns(logits, wanted, losses, normalisers, options, gradient);
+        slope = logits.t();
+      } else if (on_cpu) {
+        slope = buffer.narrow(0, 0, count * vocab).view({count, vocab});
+        at::mm_out(slope, part, head.t());
+        softmax_chunk(slope, wanted, losses, normalisers, options, gradient);
+      } else {
+        auto logits = at::matmul(part, head.t()).to(at::kFloat);
+        softmax_chunk_composed(logits, wanted, losses, normalisers, options, gradient);
+        slope = logits.to(hidden.scalar_type());
+      }
       if (!gradient) continue;
-      const auto slope = logits.to(hidden.scalar_type());
       at::Tensor slot = d_hidden.narrow(0, begin, count);
       at::mm_out(slot, slope, head);
       d_head->add(slope, part);

@@ -11,7 +11,7 @@ namespace isotrope {
 struct HeadLossOptions {
   double scale = 1.0;   ///< the loss is scale · Σ; 1/tokens of the whole step makes micro-batches add up to the batch's mean
   double z_loss = 0.0;  ///< weight of log²Z
-  std::int64_t chunk_bytes = 32 << 20;  ///< bound on the logits held at a time
+  std::int64_t chunk_bytes = 44 << 20;  ///< bound on the logits held at a time
   /// Takes the head's gradient at once, in the forward pass, and in fp32; the loss must then be differentiated with an upstream gradient of 1.
   GradientSink* sink = nullptr;
 };

@@ -23,3 +23,27 @@ inline LossRow softmax_loss(T* logits, std::int64_t vocab, std::int64_t target, 
   }
   return row;
 }
+
+/// For `rows` rows of transposed logits [vocab, n]: each column's largest value and Σ exp(value − largest).
+inline void column_sums(const float* logits, std::int64_t rows, std::int64_t n, float* tops, float* sums) {
+  constexpr float log2_e = 1.44269504f;
+  for (std::int64_t j = 0; j < n; j += lanes) {
+    const auto left = n - j;
+    Floats top = load_upto(logits + j, left), sum{};
+    for (std::int64_t i = 1; i < rows; ++i) top = max(load_upto(logits + i * n + j, left), top);
+    for (std::int64_t i = 0; i < rows; ++i) sum += exp2_below_128((load_upto(logits + i * n + j, left) - top) * log2_e);
+    store_upto(tops + j, top, left);
+    store_upto(sums + j, sum, left);
+  }
+}
+
+/// Those rows become factor · exp(logit − log Z), column by column.
+inline void column_slopes(float* logits, std::int64_t rows, std::int64_t n, const float* log_z, const float* factors) {
+  constexpr float log2_e = 1.44269504f;
+  for (std::int64_t i = 0; i < rows; ++i)
+    for (std::int64_t j = 0; j < n; j += lanes) {
+      auto* at = logits + i * n + j;
+      const auto left = n - j;
+      store_upto(at, load_upto(factors + j, left) * exp2_below_128((load_upto(at, left) - load_upto(log_z + j, left)) * log2_e), left);
+    }
+}
