@@ -89,6 +89,11 @@ ConfigSchema RunConfig::schema() {
 
   s.add("log.every", &log.every, {.meaning = "Write a step record every so many steps", .unit = "steps", .min = 1});
 
+  s.add("log.weights_every", &log.weights_every,
+        {.meaning = "Write the root mean square of the weights, by class and matrix, every so many steps; 0: never",
+         .unit = "steps",
+         .min = 0});
+
   s.add("sample.every", &sample.every,
         {.meaning = "Write a sample of generated text every so many steps; 0: never", .unit = "steps", .min = 0});
   s.add("sample.max_tokens", &sample.max_tokens, {.meaning = "Length of a sample", .unit = "tokens", .min = 1});

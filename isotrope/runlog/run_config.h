@@ -43,7 +43,7 @@ struct RunConfig {
     std::int64_t every = 500, keep = 2;
   } checkpoint;
   struct {
-    std::int64_t every = 1;
+    std::int64_t every = 1, weights_every = 50;
   } log;
   struct {
     std::int64_t every = 0, max_tokens = 64;

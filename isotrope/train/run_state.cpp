@@ -33,12 +33,11 @@ nlohmann::json to_json(const TrainState& s, std::int64_t optimizer_steps) {
           {"optimizer_steps", optimizer_steps}};
 }
 
-/// The views of every parameter's part of the optimizer's buffers: "exp_avg.NAME". fp32 on the CPU; `kept` owns what they point into.
-std::vector<TensorView> optimizer_views(const FlatParameters& parameters, Optimizer& optimizer, std::vector<at::Tensor>& kept) {
+/// The views of every parameter's part of the optimizer's buffers: "exp_avg.NAME".
+std::vector<TensorView> optimizer_views(const FlatParameters& parameters, const CheckpointContent& content) {
   std::vector<TensorView> views;
-  for (const auto& [name, flat] : optimizer.state()) {
-    kept.push_back(flat.to(at::kCPU).contiguous());
-    const auto* data = static_cast<const std::byte*>(kept.back().const_data_ptr());
+  for (const auto& [name, flat] : content.optimizer) {
+    const auto* data = static_cast<const std::byte*>(flat.const_data_ptr());
     for (const auto& s : parameters.segments())
       views.push_back({name + "." + s.name, DType::f32, s.shape, {data + s.offset * 4, static_cast<std::size_t>(s.count) * 4}});
   }
@@ -61,16 +60,23 @@ void restore(const TensorFolder& stored, const std::string& prefix, const FlatPa
 
 }  // namespace
 
-void save_checkpoint(const fs::path& folder, const Model& model, FlatParameters& parameters, Optimizer& optimizer, const TrainState& state,
+CheckpointContent snapshot(FlatParameters& parameters, Optimizer& optimizer, const TrainState& state) {
+  const at::NoGradGuard no_grad;
+  const auto copy = [](const at::Tensor& flat) { return flat.to(at::kCPU, flat.scalar_type(), /*non_blocking=*/false, /*copy=*/true); };
+  CheckpointContent content{.master = copy(parameters.master()), .optimizer_steps = optimizer.steps(), .state = state};
+  for (const auto& [name, flat] : optimizer.state()) content.optimizer.emplace_back(name, copy(flat));
+  return content;
+}
+
+void save_checkpoint(const fs::path& folder, const Model& model, const FlatParameters& parameters, const CheckpointContent& content,
                      const Tokenizer& tokenizer) {
   create_folders(folder.parent_path(), "checkpoint");
   AtomicFolder atomic(folder, "checkpoint");
   save_model(model, atomic.path(),
-             {.value = [&](const Parameter& p) { return FlatParameters::part(parameters.master(), parameters.segment(p.name)); }});
+             {.value = [&](const Parameter& p) { return FlatParameters::part(content.master, parameters.segment(p.name)); }});
   tokenizer.save(atomic.path());
-  std::vector<at::Tensor> kept;
-  write_safetensors(atomic.path() / optimizer_file, optimizer_views(parameters, optimizer, kept), {{"format", optimizer_format}});
-  write_file(atomic.path() / state_file, to_json(state, optimizer.steps()).dump(2) + "\n", "checkpoint");
+  write_safetensors(atomic.path() / optimizer_file, optimizer_views(parameters, content), {{"format", optimizer_format}});
+  write_file(atomic.path() / state_file, to_json(content.state, content.optimizer_steps).dump(2) + "\n", "checkpoint");
   atomic.commit();
 }
 

@@ -2,6 +2,8 @@
 
 #include <filesystem>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "isotrope/models/model.h"
 #include "isotrope/optim/optimizer.h"
@@ -22,9 +24,21 @@ struct TrainState {
   std::string data;           ///< token count and fingerprint of the training file
 };
 
+/// What a checkpoint holds besides the model's description: fp32 masters, the optimizer's buffers and where the run stands.
+struct CheckpointContent {
+  at::Tensor master;
+  std::vector<std::pair<std::string, at::Tensor>> optimizer;
+  std::int64_t optimizer_steps = 0;
+  TrainState state;
+};
+
+/// A copy of the present moment on the CPU: training may go on while it is written.
+CheckpointContent snapshot(FlatParameters& parameters, Optimizer& optimizer, const TrainState& state);
+
 /// Saves a checkpoint as a Hugging Face folder with the fp32 master weights, the tokenizer, optimizer.safetensors and train_state.json.
 /// The folder appears whole or not at all (AtomicFolder). Throws WorkError when it cannot be written; earlier checkpoints stay.
-void save_checkpoint(const fs::path& folder, const Model& model, FlatParameters& parameters, Optimizer& optimizer, const TrainState& state,
+/// Reads of the model and of `parameters` only what never changes: names, shapes, configuration.
+void save_checkpoint(const fs::path& folder, const Model& model, const FlatParameters& parameters, const CheckpointContent& content,
                      const Tokenizer& tokenizer);
 
 /// Restores weights, optimizer and state bit for bit. Throws InputError when the folder does not fit the model or the optimizer.

@@ -19,7 +19,9 @@
 #include "isotrope/loss/next_token.h"
 #include "isotrope/optim/schedule.h"
 #include "isotrope/train/batch.h"
+#include "isotrope/train/checkpoint_writer.h"
 #include "isotrope/train/session.h"
+#include "isotrope/train/weight_norms.h"
 
 namespace isotrope {
 
@@ -94,10 +96,9 @@ class Training {
       : s_(std::move(session)),
         observers_(std::move(observers)),
         schedule_(schedule_options(s_.config)),
+        checkpoints_(s_),
         progress_("train", s_.config.train.steps, "steps") {
-    if (s_.state.step == 0) return;
-    saved_at_ = s_.state.step;
-    result_.checkpoint = s_.checkpoint_folder(s_.state.step);
+    if (s_.state.step > 0) checkpoints_.resume_from(s_.state.step);
   }
 
   TrainResult run() {
@@ -111,12 +112,14 @@ class Training {
       if (state.skipped_in_row > 0) continue;  // weights that gave a non-finite loss are neither judged nor saved
       if (due(s_.config.eval.every)) evaluate(stop);
       if (due(s_.config.sample.every)) write_sample();
-      if (due(s_.config.checkpoint.every)) save();
+      if (due(s_.config.log.weights_every)) write_weight_norms();
+      if (due(s_.config.checkpoint.every)) checkpoints_.start();
     }
     if (state.skipped_in_row > 0) give_up(stop.requested() ? ExitCode::interrupted : ExitCode::failed);
     const bool finished = !stop.requested() || state.step >= s_.config.train.steps;
     if (finished && s_.validation && s_.config.eval.every > 0 && evaluated_at_ != state.step) evaluate(stop);
-    if (saved_at_ != state.step) save();
+    if (checkpoints_.started_at() != state.step) checkpoints_.start();
+    checkpoints_.wait();
     end(!finished ? "interrupted" : state.step < s_.config.train.steps ? "time" : "done");
     if (!finished)
       throw Interrupted("train", "at step {} of {}; saved {}; --resume goes on", state.step, s_.config.train.steps,
@@ -142,6 +145,7 @@ class Training {
   }
 
   void step() {
+    checkpoints_.poll();
     auto& state = s_.state;
     const auto begun = Clock::now();
     const auto outcome = accumulate(s_, state.position);
@@ -180,9 +184,10 @@ class Training {
   }
 
   /// Ends a run whose last steps were not finite: nothing of its present state is saved over a good checkpoint.
-  [[noreturn]] void give_up(ExitCode code) const {
-    const auto good = saved_at_ >= 0 ? "the last good checkpoint is " + s_.checkpoint_folder(saved_at_).string()
-                                     : std::string("no checkpoint was saved before");
+  [[noreturn]] void give_up(ExitCode code) {
+    checkpoints_.wait();
+    const auto good = checkpoints_.saved_at() >= 0 ? "the last good checkpoint is " + s_.checkpoint_folder(checkpoints_.saved_at()).string()
+                                                   : std::string("no checkpoint was saved before");
     const auto what = fmt::format("the last {} steps up to step {} were not finite; {}", s_.state.skipped_in_row, s_.state.step, good);
     if (code == ExitCode::interrupted) throw Interrupted("train", "{}", what);
     throw WorkError("train", "{}", what);
@@ -247,19 +252,17 @@ class Training {
         {{"type", "sample"}, {"step", s_.state.step}, {"prompt", s_.config.sample.prompt}, {"text", s_.tokenizer->decode(answer)}});
   }
 
-  void save() {
-    result_.checkpoint = s_.checkpoint_folder(s_.state.step);
-    save_checkpoint(result_.checkpoint, *s_.model, *s_.parameters, *s_.optimizer, s_.state, *s_.tokenizer);
-    saved_at_ = s_.state.step;
-    s_.log->append({{"type", "checkpoint"}, {"step", s_.state.step}, {"path", fs::relative(result_.checkpoint, s_.folder).string()}});
-    s_.log->sync();
-    rotate_checkpoints(s_.folder, s_.config.checkpoint.keep);
+  void write_weight_norms() {
+    auto record = weight_norms(*s_.parameters);
+    record["type"] = "weights", record["step"] = s_.state.step;
+    s_.log->append(record);
   }
 
   void end(const char* reason) {
     const auto& state = s_.state;
     s_.log->append({{"type", "end"}, {"step", state.step}, {"reason", reason}, {"seconds", state.seconds}, {"tokens", state.tokens}});
     s_.log->sync();
+    result_.checkpoint = s_.checkpoint_folder(checkpoints_.saved_at());
     result_.folder = s_.folder, result_.steps = state.step, result_.tokens = state.tokens, result_.skipped = state.skipped,
     result_.seconds = state.seconds;
   }
@@ -267,9 +270,10 @@ class Training {
   Session s_;
   std::vector<Observer*> observers_;
   Schedule schedule_;
+  CheckpointWriter checkpoints_;
   Progress progress_;
   double smoothed_speed_ = 0;
-  std::int64_t evaluated_at_ = -1, saved_at_ = -1;
+  std::int64_t evaluated_at_ = -1;
   TrainResult result_{.validation_nll = std::numeric_limits<double>::quiet_NaN(),
                       .validation_bits_per_byte = std::numeric_limits<double>::quiet_NaN()};
 };

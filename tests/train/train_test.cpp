@@ -1,6 +1,7 @@
 #include "isotrope/train/train.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <cmath>
 
@@ -9,6 +10,7 @@
 #include "isotrope/base/log.h"
 #include "isotrope/data/token_file.h"
 #include "isotrope/io/model_path.h"
+#include "isotrope/io/safetensors.h"
 #include "isotrope/models/checkpoint.h"
 #include "isotrope/runlog/reader.h"
 #include "isotrope/text/tokenizer.h"
@@ -255,6 +257,64 @@ TEST_F(Train, ATimeLimitEndsTheSessionWithACheckpoint) {
   EXPECT_LT(result.steps, 1000000);
   EXPECT_EQ(records(c.run.folder, "end").back()["reason"], "time");
   EXPECT_EQ(newest_checkpoint(c.run.folder), result.checkpoint);
+}
+
+TEST_F(Train, WritesTheSizeOfItsWeights) {
+  auto c = config("sized", 4);
+  c.log.weights_every = 2;
+  const auto result = train(c);
+  const auto written = records(result.folder, "weights");
+  ASSERT_EQ(written.size(), 2u);
+  EXPECT_EQ(written[1]["step"], 4);
+  const SafetensorsFile model(result.checkpoint / "model.safetensors");
+  double squares = 0, count = 0;
+  for (const auto& view : model.tensors()) {
+    const auto weights = tensor_of(view).to(at::kDouble);
+    if (weights.dim() != 2) continue;
+    const double rms = std::sqrt(weights.square().mean().item<double>());
+    EXPECT_NEAR(written[1]["matrices"].at(view.name).get<double>(), rms, 1e-9) << view.name;
+    if (view.name.find("embed_tokens") == std::string::npos)
+      squares += weights.square().sum().item<double>(), count += static_cast<double>(weights.numel());
+  }
+  EXPECT_NEAR(written[1]["rms"]["matrix"].get<double>(), std::sqrt(squares / count), 1e-9);
+  EXPECT_TRUE(written[1]["rms"].contains("embedding"));
+  EXPECT_TRUE(written[1]["rms"].contains("vector"));
+}
+
+TEST_F(Train, ACheckpointIsRecordedOnlyWhenItIsWhole) {
+  auto c = config("recorded", 9);
+  c.checkpoint.every = 1, c.checkpoint.keep = 3;
+  const auto result = train(c);
+  const auto written = records(result.folder, "checkpoint");
+  ASSERT_EQ(written.size(), 9u);
+  for (std::size_t i = 0; i < written.size(); ++i) EXPECT_EQ(written[i]["step"], i + 1);
+  EXPECT_EQ(all_checkpoints(result.folder).size(), 3u);
+  EXPECT_EQ(result.checkpoint, newest_checkpoint(result.folder).value());
+}
+
+TEST_F(Train, ACheckpointThatCannotBeWrittenEndsTheRun) {
+  auto c = config("unwritable", 9);
+  c.checkpoint.every = 4;
+  fs::create_directories(folder_ / "unwritable");
+  write_file(folder_ / "unwritable" / "checkpoints", "a file where a folder should be", "test");
+  EXPECT_THROW(train(c), Error);
+  EXPECT_EQ(records(c.run.folder, "end").at(0)["reason"], "failed");
+}
+
+TEST_F(Train, TouchesNoNewPagesAfterItsSecondStep) {
+  auto c = config("pages", 30);
+  c.eval.every = 0, c.checkpoint.every = 0, c.log.weights_every = 0;
+  struct Faults final : Observer {
+    std::vector<std::int64_t> seen;
+    void after_step(const StepView&) override {
+      rusage usage{};
+      ::getrusage(RUSAGE_SELF, &usage);
+      seen.push_back(usage.ru_minflt);
+    }
+  } faults;
+  train(c, {.observers = {&faults}});
+  ASSERT_EQ(faults.seen.size(), 30u);
+  EXPECT_LT(faults.seen.back() - faults.seen[1], 100);  // 28 steps; a single activation of a small model is 6 pages
 }
 
 TEST_F(Train, TwoProcessesCannotShareARunFolder) {
