@@ -149,7 +149,50 @@ void each_leaf(const toml::table& table, const std::string& prefix, const auto& 
 
 }  // namespace
 
+namespace {
+
+/// Where the string that begins at `at` with a quotation mark ends: after its closing mark, or at the end of its line or of the text.
+std::size_t end_of_string(std::string_view text, std::size_t at) {
+  const char quote = text[at];
+  const std::string three(3, quote);
+  const bool long_form = text.substr(at, 3) == three;
+  for (at += long_form ? 3 : 1; at < text.size(); ++at) {
+    if (text[at] == '\\' && quote == '"') {
+      ++at;
+    } else if (long_form ? text.substr(at, 3) == three : text[at] == quote) {
+      at += long_form ? 3 : 1;
+      for (int extra = 0; long_form && extra < 2 && at < text.size() && text[at] == quote; ++extra) ++at;  // `""""` ends with a mark inside
+      return at;
+    } else if (!long_form && text[at] == '\n') {
+      return at;
+    }
+  }
+  return text.size();
+}
+
+/// TOML knows no character beyond ASCII outside strings and comments. toml++ 3.3 looks such a one up in tables that do not hold all of
+/// them and runs into what it takes to be unreachable: they are refused before it sees them.
+void refuse_beyond_ascii(std::string_view text, std::string_view name) {
+  constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
+  for (std::size_t at = text.starts_with(byte_order_mark) ? byte_order_mark.size() : 0; at < text.size();) {
+    if (text[at] == '"' || text[at] == '\'') {
+      at = end_of_string(text, at);
+    } else if (text[at] == '#') {
+      at = std::min(text.find('\n', at), text.size());
+    } else if (static_cast<unsigned char>(text[at]) < 0x80) {
+      ++at;
+    } else {
+      const auto before = text.substr(0, at);
+      throw UsageError("config", "{}:{}:{}: a character that is not ASCII outside of strings and comments", name,
+                       std::ranges::count(before, '\n') + 1, at - (before.rfind('\n') + 1) + 1);
+    }
+  }
+}
+
+}  // namespace
+
 void ConfigSchema::read_toml(std::string_view text, std::string_view name) {
+  refuse_beyond_ascii(text, name);
   toml::table table;
   try {
     table = toml::parse(text, std::string(name));
@@ -180,8 +223,10 @@ void ConfigSchema::set(std::string_view assignment) {
   // A string key takes the text as it stands unless it is quoted; other types are TOML.
   const bool bare = std::holds_alternative<std::string*>(key.value) && !(text.size() >= 2 && (text.front() == '"' || text.front() == '\''));
   try {
-    table = toml::parse("value = " + (bare ? toml_string(text) : text));
-  } catch (const std::exception&) {  // parse_error or TomlInvariant
+    const auto line = "value = " + (bare ? toml_string(text) : text);
+    refuse_beyond_ascii(line, "--set");
+    table = toml::parse(line);
+  } catch (const std::exception&) {  // UsageError, parse_error or TomlInvariant
     throw UsageError("config", "--set: {} expects {} {}, got `{}`", name, key.value.index() == 1 ? "an" : "a", type_text(key.value), text);
   }
   assign(key.value, key.info, *table.get("value"), name, "--set");
