@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <ctime>
 #include <ranges>
+#include <set>
 
 #include "isotrope/base/error.h"
 #include "isotrope/base/file.h"
@@ -113,19 +114,17 @@ RunSet::RunSet(const std::vector<fs::path>& paths, bool may_be_empty) {
   if (runs_.empty() && !may_be_empty) throw InputError(where, "{}: holds no run (a folder with run.jsonl)", paths.front().string());
 }
 
-void RunSet::add(const fs::path& folder) {
-  std::error_code error;
-  for (const auto& run : runs_)
-    if (fs::equivalent(run->folder(), folder, error)) return;
-  if (runs_.size() < most_runs) runs_.push_back(std::make_unique<FollowedRun>(folder));
-}
-
 bool RunSet::find_new() {
   const auto before = runs_.size();
+  std::error_code error;
+  std::set<fs::path> known;
+  for (const auto& run : runs_) known.insert(fs::weakly_canonical(run->folder(), error));
   for (const auto& path : paths_) {
     std::vector<fs::path> found;
     collect_runs(path, 2, found);
-    for (const auto& folder : found) add(folder);
+    for (const auto& folder : found)
+      if (runs_.size() < most_runs && known.insert(fs::weakly_canonical(folder, error)).second)
+        runs_.push_back(std::make_unique<FollowedRun>(folder));
   }
   if (runs_.size() > before) name_all();
   return runs_.size() > before;

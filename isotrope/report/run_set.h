@@ -42,7 +42,7 @@ class FollowedRun {
 };
 
 /// The runs that the command line names. Each path is a run folder, or a folder that holds run folders (two levels deep at most), in which
-/// later ones are found by find_new(). A run keeps its index.
+/// later ones are found by find_new(). A run keeps its index; there are at most 1000.
 class RunSet {
  public:
   /// Throws InputError for a path that does not exist, and when there is no run at all unless `may_be_empty`.
@@ -58,7 +58,6 @@ class RunSet {
   const std::string& name(std::size_t index) const { return names_[index]; }
 
  private:
-  void add(const fs::path& folder);
   void name_all();
 
   std::vector<fs::path> paths_;
