@@ -26,7 +26,8 @@ struct WatchOptions : CommonOptions {
 void run_watch(const WatchOptions& options) {
   RunSet runs({options.runs.begin(), options.runs.end()}, true);
   while (runs.refresh()) {}  // the page opens on what is there already
-  WatchServer::Options server{.token = options.token};
+  WatchServer::Options server;
+  server.token = options.token;
   server.http.port = options.port;
   if (!options.host.empty()) server.http.host = options.host;
   // Other machines may come: nobody without the token.

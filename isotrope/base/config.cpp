@@ -151,13 +151,23 @@ void each_leaf(const toml::table& table, const std::string& prefix, const auto& 
 
 namespace {
 
+[[noreturn]] void refuse_character(std::string_view text, std::size_t at, std::string_view name, std::string_view place) {
+  const auto before = text.substr(0, at);
+  throw UsageError("config", "{}:{}:{}: a character that is not ASCII {}", name, std::ranges::count(before, '\n') + 1,
+                   at - (before.rfind('\n') + 1) + 1, place);
+}
+
+bool beyond_ascii(std::string_view text, std::size_t at) { return at < text.size() && static_cast<unsigned char>(text[at]) >= 0x80; }
+
 /// Where the string that begins at `at` with a quotation mark ends: after its closing mark, or at the end of its line or of the text.
-std::size_t end_of_string(std::string_view text, std::size_t at) {
+std::size_t end_of_string(std::string_view text, std::size_t at, std::string_view name) {
   const char quote = text[at];
   const std::string three(3, quote);
   const bool long_form = text.substr(at, 3) == three;
   for (at += long_form ? 3 : 1; at < text.size(); ++at) {
     if (text[at] == '\\' && quote == '"') {
+      const auto next = std::min(text.find_first_not_of(" \t\r\n", at + 1), text.size());
+      if (long_form && beyond_ascii(text, next)) refuse_character(text, next, name, "after a backslash; write it as \\uXXXX");
       ++at;
     } else if (long_form ? text.substr(at, 3) == three : text[at] == quote) {
       at += long_form ? 3 : 1;
@@ -170,22 +180,16 @@ std::size_t end_of_string(std::string_view text, std::size_t at) {
   return text.size();
 }
 
-/// TOML knows no character beyond ASCII outside strings and comments. toml++ 3.3 looks such a one up in tables that do not hold all of
-/// them and runs into what it takes to be unreachable: they are refused before it sees them.
+/// toml++ 3.3 looks every character where white space may stand up in a table that does not hold all of them, and runs into what it takes
+/// to be unreachable. Such characters are refused before it sees them: beyond ASCII outside strings and comments, where TOML has none
+/// anyway, and where a backslash in a long string may have skipped to.
 void refuse_beyond_ascii(std::string_view text, std::string_view name) {
   constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
   for (std::size_t at = text.starts_with(byte_order_mark) ? byte_order_mark.size() : 0; at < text.size();) {
-    if (text[at] == '"' || text[at] == '\'') {
-      at = end_of_string(text, at);
-    } else if (text[at] == '#') {
-      at = std::min(text.find('\n', at), text.size());
-    } else if (static_cast<unsigned char>(text[at]) < 0x80) {
-      ++at;
-    } else {
-      const auto before = text.substr(0, at);
-      throw UsageError("config", "{}:{}:{}: a character that is not ASCII outside of strings and comments", name,
-                       std::ranges::count(before, '\n') + 1, at - (before.rfind('\n') + 1) + 1);
-    }
+    if (text[at] == '"' || text[at] == '\'') at = end_of_string(text, at, name);
+    else if (text[at] == '#') at = std::min(text.find('\n', at), text.size());
+    else if (beyond_ascii(text, at)) refuse_character(text, at, name, "outside of strings and comments");
+    else ++at;
   }
 }
 

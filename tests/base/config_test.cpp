@@ -46,6 +46,8 @@ TEST(Config, RefusesCharactersBeyondAsciiOutsideStringsAndComments) {
   EXPECT_EQ(refusal("[run]\nfolder = 'x'\u205f"), "[config] c.toml:2:13: " + what);
   EXPECT_EQ(refusal("[run]\nfolder = \"\"\"x\"\"\"\"\u205f"), "[config] c.toml:2:18: " + what);
   EXPECT_EQ(refusal("[run]\nfolder = 'a\\'\u205f'"), "[config] c.toml:2:14: " + what);  // no escapes between single marks
+  EXPECT_EQ(refusal("[run]\nfolder = \"\"\"a\\\n \u00fc\"\"\""),
+            "[config] c.toml:3:2: a character that is not ASCII after a backslash; write it as \\uXXXX");
   Settings settings;
   auto schema = settings.schema();
   for (const std::string text : {"# \u00e4\n[run]\nfolder = 'b\u00e4r' # \u4e2d", "[run]\nfolder = \"\\\"b\u00e4r\"",
