@@ -87,27 +87,47 @@ std::string RunLogReader::read_from(std::uint64_t at, std::size_t count) const {
 }
 
 std::vector<nlohmann::json> RunLogReader::next(std::size_t budget) {
-  struct stat status{};
-  if (::fstat(descriptor_, &status) == 0 && static_cast<std::uint64_t>(status.st_size) < position_)
-    throw InputError(where, "{}: has become shorter: {} bytes, {} were read", path_.string(), status.st_size, position_);
   std::vector<nlohmann::json> records;
-  // Blocks double until one holds a whole line.
-  for (std::size_t block = std::max<std::size_t>(budget, 4096);; block *= 2) {
+  next_lines([&](std::string_view line, std::uint64_t number) { records.push_back(parse_run_record(line, path_.string(), number)); },
+             budget);
+  return records;
+}
+
+std::size_t RunLogReader::next_lines(const std::function<void(std::string_view line, std::uint64_t number)>& visit, std::size_t budget) {
+  struct stat status{};
+  if (::fstat(descriptor_, &status) != 0) throw InputError(where, "{}: cannot read: {}", path_.string(), reason());
+  const auto size = static_cast<std::uint64_t>(status.st_size);
+  if (size < position_) throw InputError(where, "{}: has become shorter: {} bytes, {} were read", path_.string(), size, position_);
+  std::size_t lines = 0;
+  // Blocks double until one holds a whole line; the first is no longer than what is there, for who asks often.
+  for (auto block = static_cast<std::size_t>(std::min<std::uint64_t>(std::max<std::size_t>(budget, 4096), size - position_ + 1));;
+       block *= 2) {
     const std::string bytes = read_from(position_, block);
     std::size_t begin = 0;
     for (auto end = bytes.find('\n'); end != std::string::npos; end = bytes.find('\n', begin)) {
-      records.push_back(parse_run_record(std::string_view(bytes).substr(begin, end - begin), path_.string(), line_ + 1));
-      if (++line_ == 1) expect_header(records.back(), path_.string());
+      const auto line = std::string_view(bytes).substr(begin, end - begin);
+      if (line_ == 0) expect_header(parse_run_record(line, path_.string(), 1), path_.string());
+      visit(line, line_ + 1);
+      position_ += end + 1 - begin;
+      last_read_ = line.substr(line.size() - std::min<std::size_t>(line.size(), 128));
       begin = end + 1;
+      ++line_;
+      ++lines;
       if (begin >= budget) break;
     }
-    position_ += begin;
     const bool at_end = bytes.size() < block;
     torn_ = at_end && begin < bytes.size() && bytes.find('\n', begin) == std::string::npos;
     if (torn_ && line_ == 0 && !may_begin_run_log(bytes)) throw InputError(where, "{}: is not a run log", path_.string());
-    if (!records.empty() || at_end) return records;
+    if (lines > 0 || at_end) return lines;
     if (block > longest_line) throw InputError(where, "{}: line {} is longer than {} bytes", path_.string(), line_ + 1, longest_line);
   }
+}
+
+bool RunLogReader::superseded() const {
+  struct stat mine{}, named{};
+  if (::stat(path_.c_str(), &named) != 0 || ::fstat(descriptor_, &mine) != 0) return true;
+  if (mine.st_ino != named.st_ino || mine.st_dev != named.st_dev || static_cast<std::uint64_t>(named.st_size) < position_) return true;
+  return line_ > 0 && read_from(position_ - 1 - last_read_.size(), last_read_.size()) != last_read_;
 }
 
 void RunHistory::add(nlohmann::json record) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -25,6 +26,13 @@ class RunLogReader {
 
   /// The records completed since the last call, in order, `run` first of all; stops after about `budget` bytes. Empty: nothing new.
   std::vector<nlohmann::json> next(std::size_t budget = std::size_t{4} << 20);
+  /// The same as lines without their newline, each with its number from 1; only the first is parsed here. Returns how many there were.
+  /// A line at which `visit` throws is the first of the next call.
+  std::size_t next_lines(const std::function<void(std::string_view line, std::uint64_t number)>& visit,
+                         std::size_t budget = std::size_t{4} << 20);
+  /// Whether the path now names another file, a shorter one, one with other bytes before position(), or none: this reader has nothing more
+  /// to say, and a new one must be opened.
+  bool superseded() const;
   std::uint64_t position() const { return position_; }  ///< bytes of complete lines read so far
   bool torn() const { return torn_; }                   ///< the file ended in an unfinished line when next() last reached its end
 
@@ -34,6 +42,7 @@ class RunLogReader {
   fs::path path_;
   int descriptor_ = -1;
   std::uint64_t position_ = 0, line_ = 0;
+  std::string last_read_;  // some bytes before position_, by which a file that was written anew is noticed
   bool torn_ = false;
 };
 

@@ -35,6 +35,30 @@ std::string message_of(const auto& action) {
   return "no error";
 }
 
+TEST(Config, RefusesCharactersBeyondAsciiOutsideStringsAndComments) {
+  const auto refusal = [](const std::string& text) {
+    Settings settings;
+    return message_of([&] { settings.schema().read_toml(text, "c.toml"); });
+  };
+  const std::string what = "a character that is not ASCII outside of strings and comments";
+  EXPECT_EQ(refusal("[run]\nfol\u00e4der = 'x'"), "[config] c.toml:2:4: " + what);  // a bare key
+  EXPECT_EQ(refusal("\u200b[run]"), "[config] c.toml:1:1: " + what);                // where toml++ 3.3 reaches its `unreachable`
+  EXPECT_EQ(refusal("[run]\nfolder = 'x'\u205f"), "[config] c.toml:2:13: " + what);
+  EXPECT_EQ(refusal("[run]\nfolder = \"\"\"x\"\"\"\"\u205f"), "[config] c.toml:2:18: " + what);
+  EXPECT_EQ(refusal("[run]\nfolder = 'a\\'\u205f'"), "[config] c.toml:2:14: " + what);  // no escapes between single marks
+  EXPECT_EQ(refusal("[run]\nfolder = \"\"\"a\\\n \u00fc\"\"\""),
+            "[config] c.toml:3:2: a character that is not ASCII after a backslash; write it as \\uXXXX");
+  Settings settings;
+  auto schema = settings.schema();
+  for (const std::string text : {"# \u00e4\n[run]\nfolder = 'b\u00e4r' # \u4e2d", "[run]\nfolder = \"\\\"b\u00e4r\"",
+                                 "[run]\nfolder = \"\"\"\nb\u00e4r\"\"\"", "\xef\xbb\xbf[run]\nfolder = 'b\u00e4r'"}) {
+    settings.folder.clear();
+    schema.read_toml(text, "c.toml");
+    EXPECT_TRUE(settings.folder.ends_with("b\u00e4r")) << text;
+  }
+  EXPECT_NE(message_of([&] { schema.set("train.steps=\u205f1"); }).find("expects an integer"), std::string::npos);
+}
+
 TEST(Config, ReadsEveryTypeAndOverrides) {
   Settings settings;
   auto schema = settings.schema();

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "isotrope/report/run_set.h"
+
+namespace isotrope {
+
+// What the page asks for, as JSON texts. The live page fetches them, the report holds them. Numbers that JSON cannot write are null.
+
+/// [{name, folder, edition, status, problem, started, version, commit, step, records, seconds, tokens, keys, latest, matrices, samples, events,
+/// config}]: one object a run; `latest` holds the last value of every curve, the four counts say what can be asked for.
+/// Without `live`, a run that has not ended is `unfinished`, however long ago it wrote its last record.
+std::string runs_json(const RunSet& runs, bool live = true);
+
+struct SeriesQuery {
+  std::vector<std::string> keys = {};  ///< empty: every curve
+  std::string axis = "step";           ///< of `from` and `to`: step, tokens or seconds
+  double from = -std::numeric_limits<double>::infinity(), to = std::numeric_limits<double>::infinity();
+  std::size_t buckets = 800;
+  std::int64_t since = -1;  ///< the `through` of an earlier answer of the same edition: only what that one lacks; whole curves only
+};
+
+/// {edition, through, series: {KEY: {from_step, bucket, step, tokens, seconds, value, mean: {step, tokens, seconds, value}}}}
+/// Down-sampled by keep_extremes() to `buckets` buckets over the range asked for; `mean` has the mean of every bucket, at its last step,
+/// and is there when buckets hold more than one value. A follower drops what it has from step `from_step` on and appends.
+std::string series_json(const FollowedRun& run, const SeriesQuery& query);
+
+/// {edition, step, tokens, seconds, names, rms: [[of the first matrix at each step], …]}: ‖W‖_RMS of every matrix at up to `columns` steps.
+std::string matrices_json(const FollowedRun& run, std::size_t columns = 400);
+
+/// The `sample` records, the last `limit` of them.
+std::string samples_json(const FollowedRun& run, std::size_t limit = 500);
+
+/// The `run`, `resume`, `end`, `checkpoint`, `skip` and `warning` records, each with `tokens` and `seconds` so far; the last `limit` of them.
+std::string events_json(const FollowedRun& run, std::size_t limit = 2000);
+
+/// `text` as a JSON string; bytes that are no UTF-8 are replaced.
+std::string json_text(std::string_view text);
+
+}  // namespace isotrope
