@@ -188,15 +188,17 @@ void create_folders(const fs::path& path, std::string_view where) {
 }
 
 FileLock::FileLock(const fs::path& path, std::string_view where) {
-  descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  const bool is_folder = fs::is_directory(path);
+  descriptor_ = ::open(path.c_str(), is_folder ? O_RDONLY | O_CLOEXEC : O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (descriptor_ < 0) throw WorkError(where, "{}: cannot open the lock: {}", path.string(), reason());
   if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
     char owner[32] = {};
-    const auto count = ::pread(descriptor_, owner, sizeof owner - 1, 0);
+    const auto count = is_folder ? 0 : ::pread(descriptor_, owner, sizeof owner - 1, 0);
     ::close(std::exchange(descriptor_, -1));
-    throw WorkError(where, "{}: another process{} is working here", parent_of(path).string(),
+    throw WorkError(where, "{}: another process{} is working here", (is_folder ? path : parent_of(path)).string(),
                     count > 0 ? fmt::format(" ({})", std::string_view(owner)) : "");
   }
+  if (is_folder) return;
   const std::string owner = "pid " + std::to_string(::getpid());
   if (::ftruncate(descriptor_, 0) != 0 || ::pwrite(descriptor_, owner.data(), owner.size(), 0) < 0) {
     // The lock itself is what counts; its text only helps the other process to a better message.

@@ -76,7 +76,8 @@ class AtomicFolder {
 /// Creates the folder and its parents. Throws WorkError `[where] cannot create folder …`.
 void create_folders(const fs::path& path, std::string_view where);
 
-/// An advisory lock on `path` held for this object's life, so that two processes never work on one run folder.
+/// An advisory lock on `path` held for this object's life, so that two processes never work on one run folder. `path` is a file, made when
+/// absent, or an existing folder, which then needs no file for it.
 /// Throws WorkError at once when another process holds it; its message names that process.
 class FileLock {
  public:

@@ -176,6 +176,21 @@ class Encoder {
 
 // ---- the writer's side: ids to files ------------------------------------------------------------------------------
 
+/// Removes the unfinished files of a pack that was killed. The folder is locked, so none of them belongs to a process that lives.
+void remove_leftovers(const fs::path& folder) {
+  std::vector<fs::path> leftovers;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const auto name = entry.path().filename().string();
+    for (const std::string_view ours : {"train.tokens.partial-", "validation.tokens.partial-", ".tokenizer.partial-"})
+      if (name.starts_with(ours)) leftovers.push_back(entry.path());
+  }
+  for (const auto& path : leftovers) {
+    std::error_code ignored;
+    fs::remove_all(path, ignored);
+  }
+  if (!leftovers.empty()) note(fmt::format("{}: an earlier pack was cut off here; its unfinished files are removed", folder.string()));
+}
+
 class Output {
  public:
   Output(const Tokenizer& tokenizer, const PackOptions& options)
@@ -184,6 +199,8 @@ class Output {
         splits_(options.validation_fraction > 0 || options.validation_tail > 0 || options.validation_bytes) {
     for (auto folder = options.output; !folder.empty() && !fs::exists(folder); folder = folder.parent_path()) created_.push_back(folder);
     create_folders(options.output, where);
+    lock_.emplace(options.output, where);
+    remove_leftovers(options.output);
     TokenFileInfo info;
     info.vocab_size = tokenizer.vocab_size();
     info.fingerprint = tokenizer.fingerprint();
@@ -256,6 +273,7 @@ class Output {
   const PackOptions& options_;
   const bool splits_;
   std::vector<fs::path> created_;
+  std::optional<FileLock> lock_;
   std::optional<TokenFileWriter> train_, validation_;
   std::uint64_t skipped_ = 0, replaced_ = 0;
   std::atomic<std::uint64_t> tokens_{0};

@@ -44,10 +44,12 @@ struct PackReport {
 
 /// Encodes the inputs into token files, streaming and on several threads; the files do not depend on the number of threads.
 /// Memory: some pieces a thread, the longest line or uncuttable document, and 8 bytes a document.
-/// Nothing appears in the output folder before all text is encoded and on disk; an earlier train.tokens is replaced at that moment.
+/// Nothing appears in the output folder before all text is encoded and on disk; an earlier train.tokens is replaced at that moment. The
+/// folder is locked meanwhile, and what a killed pack left in it (*.partial-*) is removed at the start.
 ///
 /// Throws InputError: unreadable or empty input, a bad JSON line (file and line), broken UTF-8 under strict (file and byte),
-/// an empty training or validation part. UsageError: contradicting options. WorkError: writing fails. Interrupted.
+/// an empty training or validation part. UsageError: contradicting options. WorkError: writing fails, or
+/// another process packs into the folder. Interrupted.
 PackReport pack(const Tokenizer& tokenizer, const PackOptions& options);
 
 }  // namespace isotrope

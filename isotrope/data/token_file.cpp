@@ -205,13 +205,29 @@ TokenFileWriter::TokenFileWriter(const fs::path& path, TokenFileInfo info) : pat
 
 TokenFileWriter::~TokenFileWriter() = default;
 
+namespace {
+
+/// Narrows ids to what is stored, little-endian, and returns the largest, negative ones counting as large. A plain loop becomes vectors.
+template <class Stored>
+std::uint32_t narrow(std::span<const TokenId> ids, std::byte* out) {
+  std::uint32_t largest = 0;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const auto id = static_cast<std::uint32_t>(ids[i]);
+    largest = std::max(largest, id);
+    const auto stored = static_cast<Stored>(id);
+    std::memcpy(out + i * sizeof stored, &stored, sizeof stored);
+  }
+  return largest;
+}
+
+}  // namespace
+
 void TokenFileWriter::add(std::span<const TokenId> ids) {
   encoded_.resize(ids.size() * info_.token_width);
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    if (ids[i] < 0 || static_cast<std::uint64_t>(ids[i]) >= info_.vocab_size)
-      throw InputError(where, "{}: the tokenizer gave id {}, its vocabulary has {}", path_.string(), ids[i], info_.vocab_size);
-    std::memcpy(encoded_.data() + i * info_.token_width, &ids[i], info_.token_width);  // little-endian: the low bytes come first
-  }
+  const auto largest = info_.token_width == 2 ? narrow<std::uint16_t>(ids, encoded_.data()) : narrow<std::uint32_t>(ids, encoded_.data());
+  if (!ids.empty() && largest >= info_.vocab_size)
+    throw InputError(where, "{}: the tokenizer gave id {}, its vocabulary has {}", path_.string(), static_cast<TokenId>(largest),
+                     info_.vocab_size);
   append(encoded_);
   info_.token_count += ids.size();
 }

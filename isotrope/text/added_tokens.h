@@ -44,8 +44,11 @@ class AddedTokenMatcher {
   struct Trie {
     std::vector<Node> nodes = std::vector<Node>(1);
     bool starts[256] = {};
+    std::string first_bytes;  ///< those of `starts`
     void insert(std::string_view content, std::int32_t token);
     std::int32_t longest(std::string_view text) const;  ///< index of the longest token at the start of text, or −1
+    /// The first place at or after `position` where a token may begin, or text.size().
+    std::size_t next_start(std::string_view text, std::size_t position) const;
   };
 
   void split_pass(const Trie& trie, std::string_view text, bool parse_special, const Visit& visit) const;

@@ -1,159 +1,126 @@
 #include "isotrope/text/bpe_model.h"
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
-#include <memory>
 #include <queue>
 
 #include "isotrope/base/error.h"
-#include "isotrope/text/hash.h"
+#include "isotrope/text/piece_scanner.h"
 
 namespace isotrope {
 
-namespace {
+using simd::MergeTables;
 
-constexpr std::size_t short_word = 48;  ///< up to here scanning all pairs beats a heap
-constexpr std::int32_t no_rank = INT32_MAX;
-
-/// Words and their ids, one place a hash value: a new word replaces the one that stood there.
-class WordCache {
- public:
-  static constexpr std::size_t places = std::size_t{1} << 15, longest_word = 23, most_ids = 9;
-  struct alignas(64) Entry {
-    char word[longest_word];
-    std::uint8_t length;  ///< 0 when the place is empty
-    TokenId ids[most_ids];
-    std::uint32_t count;
-  };
-  static_assert(sizeof(Entry) == 64);
-
-  /// This thread's table, emptied when another model used it last.
-  static WordCache& of(std::uint64_t model) {
-    thread_local WordCache cache;
-    if (cache.model_ != model) cache.reset(model);
-    return cache;
-  }
-  Entry& place(std::string_view word) { return entries_[hash_bytes(word) & (places - 1)]; }
-  static bool holds(const Entry& entry, std::string_view word) {
-    return entry.length == word.size() && std::memcmp(entry.word, word.data(), word.size()) == 0;
-  }
-  static void store(Entry& entry, std::string_view word, const TokenId* ids, std::size_t count) {
-    entry.length = static_cast<std::uint8_t>(word.size());
-    entry.count = static_cast<std::uint32_t>(count);
-    std::memcpy(entry.word, word.data(), word.size());
-    std::copy_n(ids, count, entry.ids);
-  }
-
- private:
-  void reset(std::uint64_t model) {
-    model_ = model;
-    entries_ = std::make_unique<Entry[]>(places);
-  }
-  std::uint64_t model_ = 0;
-  std::unique_ptr<Entry[]> entries_;
+struct BpeModel::Worker::Memory {
+  WordCache cache;
+  PieceScanner scanner;
+  /// A batch has at most an id a byte; four are written at a time.
+  TokenId ids[PieceScanner::longest_batch + WordCache::most_inline_ids];
 };
 
-std::atomic<std::uint64_t> next_serial{1};
-
-}  // namespace
-
-BpeModel::BpeModel(Parts parts) : parts_(std::move(parts)), serial_(next_serial++) {
-  slots_.resize(std::bit_ceil(std::max<std::size_t>(2, parts_.merges.size() * 2)));
-  mask_ = slots_.size() - 1;
-  for (std::size_t rank = 0; rank < parts_.merges.size(); ++rank) {
-    const auto& merge = parts_.merges[rank];
-    const auto pair = key(merge.left, merge.right);
-    auto place = mix(pair, 0x9E3779B97F4A7C15u) & mask_;
-    while (slots_[place].pair != pair && slots_[place].pair != ~std::uint64_t{0}) place = (place + 1) & mask_;
-    slots_[place] = {pair, static_cast<std::int32_t>(rank), merge.result};  // of equal pairs the last counts, as in HF tokenizers
-  }
+BpeModel::BpeModel(const Parts& parts)
+    : byte_ids_(parts.byte_ids), ignore_merges_(parts.ignore_merges), merge_short_(simd::merge_short_word()) {
+  is_plain_bytes_ = parts.merges.empty() && !ignore_merges_;
+  if (is_plain_bytes_) return;
+  build_tables(parts.merges);
+  build_words(parts);
 }
 
-const BpeModel::Slot* BpeModel::find(TokenId left, TokenId right) const {
-  const auto pair = key(left, right);
-  for (auto place = mix(pair, 0x9E3779B97F4A7C15u) & mask_;; place = (place + 1) & mask_) {
-    if (slots_[place].pair == pair) return &slots_[place];
-    if (slots_[place].pair == ~std::uint64_t{0}) return nullptr;
+BpeModel::~BpeModel() = default;
+
+void BpeModel::build_tables(const std::vector<BpeMerge>& merges) {
+  constexpr std::size_t most = std::size_t{1} << MergeTables::token_bits;
+  TokenId largest = 0;
+  for (const auto& merge : merges) largest = std::max({largest, merge.left, merge.right, merge.result});
+  if (static_cast<std::size_t>(largest) >= most - 1 || merges.size() >= most)
+    throw InputError("tokenizer", "{} merges with ids up to {}: more than {} are not supported", merges.size(), largest, most);
+  const bool ascending = std::ranges::is_sorted(merges, std::less_equal<>(), &BpeMerge::result) && !merges.empty();
+  if (!ascending)
+    for (const auto& merge : merges) results_.push_back(merge.result);
+
+  const auto size = std::bit_ceil(std::max<std::size_t>(64, merges.size() * 5 / 4));
+  slots_.assign(size, MergeTables::empty);
+  filter_.resize(size * 8 / 64);  // eight bits a slot
+  const auto log = static_cast<unsigned>(std::countr_zero(size));
+  tables_ = {byte_ids_.data(), nullptr, slots_.data(), filter_.data(), 64 - log, 64 - (log + 3), ascending ? nullptr : results_.data()};
+  for (std::size_t rank = 0; rank < merges.size(); ++rank) {
+    const auto& merge = merges[rank];
+    const auto pair = MergeTables::pair(merge.left, merge.right), hashed = MergeTables::hash(pair);
+    auto place = hashed * 0xD6E8FEB86659FD93u >> tables_.slot_shift;
+    while (slots_[place] != MergeTables::empty && (slots_[place] ^ pair) >> MergeTables::order_bits != 0)
+      place = (place + 1) & tables_.slot_mask();
+    // Of equal pairs the last counts, as in HF tokenizers.
+    slots_[place] = pair | (ascending ? static_cast<std::uint64_t>(merge.result) : rank);
+    filter_[(hashed >> tables_.filter_shift) / 64] |= std::uint64_t{1} << (hashed >> tables_.filter_shift) % 64;
   }
+  byte_orders_.resize(1 << 16);
+  for (std::size_t left = 0; left < 256; ++left)
+    for (std::size_t right = 0; right < 256; ++right) byte_orders_[left << 8 | right] = tables_.order(byte_ids_[left], byte_ids_[right]);
+  tables_.byte_orders = byte_orders_.data();
 }
 
-void BpeModel::encode_word(std::string_view word, std::vector<TokenId>& ids) const {
-  if (word.size() == 1) {
-    ids.push_back(parts_.byte_ids[static_cast<unsigned char>(word[0])]);
-    return;
-  }
-  if (word.size() > WordCache::longest_word) return merge_word(word, ids);
-  auto& entry = WordCache::of(serial_).place(word);
-  if (WordCache::holds(entry, word)) {
-    ids.insert(ids.end(), entry.ids, entry.ids + entry.count);
-    return;
-  }
-  const std::size_t before = ids.size();
-  merge_word(word, ids);
-  if (const auto count = ids.size() - before; count <= WordCache::most_ids) WordCache::store(entry, word, ids.data() + before, count);
-}
-
-void BpeModel::merge_word(std::string_view word, std::vector<TokenId>& ids) const {
-  if (is_plain_bytes()) {
-    for (const char byte : word) ids.push_back(parts_.byte_ids[static_cast<unsigned char>(byte)]);
-    return;
-  }
-  if (!parts_.whole_words.empty()) {
-    if (const auto found = parts_.whole_words.find(std::string(word)); found != parts_.whole_words.end()) {
-      ids.push_back(found->second);
-      return;
+/// A token is in the table of words where merging its bytes gives it alone, which is tried; with ignore_merges, always.
+void BpeModel::build_words(const Parts& parts) {
+  words_.reserve(parts.words.size());
+  TokenId ids[simd::longest_short_word];
+  for (const auto& [word, id] : parts.words) {
+    if (word.empty()) continue;
+    if (!ignore_merges_) {
+      if (word.size() > simd::longest_short_word) continue;
+      if (merge_short(word.data(), word.size(), ids) != 1 || ids[0] != id) continue;
     }
+    words_.add(word.size() <= WordKey::longest ? WordKey::of(word) : WordKey{}, word, id);
   }
-  word.size() <= short_word ? merge_short(word, ids) : merge_long(word, ids);
 }
 
-void BpeModel::merge_short(std::string_view word, std::vector<TokenId>& ids) const {
-  TokenId tokens[short_word], results[short_word];
-  std::int32_t ranks[short_word];  // of the pair (i, i + 1)
-  std::size_t size = word.size();
-  for (std::size_t i = 0; i < size; ++i) tokens[i] = parts_.byte_ids[static_cast<unsigned char>(word[i])];
-  const auto rate = [&](std::size_t i) {
-    const Slot* slot = i + 1 < size ? find(tokens[i], tokens[i + 1]) : nullptr;
-    ranks[i] = slot ? slot->rank : no_rank;
-    results[i] = slot ? slot->result : 0;
-  };
-  for (std::size_t i = 0; i < size; ++i) rate(i);
-  while (size > 1) {
-    const auto best = static_cast<std::size_t>(std::min_element(ranks, ranks + size - 1) - ranks);
-    if (ranks[best] == no_rank) break;
-    tokens[best] = results[best];
-    std::copy(tokens + best + 2, tokens + size, tokens + best + 1);
-    std::copy(ranks + best + 2, ranks + size, ranks + best + 1);
-    std::copy(results + best + 2, results + size, results + best + 1);
-    --size;
-    rate(best);
-    if (best > 0) rate(best - 1);
-  }
-  ids.insert(ids.end(), tokens, tokens + size);
+// ---- one word -----------------------------------------------------------------------------------------------------
+
+TokenId* BpeModel::encode_long(std::string_view word, TokenId* out) const {
+  std::vector<TokenId> ids;
+  if (const auto id = words_.find({}, word); id >= 0) ids.push_back(id);
+  else merge_by_heap(word, ids);
+  return std::ranges::copy(ids, out).out;
 }
 
-void BpeModel::merge_long(std::string_view word, std::vector<TokenId>& ids) const {
+/// A word of at most WordKey::longest bytes whose ids do not lie in the entry.
+TokenId* BpeModel::encode_slowly(std::string_view word, const WordKey& key, const WordCache::Entry& entry, WordCache& cache,
+                                 TokenId* out) const {
+  std::size_t count = 1;
+  if (entry.holds(key)) {
+    if (const auto* ids = cache.ring_ids(entry, word, count)) return std::copy_n(ids, count, out);
+  }
+  if (const auto id = words_.find(key, word); id >= 0) {
+    *out = id;
+  } else if (word.size() <= simd::longest_short_word) {
+    count = merge_short(word.data(), word.size(), out);
+  } else {
+    count = static_cast<std::size_t>(encode_long(word, out) - out);
+  }
+  cache.insert(key, word, out, count);
+  return out + count;
+}
+
+void BpeModel::merge_by_heap(std::string_view word, std::vector<TokenId>& ids) const {
   struct Symbol {
     TokenId token;
     std::int32_t previous, next;  ///< −1 at the ends; token −1: merged away
   };
   struct Candidate {
-    std::int32_t rank, position;
-    TokenId left, right, result;
-    bool operator>(const Candidate& other) const { return rank != other.rank ? rank > other.rank : position > other.position; }
+    std::uint32_t order;
+    std::int32_t position;
+    TokenId left, right;
+    bool operator>(const Candidate& other) const { return order != other.order ? order > other.order : position > other.position; }
   };
   if (word.size() > INT32_MAX) throw InputError("tokenizer", "a word of {} bytes is longer than the limit of {}", word.size(), INT32_MAX);
   const auto size = static_cast<std::int32_t>(word.size());
   std::vector<Symbol> symbols(word.size());
-  for (std::int32_t i = 0; i < size; ++i)
-    symbols[i] = {parts_.byte_ids[static_cast<unsigned char>(word[i])], i - 1, i + 1 < size ? i + 1 : -1};
+  for (std::int32_t i = 0; i < size; ++i) symbols[i] = {byte_ids_[static_cast<unsigned char>(word[i])], i - 1, i + 1 < size ? i + 1 : -1};
   std::vector<Candidate> initial;
   const auto candidate = [&](std::int32_t left, auto&& push) {
     const auto right = left < 0 ? -1 : symbols[left].next;
     if (right < 0) return;
-    if (const Slot* slot = find(symbols[left].token, symbols[right].token))
-      push(Candidate{slot->rank, left, symbols[left].token, symbols[right].token, slot->result});
+    if (const auto order = tables_.order(symbols[left].token, symbols[right].token); order != MergeTables::no_order)
+      push(Candidate{order, left, symbols[left].token, symbols[right].token});
   };
   for (std::int32_t i = 0; i < size; ++i) candidate(i, [&](Candidate found) { initial.push_back(found); });
   std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> queue({}, std::move(initial));
@@ -164,7 +131,7 @@ void BpeModel::merge_long(std::string_view word, std::vector<TokenId>& ids) cons
     auto& symbol = symbols[best.position];
     if (symbol.token != best.left || symbol.next < 0 || symbols[symbol.next].token != best.right) continue;  // one of the two is gone
     auto& right = symbols[symbol.next];
-    symbol.token = best.result;
+    symbol.token = tables_.result(best.order);
     symbol.next = right.next;
     right.token = -1;
     if (symbol.next >= 0) symbols[symbol.next].previous = best.position;
@@ -172,6 +139,99 @@ void BpeModel::merge_long(std::string_view word, std::vector<TokenId>& ids) cons
     candidate(best.position, push);
   }
   for (std::int32_t i = 0; i >= 0; i = symbols[i].next) ids.push_back(symbols[i].token);
+}
+
+// ---- many words ---------------------------------------------------------------------------------------------------
+
+BpeModel::Worker::Worker(const BpeModel& model) : model_(model) {
+  if (model.is_plain_bytes_) return;
+  const std::lock_guard lock(model.mutex_);
+  if (!model.idle_.empty()) {
+    memory_ = std::move(model.idle_.back());
+    model.idle_.pop_back();
+  } else {
+    memory_ = std::make_unique<Memory>();
+  }
+}
+
+BpeModel::Worker::~Worker() {
+  if (!memory_) return;
+  const std::lock_guard lock(model_.mutex_);
+  model_.idle_.push_back(std::move(memory_));
+}
+
+void BpeModel::Worker::encode_word(std::string_view word, std::vector<TokenId>& ids) {
+  if (model_.is_plain_bytes_) {
+    for (const char byte : word) ids.push_back(model_.byte_ids_[static_cast<unsigned char>(byte)]);
+    return;
+  }
+  if (word.empty()) return;
+  if (word.size() > WordKey::longest) {
+    if (const auto id = model_.words_.find({}, word); id >= 0) return ids.push_back(id);
+    return model_.merge_by_heap(word, ids);
+  }
+  auto& [cache, scanner, stage] = *memory_;
+  const auto key = WordKey::of(word);
+  const auto& entry = WordCache::pick(cache.place(key), key);
+  const auto count = entry.holds(key) ? entry.inline_count() : 0;
+  const auto* end = count > 0 ? std::copy_n(entry.ids, count, stage) : model_.encode_slowly(word, key, entry, cache, stage);
+  ids.insert(ids.end(), static_cast<const TokenId*>(stage), end);
+}
+
+void BpeModel::Worker::encode(Pattern pattern, std::string_view text, std::vector<TokenId>& ids) {
+  if (model_.is_plain_bytes_) return encode_word(text, ids);
+  auto& [cache, scanner, stage] = *memory_;
+  scanner.start(pattern, text);
+  const auto before = ids.size();
+  PieceScanner::Batch batch;
+  while (scanner.next(batch)) {
+    if (batch.count == 1) {  // may be longer than the buffer
+      encode_word({batch.base, batch.ends[0]}, ids);
+      continue;
+    }
+    const auto* end = model_.encode_batch(batch, cache, stage);
+    if (const auto count = static_cast<std::size_t>(end - stage); ids.capacity() - ids.size() < count) {
+      // As much as the rest of the text will need if it is like what came before, and a tenth more.
+      const double a_byte = static_cast<double>(ids.size() - before + count) / static_cast<double>(scanner.position());
+      const auto wanted = before + static_cast<std::size_t>(a_byte * 1.1 * static_cast<double>(text.size())) + PieceScanner::longest_batch;
+      ids.reserve(std::max(ids.size() + ids.size() / 2, wanted));
+    }
+    ids.insert(ids.end(), static_cast<const TokenId*>(stage), end);
+  }
+}
+
+/// In two steps for some words at a time: the first asks for the memory that the second needs, so that it waits for none.
+TokenId* BpeModel::encode_batch(const PieceScanner::Batch& batch, WordCache& cache, TokenId* out) const {
+  constexpr std::size_t ahead = 16;
+  struct Pending {
+    WordKey key;
+    const WordCache::Entry* pair;
+  } pending[ahead];
+  std::uint32_t hashed = 0, begin = 0;  // the ends of what either step has done
+  for (std::size_t first = 0; first < batch.count; first += ahead) {
+    const auto count = std::min(ahead, batch.count - first);
+    const auto* ends = batch.ends + first;
+    for (std::size_t i = 0; i < count; hashed = ends[i++]) {
+      const std::size_t size = ends[i] - hashed;
+      const char* word = batch.base + hashed;
+      pending[i].key = size <= WordKey::longest_inline ? WordKey::of_short(word, size) : WordKey::of_long({word, size});
+      pending[i].pair = cache.place(pending[i].key);
+      __builtin_prefetch(pending[i].pair);
+    }
+    for (std::size_t i = 0; i < count; begin = ends[i++]) {
+      const auto& [key, pair] = pending[i];
+      const auto& entry = WordCache::pick(pair, key);
+      const auto inside = entry.inline_count();
+      std::memcpy(out, entry.ids, sizeof entry.ids);
+      if (entry.holds(key) && inside > 0) [[likely]] {
+        out += inside;
+        continue;
+      }
+      const std::string_view word(batch.base + begin, ends[i] - begin);
+      out = word.size() <= WordKey::longest ? encode_slowly(word, key, entry, cache, out) : encode_long(word, out);
+    }
+  }
+  return out;
 }
 
 }  // namespace isotrope

@@ -2,12 +2,18 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
+#include "isotrope/text/piece_scanner.h"
+#include "isotrope/text/simd/merge_word.h"
 #include "isotrope/text/tokenizer.h"
+#include "isotrope/text/word_cache.h"
+#include "isotrope/text/word_table.h"
 
 namespace isotrope {
 
@@ -18,41 +24,61 @@ struct BpeMerge {
 
 /// Byte-pair encoding of words (Sennrich et al. 2016, over bytes as in GPT-2). Immutable, thread-safe.
 ///
-/// encode_word starts from the word's bytes and merges the neighbours of lowest rank, leftmost first, until none is left: O(n log n) in the
-/// worst case. Words seen lately come from a table of 2 MB a thread, of fixed size.
+/// A word starts as its bytes; the neighbours of lowest rank merge, leftmost first, until none is left: O(n log n) in the worst case.
+/// A Worker remembers words it met; words that are one token are looked up whole where merging provably gives that token.
 class BpeModel {
  public:
   struct Parts {
     std::array<TokenId, 256> byte_ids{};
     std::vector<BpeMerge> merges;
-    /// ignore_merges: a word that is a whole token becomes it at once. Empty when the model has no such rule.
-    std::unordered_map<std::string, TokenId> whole_words;
+    std::vector<std::pair<std::string, TokenId>> words;  ///< the bytes of each token, by id
+    bool ignore_merges = false;                          ///< a word that is a whole token becomes it at once
   };
-  explicit BpeModel(Parts parts);
+  /// Throws InputError for a vocabulary of more than 2²¹ tokens or as many merges.
+  explicit BpeModel(const Parts& parts);
+  ~BpeModel();
 
-  void encode_word(std::string_view word, std::vector<TokenId>& ids) const;
+  /// One thread's hold on the model: its cache and buffers, taken from the model and given back for the next.
+  class Worker {
+   public:
+    explicit Worker(const BpeModel& model);
+    ~Worker();
+    Worker(const Worker&) = delete;
+    /// Appends the ids of one word.
+    void encode_word(std::string_view word, std::vector<TokenId>& ids);
+    /// Appends the ids of the pieces of a text, valid UTF-8.
+    void encode(Pattern pattern, std::string_view text, std::vector<TokenId>& ids);
+
+   private:
+    const BpeModel& model_;
+    struct Memory;
+    friend class BpeModel;
+    std::unique_ptr<Memory> memory_;
+  };
+
+  /// The definition carried out with a heap, without tables of words: what the tests compare with, and the way for very long words.
+  void merge_by_heap(std::string_view word, std::vector<TokenId>& ids) const;
   /// Nothing to merge: every byte is its own token.
-  bool is_plain_bytes() const { return parts_.merges.empty() && parts_.whole_words.empty(); }
-  const Parts& parts() const { return parts_; }
+  bool is_plain_bytes() const { return is_plain_bytes_; }
 
  private:
-  struct Slot {
-    std::uint64_t pair = ~std::uint64_t{0};
-    std::int32_t rank = 0;
-    TokenId result = 0;
-  };
-  static std::uint64_t key(TokenId left, TokenId right) {
-    return static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 | static_cast<std::uint32_t>(right);
-  }
-  const Slot* find(TokenId left, TokenId right) const;
-  void merge_word(std::string_view word, std::vector<TokenId>& ids) const;
-  void merge_short(std::string_view word, std::vector<TokenId>& ids) const;
-  void merge_long(std::string_view word, std::vector<TokenId>& ids) const;
+  void build_tables(const std::vector<BpeMerge>& merges);
+  void build_words(const Parts& parts);
+  std::size_t merge_short(const char* word, std::size_t size, TokenId* ids) const { return merge_short_(tables_, word, size, ids); }
+  TokenId* encode_slowly(std::string_view word, const WordKey& key, const WordCache::Entry& entry, WordCache& cache, TokenId* out) const;
+  TokenId* encode_long(std::string_view word, TokenId* out) const;
+  TokenId* encode_batch(const PieceScanner::Batch& batch, WordCache& cache, TokenId* out) const;
 
-  Parts parts_;
-  std::vector<Slot> slots_;  ///< open addressing, at most half full
-  std::uint64_t mask_ = 0;
-  std::uint64_t serial_;  ///< tells this model's words in a thread's table from another's
+  std::array<TokenId, 256> byte_ids_;
+  bool is_plain_bytes_ = false, ignore_merges_ = false;
+  simd::MergeTables tables_{};
+  simd::MergeFunction merge_short_;
+  std::vector<std::uint32_t> byte_orders_;
+  std::vector<std::uint64_t> slots_, filter_;
+  std::vector<TokenId> results_;
+  WordTable words_;  ///< those that encode to the one token that they are
+  mutable std::mutex mutex_;
+  mutable std::vector<std::unique_ptr<Worker::Memory>> idle_;
 };
 
 }  // namespace isotrope

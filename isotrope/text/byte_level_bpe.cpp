@@ -15,19 +15,6 @@ namespace isotrope {
 
 namespace {
 
-BpeModel::Parts model_parts(const BpeDefinition& definition) {
-  BpeModel::Parts parts;
-  for (std::size_t id = 0; id < definition.names.size(); ++id) {
-    if (!definition.in_model[id]) continue;
-    const auto model_bytes = unspell_bytes(definition.names[id]);
-    if (!model_bytes) continue;  // a name outside the byte alphabet: no text reaches it through the model
-    if (model_bytes->size() == 1) parts.byte_ids[static_cast<unsigned char>(model_bytes->front())] = static_cast<TokenId>(id);
-    if (definition.ignore_merges) parts.whole_words.emplace(*model_bytes, static_cast<TokenId>(id));
-  }
-  parts.merges = definition.merges;
-  return parts;
-}
-
 /// What each id stands for: an added token for its written form, a model token for its bytes.
 std::vector<std::string> written_forms(const BpeDefinition& definition) {
   std::vector<std::string> bytes;
@@ -53,11 +40,25 @@ class Digest {
 
 }  // namespace
 
+BpeModel::Parts bpe_parts(const BpeDefinition& definition) {
+  BpeModel::Parts parts;
+  for (std::size_t id = 0; id < definition.names.size(); ++id) {
+    if (!definition.in_model[id]) continue;
+    const auto model_bytes = unspell_bytes(definition.names[id]);
+    if (!model_bytes) continue;  // a name outside the byte alphabet: no text reaches it through the model
+    if (model_bytes->size() == 1) parts.byte_ids[static_cast<unsigned char>(model_bytes->front())] = static_cast<TokenId>(id);
+    parts.words.emplace_back(*model_bytes, static_cast<TokenId>(id));
+  }
+  parts.merges = definition.merges;
+  parts.ignore_merges = definition.ignore_merges;
+  return parts;
+}
+
 ByteLevelBpe::ByteLevelBpe(BpeDefinition definition)
     : definition_(std::move(definition)),
       pre_tokenizer_(definition_.pre_tokenizer, definition_.file),
       added_(definition_.added_tokens),
-      model_(model_parts(definition_)),
+      model_(bpe_parts(definition_)),
       bytes_(written_forms(definition_)),
       special_(definition_.names.size()) {
   for (const auto& token : definition_.added_tokens) special_[static_cast<std::size_t>(token.id)] = token.special;
@@ -67,9 +68,12 @@ ByteLevelBpe::ByteLevelBpe(BpeDefinition definition)
 }
 
 void ByteLevelBpe::encode_text(std::string_view text, bool parse_special, std::vector<TokenId>& ids) const {
+  BpeModel::Worker worker(model_);
+  const auto pattern = pre_tokenizer_.only_pattern();
   added_.split(text, parse_special, [&](std::string_view stretch, const AddedToken* token) {
     if (token) return ids.push_back(token->id);
-    pre_tokenizer_.for_each_word(stretch, [&](std::string_view word) { model_.encode_word(word, ids); });
+    if (pattern) return worker.encode(*pattern, stretch, ids);
+    pre_tokenizer_.for_each_word(stretch, [&](std::string_view word) { worker.encode_word(word, ids); });
   });
 }
 
@@ -105,7 +109,6 @@ std::vector<TokenId> ByteLevelBpe::encode_parallel(std::string_view text, int th
   const auto work = [&](std::size_t part) {
     try {
       const auto slice = text.substr(cuts[part], cuts[part + 1] - cuts[part]);
-      parts[part].reserve(slice.size() / 3 + 16);
       if (part == 0 && options.add_special_tokens) parts[part] = definition_.before;
       encode_text(slice, options.parse_special_tokens, parts[part]);
     } catch (...) {

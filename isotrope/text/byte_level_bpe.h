@@ -65,6 +65,9 @@ class ByteLevelBpe final : public Tokenizer {
   bool cuttable_;
 };
 
+/// What the definition says about words: bytes, merges, and the tokens as words.
+BpeModel::Parts bpe_parts(const BpeDefinition& definition);
+
 /// tokenizer.json's text for the definition, in the form that HF tokenizers writes.
 std::string write_tokenizer_json(const BpeDefinition& definition);
 /// tokenizer_config.json's text: the one that was read, or a minimal one.

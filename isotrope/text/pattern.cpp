@@ -47,15 +47,8 @@ class Scanner {
 
   /// The end of 's, 't, 'm, 'd, 're, 've or 'll at an apostrophe, or `position` when there is none.
   std::size_t contraction(std::size_t position, bool any_case) const {
-    const auto letter = [&](std::size_t at) {
-      return any_case && byte(at) >= 'A' && byte(at) <= 'Z' ? static_cast<char>(byte(at) + 32) : byte(at);
-    };
-    const char first = letter(position + 1), second = letter(position + 2);
-    if (first == 's' || first == 't' || first == 'm' || first == 'd') return position + 2;
-    if ((first == 'r' && second == 'e') || (first == 'v' && second == 'e') || (first == 'l' && second == 'l')) return position + 3;
-    // U+017F, the long s, is an s when case does not matter.
-    if (any_case && text_.substr(position + 1, 2) == "\xC5\xBF") return position + 3;
-    return position;
+    const char bytes[3] = {'\'', byte(position + 1), byte(position + 2)};
+    return position + contraction_length(bytes, any_case);
   }
 
  private:

@@ -21,6 +21,18 @@ std::optional<Pattern> find_pattern(std::string_view text);
 
 /// The length in bytes of the piece that starts at `position` < text.size(). Every byte of a text belongs to exactly one piece.
 /// text  valid UTF-8
+/// One code point after another, and nothing else: PieceScanner is the fast way to the same pieces.
 std::size_t next_piece(Pattern pattern, const UnicodeTable& table, std::string_view text, std::size_t position);
+
+/// The length of 's, 't, 'm, 'd, 're, 've or 'll at an apostrophe, 0 when there is none; three bytes are read. any_case: capitals and
+/// U+017F, the long s, count too.
+inline std::size_t contraction_length(const char* quote, bool any_case) {
+  const auto lower = [&](char c) { return any_case && c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  const char first = lower(quote[1]);
+  if (first == 's' || first == 't' || first == 'm' || first == 'd') return 2;
+  const char second = lower(quote[2]);
+  if (((first == 'r' || first == 'v') && second == 'e') || (first == 'l' && second == 'l')) return 3;
+  return any_case && quote[1] == '\xC5' && quote[2] == '\xBF' ? 3 : 0;
+}
 
 }  // namespace isotrope

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +32,9 @@ class PreTokenizer {
       position += length;
     }
   }
+
+  /// The pattern when it is all there is to do, so that PieceScanner can take over.
+  std::optional<Pattern> only_pattern() const { return scans_one_pattern_ ? std::optional(steps_.front().pattern) : std::nullopt; }
 
   /// Whether a cut between an ASCII letter and a space keeps every word whole; with `bytes_alone`, keeps at least every byte.
   bool allows_cuts_before_spaces(bool bytes_alone) const;

@@ -19,6 +19,33 @@ std::size_t skip_ascii(std::string_view text, std::size_t position) {
   return position;
 }
 
+/// Past the valid characters of two to four bytes from `position` on, as long as four bytes are left; the rest is utf8_step()'s.
+std::size_t skip_long_characters(std::string_view text, std::size_t position) {
+  const auto* bytes = reinterpret_cast<const unsigned char*>(text.data());
+  while (position + 4 <= text.size()) {
+    const unsigned char* at = bytes + position;
+    const auto tails = [&](int count) {
+      for (int i = 1; i <= count; ++i)
+        if ((at[i] & 0xC0) != 0x80) return false;
+      return true;
+    };
+    if (at[0] < 0xC2) break;
+    if (at[0] < 0xE0) {
+      if (!tails(1)) break;
+      position += 2;
+    } else if (at[0] < 0xF0) {
+      const unsigned start = at[0] << 8 | at[1];  // E080 to E09F are too long, EDA0 to EDBF surrogates
+      if (!tails(2) || (start >= 0xE080 && start < 0xE0A0) || (start >= 0xEDA0 && start < 0xEDC0)) break;
+      position += 3;
+    } else {
+      const unsigned start = at[0] << 8 | at[1];  // F080 to F08F are too long, F490 and above beyond U+10FFFF
+      if (!tails(3) || start < 0xF090 || start >= 0xF490) break;
+      position += 4;
+    }
+  }
+  return position;
+}
+
 }  // namespace
 
 Utf8Step utf8_step(std::string_view text, std::size_t position) {
@@ -58,6 +85,8 @@ void append_utf8(std::string& text, char32_t code_point) {
 
 std::optional<std::size_t> check_utf8(std::string_view text) {
   for (std::size_t i = skip_ascii(text, 0); i < text.size();) {
+    i = skip_long_characters(text, i);
+    if (i == text.size()) break;
     const auto step = utf8_step(text, i);
     if (!step.valid) return i;
     i += step.length;

@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/wait.h>
+#include <unistd.h>
+#include <csignal>
 #include <set>
+#include <thread>
 
 #include "isotrope/base/error.h"
 #include "tests/data/fake_tokenizer.h"
@@ -235,6 +239,49 @@ TEST_F(Pack, AStopLeavesNothingBehind) {
   options.stop_requested = [] { return true; };
   EXPECT_THROW(pack(tokenizer, options), Interrupted);
   EXPECT_FALSE(fs::exists(folder / "out"));
+}
+
+/// Takes its time over every text.
+struct SlowTokenizer : FakeTokenizer {
+  std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options) const override {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    return FakeTokenizer::encode(text, options);
+  }
+};
+
+TEST_F(Pack, AfterAKillTheNextPackStartsAfreshAndLeavesNothingBehind) {
+  std::string text;
+  for (int i = 0; i < 300'000; ++i) text += fmt::format("line {}\n", i);
+  put(folder / "old.txt", "old");
+  put(folder / "in.txt", text);
+  pack(tokenizer, options({"old.txt"}));
+  const auto partial_files = [&] {
+    Texts found;
+    for (const auto& name : test::names_in(folder / "out"))
+      if (name.find(".partial-") != std::string::npos) found.push_back(name);
+    return found;
+  };
+  auto options = this->options({"in.txt"});
+  options.validation_tail = 0.1;
+  const auto child = ::fork();
+  if (child == 0) {
+    try {
+      pack(SlowTokenizer(), options);
+    } catch (...) {}
+    ::_exit(0);
+  }
+  for (int i = 0; i < 2000 && partial_files().size() < 2; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_NE(message_of([&] { pack(tokenizer, options); }).find("another process is working here"), std::string::npos);
+  ::kill(child, SIGKILL);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFSIGNALED(status)) << "the child was done before it could be killed";
+  EXPECT_EQ(partial_files().size(), 2u);
+  EXPECT_EQ(documents("train.tokens"), Texts{"old"});  // what stood there stands
+
+  pack(tokenizer, options);
+  EXPECT_EQ(test::names_in(folder / "out"), (Texts{"tokenizer.json", "tokenizer_config.json", "train.tokens", "validation.tokens"}));
+  EXPECT_EQ(documents("train.tokens")[0] + documents("validation.tokens")[0], text);
 }
 
 }  // namespace

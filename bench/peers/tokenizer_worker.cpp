@@ -1,0 +1,73 @@
+// Our side of bench/peers/tokenizer.py: tokenizer_worker TOKENIZER, then a command a line, answered by a line of numbers.
+//   encode FILE THREADS        from the text in memory to its ids in memory: seconds, seconds of processor time, number of ids
+//   write FILE OUTPUT          the ids as 32-bit numbers into a file, and their number
+//   train FILE VOCAB THREADS   to learn a vocabulary from the text: seconds, seconds of processor time
+#include <chrono>
+#include <ctime>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+#include "isotrope/base/file.h"
+#include "isotrope/text/bpe_train.h"
+#include "isotrope/text/tokenizer.h"
+
+namespace {
+
+using namespace isotrope;
+
+struct Seconds {
+  double wall, processor;
+};
+
+template <class Work>
+Seconds seconds_of(Work&& work) {
+  const auto processor = [] {
+    timespec time{};
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+  };
+  const auto start = std::chrono::steady_clock::now();
+  const double busy = processor();
+  work();
+  return {std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), processor() - busy};
+}
+
+void answer(const Tokenizer& tokenizer, std::istream& line) {
+  std::string command, file;
+  line >> command >> file;
+  const auto text = read_file(file, "bench");
+  if (command == "encode") {
+    int threads = 1;
+    line >> threads;
+    std::vector<TokenId> ids;
+    const auto [wall, processor] = seconds_of([&] { ids = tokenizer.encode_parallel(text, threads); });
+    std::cout << wall << ' ' << processor << ' ' << ids.size() << std::endl;
+  } else if (command == "write") {
+    std::string output;
+    line >> output;
+    const auto ids = tokenizer.encode(text);
+    std::ofstream(output, std::ios::binary).write(reinterpret_cast<const char*>(ids.data()), static_cast<std::streamsize>(ids.size() * 4));
+    std::cout << ids.size() << std::endl;
+  } else if (command == "train") {
+    BpeTrainOptions options{.special_tokens = {"<|endoftext|>"}};
+    line >> options.vocab_size >> options.threads;
+    const auto [wall, processor] = seconds_of([&] {
+      BpeTrainer trainer(options);
+      trainer.add(text);
+      (void)trainer.train();
+    });
+    std::cout << wall << ' ' << processor << std::endl;
+  }
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  if (count != 2) return std::cerr << "tokenizer_worker TOKENIZER\n", 2;
+  const auto tokenizer = isotrope::load_tokenizer(arguments[1]);
+  for (std::string line; std::getline(std::cin, line);) {
+    std::istringstream words(line);
+    answer(*tokenizer, words);
+  }
+}

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <string_view>
+
+#include "isotrope/text/tokenizer.h"
+#include "isotrope/text/word_key.h"
+
+namespace isotrope {
+
+/// The ids of words seen lately: pairs of 32-byte entries, fixed size, no allocation after construction. Up to four ids lie in the entry;
+/// more, and words over 15 bytes, lie in a ring of numbers whose oldest are overwritten. Not for several threads at once.
+class WordCache {
+ public:
+  static constexpr std::size_t most_inline_ids = 4;
+
+  struct alignas(32) Entry {
+    std::uint64_t low = 0, high = 0;  ///< the key; bits 60 to 63 of `high`: how many ids are in the entry, 0: they are in the ring
+    TokenId ids[most_inline_ids] = {};
+    bool holds(const WordKey& key) const { return ((low ^ key.low) | (high ^ key.high) << 4) == 0; }
+    std::size_t inline_count() const { return high >> 60; }
+  };
+
+  WordCache();
+  WordCache(const WordCache&) = delete;
+
+  /// The pair of entries where a key belongs.
+  const Entry* place(const WordKey& key) const { return entries_ + 2 * (key.hash() >> (64 - bits)); }
+  /// The entry of the pair that holds the key, or one that does not.
+  static const Entry& pick(const Entry* pair, const WordKey& key) { return pair[pair[0].holds(key) ? 0 : 1]; }
+  /// The ids in the ring for an entry that holds the word's key; null when they are gone, or when another word has the same key.
+  const TokenId* ring_ids(const Entry& entry, std::string_view word, std::size_t& count) const;
+  /// Takes a word in; an older one leaves.
+  void insert(const WordKey& key, std::string_view word, const TokenId* ids, std::size_t count);
+
+ private:
+  static constexpr unsigned bits = 14;  ///< 2¹⁴ pairs of entries: 1 MB
+  static constexpr std::size_t entries = std::size_t{2} << bits, ring_size = std::size_t{1} << 16;
+
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+  };
+  std::uint32_t store(std::string_view word, const TokenId* ids, std::size_t count);
+  void clear();
+
+  std::unique_ptr<void, Free> memory_;
+  Entry* entries_;
+  std::uint32_t* ring_;
+  std::uint32_t head_ = 0;  ///< numbers ever stored; the place of the next is head_ mod ring_size
+};
+
+}  // namespace isotrope
