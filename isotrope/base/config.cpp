@@ -102,6 +102,73 @@ ConfigSchema::Key& ConfigSchema::find(std::string_view name, std::string_view or
 
 namespace {
 
+// toml++ 3.3 looks characters beyond ASCII up in tables that do not hold all of them, and runs into what it takes to be unreachable; also in
+// valid files. It takes every character beyond U+FEFF for what it is, so it is shown the others 0x100000 higher, where nothing is assigned.
+
+constexpr char32_t lift = 0x100000;
+
+/// The length of the UTF-8 sequence at `at`, and its code point; 0 when there is none.
+std::size_t decode_at(std::string_view text, std::size_t at, char32_t& code) {
+  const auto byte = [&](std::size_t i) { return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0U; };
+  const unsigned first = byte(0);
+  const std::size_t length = first < 0x80                    ? 1
+                             : first >= 0xf0 && first < 0xf5 ? 4
+                             : first >= 0xe0 && first < 0xf0 ? 3
+                             : first >= 0xc2 && first < 0xe0 ? 2
+                                                             : 0;
+  if (length == 0) return 0;
+  code = length == 1 ? first : first & (0xffU >> (length + 1));
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xc0U) != 0x80U) return 0;
+    code = code << 6 | (byte(i) & 0x3fU);
+  }
+  constexpr char32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+  return code < smallest[length] || (code >= 0xd800 && code < 0xe000) || code > 0x10ffff ? 0 : length;
+}
+
+void append_utf8(std::string& out, char32_t code) {
+  if (code < 0x80) {
+    out += static_cast<char>(code);
+    return;
+  }
+  const int more = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+  constexpr unsigned marks[] = {0, 0xc0, 0xe0, 0xf0};
+  out += static_cast<char>(marks[more] | code >> (6 * more));
+  for (int i = more - 1; i >= 0; --i) out += static_cast<char>(0x80U | (code >> (6 * i) & 0x3fU));
+}
+
+/// The text as toml++ is shown it. Refuses what is not UTF-8, and the private characters that are needed here, spelled out or escaped.
+std::string lifted(std::string_view text, std::string_view name) {
+  constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
+  std::string result;
+  std::size_t line = 1;
+  if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
+  for (std::size_t at = 0; at < text.size();) {
+    char32_t code = 0;
+    const auto length = decode_at(text, at, code);
+    if (length == 0) throw UsageError("config", "{}:{}: is not UTF-8", name, line);
+    if (code >= lift || text.substr(at).starts_with("\\U0010"))
+      throw UsageError("config", "{}:{}: a character of private use, U+100000 or above", name, line);
+    append_utf8(result, code < 0x80 || code >= 0x10000 ? code : code + lift);
+    if (code == '\n') ++line;
+    at += length;
+  }
+  return result;
+}
+
+/// What lifted() has made of a text, made undone.
+std::string lowered(std::string_view text) {
+  std::string result;
+  for (std::size_t at = 0; at < text.size();) {
+    char32_t code = 0;
+    const auto length = decode_at(text, at, code);
+    if (length == 0) code = U'\xfffd';
+    append_utf8(result, code >= lift ? code - lift : code);
+    at += std::max<std::size_t>(length, 1);
+  }
+  return result;
+}
+
 /// Sets the bound variable from a TOML node; throws a UsageError that says what was expected.
 void assign(const ConfigSchema::Value& value, const KeyInfo& info, const toml::node& node, const std::string& name,
             std::string_view origin) {
@@ -123,8 +190,9 @@ void assign(const ConfigSchema::Value& value, const KeyInfo& info, const toml::n
           check_range(*number);
           *bound = *number;
         } else {
-          const auto exact = node.value_exact<T>();
+          auto exact = node.value_exact<T>();
           if (!exact) throw wrong_type();
+          if constexpr (std::is_same_v<T, std::string>) *exact = lowered(*exact);
           if constexpr (std::is_same_v<T, std::int64_t>) check_range(static_cast<double>(*exact));
           if constexpr (std::is_same_v<T, std::string>) {
             if (!info.choices.empty() && std::ranges::find(info.choices, *exact) == info.choices.end()) {
@@ -141,7 +209,7 @@ void assign(const ConfigSchema::Value& value, const KeyInfo& info, const toml::n
 
 void each_leaf(const toml::table& table, const std::string& prefix, const auto& visit) {
   for (const auto& [key, node] : table) {
-    const std::string name = prefix.empty() ? std::string(key.str()) : prefix + "." + std::string(key.str());
+    const std::string name = (prefix.empty() ? "" : prefix + ".") + lowered(key.str());
     if (const auto* inner = node.as_table()) each_leaf(*inner, name, visit);
     else visit(name, node);
   }
@@ -149,60 +217,13 @@ void each_leaf(const toml::table& table, const std::string& prefix, const auto& 
 
 }  // namespace
 
-namespace {
-
-[[noreturn]] void refuse_character(std::string_view text, std::size_t at, std::string_view name, std::string_view place) {
-  const auto before = text.substr(0, at);
-  throw UsageError("config", "{}:{}:{}: a character that is not ASCII {}", name, std::ranges::count(before, '\n') + 1,
-                   at - (before.rfind('\n') + 1) + 1, place);
-}
-
-bool beyond_ascii(std::string_view text, std::size_t at) { return at < text.size() && static_cast<unsigned char>(text[at]) >= 0x80; }
-
-/// Where the string that begins at `at` with a quotation mark ends: after its closing mark, or at the end of its line or of the text.
-std::size_t end_of_string(std::string_view text, std::size_t at, std::string_view name) {
-  const char quote = text[at];
-  const std::string three(3, quote);
-  const bool long_form = text.substr(at, 3) == three;
-  for (at += long_form ? 3 : 1; at < text.size(); ++at) {
-    if (text[at] == '\\' && quote == '"') {
-      const auto next = std::min(text.find_first_not_of(" \t\r\n", at + 1), text.size());
-      if (long_form && beyond_ascii(text, next)) refuse_character(text, next, name, "after a backslash; write it as \\uXXXX");
-      ++at;
-    } else if (long_form ? text.substr(at, 3) == three : text[at] == quote) {
-      at += long_form ? 3 : 1;
-      for (int extra = 0; long_form && extra < 2 && at < text.size() && text[at] == quote; ++extra) ++at;  // `""""` ends with a mark inside
-      return at;
-    } else if (!long_form && text[at] == '\n') {
-      return at;
-    }
-  }
-  return text.size();
-}
-
-/// toml++ 3.3 looks every character where white space may stand up in a table that does not hold all of them, and runs into what it takes
-/// to be unreachable. Such characters are refused before it sees them: beyond ASCII outside strings and comments, where TOML has none
-/// anyway, and where a backslash in a long string may have skipped to.
-void refuse_beyond_ascii(std::string_view text, std::string_view name) {
-  constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
-  for (std::size_t at = text.starts_with(byte_order_mark) ? byte_order_mark.size() : 0; at < text.size();) {
-    if (text[at] == '"' || text[at] == '\'') at = end_of_string(text, at, name);
-    else if (text[at] == '#') at = std::min(text.find('\n', at), text.size());
-    else if (beyond_ascii(text, at)) refuse_character(text, at, name, "outside of strings and comments");
-    else ++at;
-  }
-}
-
-}  // namespace
-
 void ConfigSchema::read_toml(std::string_view text, std::string_view name) {
-  refuse_beyond_ascii(text, name);
   toml::table table;
   try {
-    table = toml::parse(text, std::string(name));
+    table = toml::parse(lifted(text, name), std::string(name));
   } catch (const toml::parse_error& error) {
     const auto at = error.source().begin;
-    throw UsageError("config", "{}:{}:{}: {}", name, at.line, at.column, error.description());
+    throw UsageError("config", "{}:{}:{}: {}", name, at.line, at.column, lowered(error.description()));
   } catch (const TomlInvariant&) {
     throw UsageError("config", "{}: is not valid TOML", name);
   }
@@ -228,8 +249,7 @@ void ConfigSchema::set(std::string_view assignment) {
   const bool bare = std::holds_alternative<std::string*>(key.value) && !(text.size() >= 2 && (text.front() == '"' || text.front() == '\''));
   try {
     const auto line = "value = " + (bare ? toml_string(text) : text);
-    refuse_beyond_ascii(line, "--set");
-    table = toml::parse(line);
+    table = toml::parse(lifted(line, "--set"));
   } catch (const std::exception&) {  // UsageError, parse_error or TomlInvariant
     throw UsageError("config", "--set: {} expects {} {}, got `{}`", name, key.value.index() == 1 ? "an" : "a", type_text(key.value), text);
   }
