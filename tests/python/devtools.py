@@ -64,10 +64,10 @@ class Browser:
     """One page. events holds what the browser has told of its own accord."""
 
     def __init__(self):
-        self.folder = tempfile.TemporaryDirectory(prefix="isotrope-browser-")
+        self.folder = tempfile.mkdtemp(prefix="isotrope-browser-")
         self.process = subprocess.Popen(
             [find_chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--disable-background-networking",
-             "--remote-debugging-port=0", f"--user-data-dir={self.folder.name}", "about:blank"],
+             "--remote-debugging-port=0", f"--user-data-dir={self.folder}", "about:blank"],
             stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
         port = next(line.rsplit(":", 1)[1].split("/")[0] for line in self.process.stderr if "DevTools listening" in line)
@@ -134,7 +134,11 @@ class Browser:
         return [event["params"]["request"]["url"] for event in self.events if event["method"] == "Network.requestWillBeSent"]
 
     def close(self):
-        os.killpg(self.process.pid, signal.SIGTERM)  # Debian's name for it is a script that starts the browser
+        os.killpg(self.process.pid, signal.SIGKILL)  # Debian's name for it is a script that starts the browser
         self.process.wait()
         self.process.stderr.close()
-        self.folder.cleanup()
+        for _ in range(50):  # its last process may still be writing
+            shutil.rmtree(self.folder, ignore_errors=True)
+            if not os.path.exists(self.folder):
+                return
+            time.sleep(0.1)
