@@ -256,6 +256,13 @@ TEST_F(WatchTest, AThousandHostileRequestsReachNoFileAndBreakNothing) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, 1s);
 }
 
+/// How long an answer may take while others ask for much. Instrumented code takes several times as long for the same.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr auto prompt_answer = 6s;
+#else
+constexpr auto prompt_answer = 1s;
+#endif
+
 TEST_F(WatchTest, FiftySlowClientsDelayNeitherTheOthersNorTheTraining) {
   serve(2000, "", {.request_deadline = 1500ms, .idle_deadline = 1500ms, .write_deadline = 1500ms});
   const std::string host = "Host: 127.0.0.1:" + std::to_string(port) + "\r\n";
@@ -280,7 +287,7 @@ TEST_F(WatchTest, FiftySlowClientsDelayNeitherTheOthersNorTheTraining) {
     slowest_record = std::max(slowest_record, std::chrono::nanoseconds(std::chrono::steady_clock::now() - begin));
     std::this_thread::sleep_for(50ms);
   }
-  EXPECT_LT(slowest_answer, 1s);
+  EXPECT_LT(slowest_answer, prompt_answer);
   EXPECT_LT(slowest_record, 500ms);
   // And none of them keeps its place.
   for (auto& client : slow) {
