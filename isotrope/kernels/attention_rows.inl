@@ -49,7 +49,8 @@ inline void key_rows(const KeyRows& rows, const float* log_sums, const float* de
       const auto hidden = rows.first_valid[r] - i;
       if (hidden < lanes) {
         p = exp2_below_128(load(rows.scores[r] + i) * scale - log_sum);
-        if (hidden > 0) p = p - first_lanes(p, hidden, 0.0f);
+        // A hidden key's score may lie any distance above the sum of those that are seen: its power of two is no number to count with.
+        if (hidden > 0) p = lanes_from(p, hidden, 0.0f);
         if (documents) p = in_document(p, documents + i, queries - i, rows.document[r], 0.0f);
       }
       const Floats slope = p * (load(rows.slopes[r] + i) - delta);

@@ -70,6 +70,12 @@ inline Floats first_lanes(Floats x, std::int64_t n, float otherwise) {
   return index < static_cast<std::int32_t>(n) ? x : splat(otherwise);
 }
 
+/// x in the lanes from n on, `otherwise` in those below.
+inline Floats lanes_from(Floats x, std::int64_t n, float otherwise) {
+  constexpr Ints index{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return index < static_cast<std::int32_t>(n) ? splat(otherwise) : x;
+}
+
 inline Floats max(Floats a, Floats b) { return a > b ? a : b; }
 
 inline float sum_of(Floats x) {

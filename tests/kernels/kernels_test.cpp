@@ -199,6 +199,21 @@ TEST(Kernels, BlockAttentionLetsNonFiniteValuesThrough) {
   EXPECT_EQ(bad.sum().item<std::int64_t>(), 1);  // of that query alone
 }
 
+TEST(Kernels, BlockAttentionNeverFeelsTheKeysThatAQueryDoesNotSee) {
+  // Every key scores higher than the one before it, the eighth after a query by 128.5 powers of two: beyond what a float holds.
+  const auto steps = (at::arange(64, at::kDouble) / 4).view({1, 1, 64, 1}).expand({1, 2, 64, 32});
+  const std::vector<Tensor> inputs{at::ones({1, 2, 64, 32}, at::kDouble), steps, normal({1, 2, 64, 32}, 3)};
+  const AttentionOptions options{.scale = 128.5 / 64 * std::log(2.0)};
+  const auto own = [&](const variable_list& in) { return attention(in[0], in[1], in[2], options); };
+  const auto exact = [&](const variable_list& in) { return reference::attention(in[0], in[1], in[2], options); };
+  const auto gradient = [&](const auto& f) {
+    const auto v = leaf(inputs[2], at::kBFloat16), q = leaf(inputs[0], at::kBFloat16), k = leaf(inputs[1], at::kBFloat16);
+    return torch::autograd::grad({f({q, k, v})}, {q, k, v}, {normal({1, 2, 64, 32}, 4).to(at::kBFloat16)});
+  };
+  for (const auto& one : gradient(own)) EXPECT_TRUE(one.isfinite().all().item<bool>());
+  EXPECT_LT(relative(gradient(own)[2], gradient(exact)[2]), bf16_bound);
+}
+
 TEST(Kernels, BlockProductsEqualPlainOnes) {
   for (const auto [m, n, k] : {std::array<std::int64_t, 3>{64, 256, 32}, {5, 17, 6}, {1, 1, 2}, {33, 48, 64}}) {
     const auto a = normal({m, k}, 1).to(at::kBFloat16), b = normal({k, n}, 2).to(at::kBFloat16), start = normal({m, n}, 3).to(at::kFloat);
