@@ -17,6 +17,14 @@ struct TrainCommand {
   bool resume = false;
 };
 
+struct PlanCommand {
+  CommonOptions common;
+  std::string config, device, dtype;  ///< as in TrainCommand; `config` may be a run's folder
+  std::vector<std::string> set;
+  std::int64_t steps = 10;
+  bool no_save = false;
+};
+
 struct GenerateCommand {
   CommonOptions common;
   ComputeOptions compute;
@@ -39,6 +47,7 @@ struct EvalCommand {
 /// `--help` and every command that needs none never pay for it.
 struct EngineCommands {
   const char* version;
+  void (*plan)(const PlanCommand&);
   void (*train)(const TrainCommand&);
   void (*generate)(const GenerateCommand&);
   void (*eval)(const EvalCommand&);

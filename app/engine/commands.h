@@ -6,12 +6,17 @@
 
 #include "app/engine.h"
 #include "isotrope/models/model.h"
+#include "isotrope/runlog/run_config.h"
 
 namespace isotrope::app {
 
+void run_plan(const PlanCommand& options);
 void run_train(const TrainCommand& options);
 void run_generate(const GenerateCommand& options);
 void run_eval(const EvalCommand& options);
+
+/// The configuration of a run with what the command line says over it.
+RunConfig read_run_config(const TrainCommand& options);
 
 /// A model and its tokenizer as the command line names them.
 struct LoadedModel {

@@ -10,13 +10,18 @@
 
 namespace isotrope::app {
 
-void run_train(const TrainCommand& options) {
-  auto config = read_run_config(options.config, options.set);
+RunConfig read_run_config(const TrainCommand& options) {
+  auto config = isotrope::read_run_config(options.config, options.set);
   if (!options.device.empty()) config.train.device = options.device;
   if (!options.dtype.empty()) config.train.precision = options.dtype == "float32" ? "fp32" : "bf16";
   if (options.seed) config.train.seed = static_cast<std::int64_t>(*options.seed);
   if (options.common.threads > 0) config.train.threads = options.common.threads;
   if (config.train.threads == 0) config.train.threads = thread_count(options.common);
+  return config;
+}
+
+void run_train(const TrainCommand& options) {
+  const auto config = read_run_config(options);
   const auto result = train(config, {.resume = options.resume});
   note(fmt::format("{} steps, {} tokens in {}; model: {}", result.steps, count_text(static_cast<double>(result.tokens)),
                    duration_text(result.seconds), result.checkpoint.string()));

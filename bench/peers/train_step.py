@@ -8,7 +8,6 @@ every round runs each of them once. Ours keeps fp32 master weights; the peers' b
 import argparse
 import functools
 import json
-import random
 import statistics
 import subprocess
 import sys
@@ -16,13 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from _models import GPT2, LLAMA10M, pack_random_text
 from _side_by_side import BUILD, Case, Worker, compare
 
-LLAMA10M = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 8192, "hidden_size": 256, "intermediate_size": 688,
-            "num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 8, "max_position_embeddings": 256,
-            "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": False, "hidden_act": "silu"}
-GPT2 = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": 50257, "n_embd": 768, "n_layer": 12, "n_head": 12,
-        "n_positions": 1024, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
 EAGER = ("eager-fp32", "eager-autocast", "eager-bf16")
 
 
@@ -34,12 +29,7 @@ class Ours:
         self.memory, self.first = [], []
         self.model = folder / "ours.json"
         self.model.write_text(json.dumps(model))
-        words = random.Random(0)
-        text = folder / "text.txt"
-        text.write_text(" ".join("".join(words.choices("abcdefghij", k=6)) for _ in range(60000)))
-        self.tokens = folder / "data" / "train.tokens"
-        if not self.tokens.exists():
-            subprocess.run([BUILD / "isotrope", "data", "pack", text, "--tokenizer", "bytes", "-o", folder / "data", "--quiet"], check=True)
+        self.tokens = pack_random_text(folder)
 
     def tokens_per_second(self):
         self.runs += 1

@@ -282,6 +282,12 @@ std::string ConfigSchema::to_toml() const {
   return text;
 }
 
+std::vector<std::pair<std::string, std::string>> ConfigSchema::settings() const {
+  std::vector<std::pair<std::string, std::string>> settings;
+  for (const auto& key : keys_) settings.emplace_back(key.name, value_text(key.value));
+  return settings;
+}
+
 std::string ConfigSchema::to_markdown() const {
   std::string text, section;
   for (const auto& key : keys_) {

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -50,6 +51,8 @@ class ConfigSchema {
 
   /// Every key with its present value: what a run writes beside its results. read_toml() reads it back to the same values.
   std::string to_toml() const;
+  /// The same as pairs of full name and value in TOML.
+  std::vector<std::pair<std::string, std::string>> settings() const;
   /// The table as Markdown (docs/config.md) or as plain text for a terminal.
   std::string to_markdown() const;
   std::string to_text() const;

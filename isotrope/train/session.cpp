@@ -3,9 +3,6 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
-#include <map>
-#include <sstream>
-
 #include "isotrope/base/error.h"
 #include "isotrope/base/log.h"
 #include "isotrope/eval/perplexity.h"
@@ -40,8 +37,7 @@ void open_data(Session& s) {
 }
 
 /// The architecture's config with the tokenizer's special ids where it leaves them open, so that the saved folder knows where texts end.
-nlohmann::json completed(nlohmann::json config, const Tokenizer& tokenizer, const std::string& name) {
-  const JsonReader object(config, "model", name);  // refuses what is no object
+nlohmann::json completed(nlohmann::json config, const Tokenizer& tokenizer) {
   const auto fill = [&](const char* key, std::optional<TokenId> id) {
     if (!config.contains(key) || config[key].is_null()) config[key] = id ? nlohmann::json(*id) : nlohmann::json(nullptr);
   };
@@ -51,38 +47,10 @@ nlohmann::json completed(nlohmann::json config, const Tokenizer& tokenizer, cons
 }
 
 void make_model(Session& s) {
-  const auto device = device_from_option(s.config.train.device);
-  if (s.config.model.init_from.empty()) {
-    const auto json = completed(read_json(s.config.model.config, "model"), *s.tokenizer, s.config.model.config);
-    s.model = isotrope::make_model(json, {at::kFloat, device}, s.config.model.config);
-    initialize_(s.model->parameters(), static_cast<std::uint64_t>(s.config.train.seed));
-  } else {
-    s.model = load_model(resolve_model(s.config.model.init_from), {.dtype = at::kFloat, .device = device});
-  }
-  const auto& shape = s.model->shape();
-  const auto& model = s.config.model.init_from.empty() ? s.config.model.config : s.config.model.init_from;
-  if (static_cast<std::int64_t>(s.tokenizer->vocab_size()) > shape.vocab_size)
-    throw InputError("train", "{}: the tokenizer {} has {} tokens, the model's vocab_size is {}", model, tokenizer_path(s.config).string(),
-                     s.tokenizer->vocab_size(), shape.vocab_size);
-  if (s.config.train.context > shape.max_positions)
-    throw InputError("train", "{}: train.context = {} exceeds the model's {} positions", model, s.config.train.context,
-                     shape.max_positions);
+  s.model = starting_model(s.config, s.tokenizer.get());
   s.parameters = std::make_unique<FlatParameters>(s.model->parameters(), s.config.train.precision == "bf16" ? at::kBFloat16 : at::kFloat);
   const auto& o = s.config.optimizer;
   s.optimizer = make_adamw(*s.parameters, {o.beta1, o.beta2, o.eps, o.weight_decay});
-}
-
-/// "key = value" lines of a resolved configuration, by full name.
-std::map<std::string, std::string> settings_of(const std::string& toml) {
-  std::map<std::string, std::string> settings;
-  std::istringstream lines(toml);
-  std::string line, section;
-  while (std::getline(lines, line)) {
-    if (line.starts_with('[')) section = line.substr(1, line.size() - 2);
-    else if (const auto equals = line.find(" = "); equals != std::string::npos)
-      settings[section + "." + line.substr(0, equals)] = line.substr(equals + 3);
-  }
-  return settings;
 }
 
 /// A resumed run with other settings is no longer the run that was interrupted: each difference is said.
@@ -90,10 +58,10 @@ void report_changes(Session& s) {
   RunConfig before;
   auto schema = before.schema();
   schema.read_file(s.folder / "config.toml");
-  const auto old_settings = settings_of(schema.to_toml()), new_settings = settings_of(s.config.schema().to_toml());
-  for (const auto& [key, value] : new_settings)
-    if (const auto& old = old_settings.at(key); old != value && key != "run.folder")
-      warn(fmt::format("[train] resuming with {} = {} (it was {})", key, value, old));
+  const auto old_settings = schema.settings(), new_settings = s.config.schema().settings();
+  for (std::size_t i = 0; i < new_settings.size(); ++i)
+    if (const auto& [key, value] = new_settings[i]; old_settings[i].second != value && key != "run.folder")
+      warn(fmt::format("[train] resuming with {} = {} (it was {})", key, value, old_settings[i].second));
 }
 
 std::string describe(const TokenFile& data) {
@@ -144,6 +112,29 @@ at::Device device_from_option(const std::string& name) {
   const bool present = device->is_cpu() || (device->is_cuda() && at::hasCUDA()) || (device->is_mps() && at::hasMPS());
   if (!present) throw UsageError("device", "{} is not available here", name);
   return *device;
+}
+
+std::unique_ptr<Model> starting_model(const RunConfig& config, const Tokenizer* tokenizer) {
+  const auto device = device_from_option(config.train.device);
+  const bool fresh = config.model.init_from.empty();
+  const auto& name = fresh ? config.model.config : config.model.init_from;
+  std::unique_ptr<Model> model;
+  if (fresh) {
+    auto json = read_json(name, "model");
+    const JsonReader object(json, "model", name);  // refuses what is no object
+    if (tokenizer) json = completed(std::move(json), *tokenizer);
+    model = isotrope::make_model(json, {at::kFloat, device}, name);
+    initialize_(model->parameters(), static_cast<std::uint64_t>(config.train.seed));
+  } else {
+    model = load_model(resolve_model(name), {.dtype = at::kFloat, .device = device});
+  }
+  const auto& shape = model->shape();
+  if (tokenizer && static_cast<std::int64_t>(tokenizer->vocab_size()) > shape.vocab_size)
+    throw InputError("train", "{}: the tokenizer {} has {} tokens, the model's vocab_size is {}", name, tokenizer_path(config).string(),
+                     tokenizer->vocab_size(), shape.vocab_size);
+  if (config.train.context > shape.max_positions)
+    throw InputError("train", "{}: train.context = {} exceeds the model's {} positions", name, config.train.context, shape.max_positions);
+  return model;
 }
 
 Session open_session(const RunConfig& config, bool resume) {

@@ -1,26 +1,23 @@
 #include "isotrope/train/train.h"
 
 #include <ATen/ATen.h>
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <chrono>
 #include <cmath>
-#include <fstream>
 #include <limits>
 
 #include "isotrope/base/error.h"
 #include "isotrope/base/log.h"
+#include "isotrope/base/memory_use.h"
 #include "isotrope/base/progress.h"
 #include "isotrope/base/stop.h"
 #include "isotrope/eval/perplexity.h"
 #include "isotrope/infer/generate.h"
 #include "isotrope/kernels/adamw.h"
-#include "isotrope/loss/next_token.h"
 #include "isotrope/optim/schedule.h"
 #include "isotrope/train/batch.h"
 #include "isotrope/train/checkpoint_writer.h"
 #include "isotrope/train/session.h"
+#include "isotrope/train/step.h"
 #include "isotrope/train/weight_norms.h"
 
 namespace isotrope {
@@ -31,49 +28,20 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
-std::int64_t resident_bytes() {
-  std::ifstream statm("/proc/self/statm");
-  std::int64_t all = 0, resident = 0;
-  statm >> all >> resident;
-  return resident * ::sysconf(_SC_PAGESIZE);
-}
-
-struct Outcome {
-  double loss = 0;  ///< mean over counted targets, z-loss included
-  std::int64_t counted = 0;
-  double grad_norm = 0;
-};
-
-/// Forward and backward over the step's sequences, some at a time; afterwards gradients() holds the gradient of the mean over all counted tokens,
-/// however the sequences were split.
-Outcome accumulate(Session& s, std::uint64_t position) {
+/// The step's sequences from `position` on, in batches that are computed one after another.
+std::vector<Batch> step_batches(const Session& s, std::uint64_t position) {
   const auto& t = s.config.train;
   const auto micro = t.micro_batch_size > 0 ? t.micro_batch_size : t.batch_size;
   const CollatorOptions collation{s.config.data.document_mask, s.model->parameters().options().device()};
   std::vector<Batch> batches;
-  Outcome outcome;
-  for (std::int64_t row = 0; row < t.batch_size; row += micro) {
+  for (std::int64_t row = 0; row < t.batch_size; row += micro)
     batches.push_back(
         collate(*s.sampler, *s.data, position + static_cast<std::uint64_t>(row), std::min(micro, t.batch_size - row), collation));
-    outcome.counted += batches.back().counted;
-  }
-  s.parameters->zero_gradients();
-  const HeadLossOptions options{.scale = 1.0 / static_cast<double>(std::max<std::int64_t>(1, outcome.counted)),
-                                .z_loss = t.z_loss,
-                                .sink = gradient_sink(s.model->head())};
-  for (const auto& batch : batches) {
-    const auto hidden = s.model->forward_ids(batch.ids, {.documents = batch.documents});
-    const auto loss = next_token_loss(hidden, s.model->head(), batch.targets, options).loss;
-    outcome.loss += loss.item<double>();
-    loss.backward();
-    s.parameters->collect_gradients();
-  }
-  outcome.grad_norm = std::sqrt(squared_norm(s.parameters->gradients()));
-  return outcome;
+  return batches;
 }
 
 /// What is not finite: the loss, or the first parameter whose gradient is not; empty when all is well.
-std::string non_finite(Session& s, const Outcome& outcome) {
+std::string non_finite(Session& s, const StepOutcome& outcome) {
   if (std::isfinite(outcome.loss) && std::isfinite(outcome.grad_norm)) return "";
   for (const auto& segment : s.parameters->segments())
     if (!std::isfinite(squared_norm(s.parameters->gradients().narrow(0, segment.offset, segment.count)))) return segment.name;
@@ -148,7 +116,7 @@ class Training {
     checkpoints_.poll();
     auto& state = s_.state;
     const auto begun = Clock::now();
-    const auto outcome = accumulate(s_, state.position);
+    const auto outcome = compute_gradients(*s_.model, *s_.parameters, step_batches(s_, state.position), s_.config.train.z_loss);
     state.position += static_cast<std::uint64_t>(s_.config.train.batch_size);
     const double lr = s_.config.optimizer.lr * schedule_.factor(state.step);
     ++state.step;
@@ -156,8 +124,7 @@ class Training {
       state.seconds += seconds_since(begun);
       return skip(culprit, outcome);
     }
-    const double clip = s_.config.train.clip;
-    s_.optimizer->step_(lr, clip > 0 ? std::min(1.0, clip / (outcome.grad_norm + 1e-6)) : 1.0);
+    s_.optimizer->step_(lr, clip_factor(s_.config.train.clip, outcome.grad_norm));
     for (auto* observer : observers_)
       observer->after_step({state.step, outcome.loss, lr, outcome.grad_norm, *s_.model, *s_.parameters, *s_.optimizer});
     state.skipped_in_row = 0;
@@ -168,7 +135,7 @@ class Training {
     record_step(outcome, lr, seconds);
   }
 
-  void skip(const std::string& culprit, const Outcome& outcome) {
+  void skip(const std::string& culprit, const StepOutcome& outcome) {
     auto& state = s_.state;
     ++state.skipped, ++state.skipped_in_row;
     const auto* reason = culprit == "loss" ? "loss" : "gradient";
@@ -193,7 +160,7 @@ class Training {
     throw WorkError("train", "{}", what);
   }
 
-  void record_step(const Outcome& outcome, double lr, double seconds) {
+  void record_step(const StepOutcome& outcome, double lr, double seconds) {
     const auto& state = s_.state;
     const double speed = static_cast<double>(outcome.counted) / seconds;
     smoothed_speed_ = smoothed_speed_ > 0 ? 0.9 * smoothed_speed_ + 0.1 * speed : speed;

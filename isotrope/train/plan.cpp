@@ -1,0 +1,275 @@
+#include "isotrope/train/plan.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <functional>
+
+#include "isotrope/base/error.h"
+#include "isotrope/base/memory_use.h"
+#include "isotrope/base/progress.h"
+#include "isotrope/base/random.h"
+#include "isotrope/eval/perplexity.h"
+#include "isotrope/io/json.h"
+#include "isotrope/kernels/retained_memory.h"
+#include "isotrope/runlog/reader.h"
+#include "isotrope/train/run_state.h"
+#include "isotrope/train/session.h"
+#include "isotrope/train/step.h"
+
+namespace isotrope {
+
+namespace {
+
+constexpr std::string_view where = "plan";
+constexpr std::int64_t plan_format = 1, warm_up_steps = 2;
+
+double seconds_of(const std::function<void()>& work) {
+  const auto begun = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+}
+
+double median(std::vector<double> values) {
+  if (values.empty()) return 0;
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::ranges::nth_element(values, middle);
+  return values.size() % 2 == 1 ? *middle : (*middle + *std::max_element(values.begin(), middle)) / 2;
+}
+
+/// Token ids without meaning, the same ones every time.
+at::Tensor random_ids(std::vector<std::int64_t> shape, std::int64_t vocab_size) {
+  auto ids = at::empty(shape, at::kLong);
+  const std::span numbers(ids.mutable_data_ptr<std::int64_t>(), static_cast<std::size_t>(ids.numel()));
+  RandomStream random(0, "plan/ids");
+  for (auto& id : numbers) id = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(vocab_size)));
+  return ids;
+}
+
+/// The steps of a run, on tokens without meaning and with a learning rate of 0.
+class Rehearsal {
+ public:
+  Rehearsal(Model& model, const RunConfig& config)
+      : model_(model),
+        config_(config),
+        parameters_(model.parameters(), config.train.precision == "bf16" ? at::kBFloat16 : at::kFloat),
+        optimizer_(make_adamw(parameters_, {.beta1 = config.optimizer.beta1, .beta2 = config.optimizer.beta2})) {}
+
+  Calibration run(std::int64_t steps) {
+    const auto batches = make_batches();
+    std::vector<double> seconds;
+    Progress progress("plan", steps + warm_up_steps, "steps");
+    for (std::int64_t i = 0; i < steps + warm_up_steps; ++i) {
+      const auto took = seconds_of([&] { step(batches); });
+      if (i >= warm_up_steps) seconds.push_back(took);
+      progress.update(i + 1);
+    }
+    Calibration measured{.steps = steps, .step_seconds = median(seconds)};
+    if (config_.eval.every > 0) measured.evaluation_seconds = evaluate();
+    snapshot(parameters_, *optimizer_, {});  // as a checkpoint takes it: the moment when a run needs most
+    measured.peak_bytes = peak_resident_bytes();
+    return measured;
+  }
+
+  Optimizer& optimizer() { return *optimizer_; }
+
+ private:
+  std::vector<Batch> make_batches() const {
+    const auto& t = config_.train;
+    const auto micro = t.micro_batch_size > 0 ? t.micro_batch_size : t.batch_size;
+    const auto device = model_.parameters().options().device();
+    std::vector<Batch> batches;
+    for (std::int64_t row = 0; row < t.batch_size; row += micro) {
+      const auto count = std::min(micro, t.batch_size - row);
+      const auto ids = random_ids({count, t.context}, model_.shape().vocab_size).to(device);
+      batches.push_back({.ids = ids, .targets = ids.flip(1), .counted = count * t.context});
+    }
+    return batches;
+  }
+
+  void step(const std::vector<Batch>& batches) {
+    const auto outcome = compute_gradients(model_, parameters_, batches, config_.train.z_loss);
+    optimizer_->step_(0.0, clip_factor(config_.train.clip, outcome.grad_norm));
+  }
+
+  /// Seconds of one full batch of windows.
+  double evaluate() {
+    const auto context = config_.train.context, rows = config_.eval.batch_size;
+    const auto ids = random_ids({rows * context + 1}, model_.shape().vocab_size);
+    const TokenSequence text{
+        .size = static_cast<std::uint64_t>(ids.numel()),
+        .copy = [&](auto begin, auto count, auto* out) { std::copy_n(ids.const_data_ptr<std::int64_t>() + begin, count, out); },
+        .name = "random tokens"};
+    const std::vector<std::int32_t> bytes(static_cast<std::size_t>(model_.shape().vocab_size), 1);
+    const auto once = [&] { score_text(model_, text, bytes, {.context = context + 1, .stride = context, .batch_size = rows}); };
+    once();
+    return std::min(seconds_of(once), seconds_of(once));
+  }
+
+  Model& model_;
+  const RunConfig& config_;
+  FlatParameters parameters_;
+  std::unique_ptr<Optimizer> optimizer_;
+};
+
+std::int64_t tokens_in(const std::string& file) {
+  return file.empty() || !fs::exists(file) ? 0 : static_cast<std::int64_t>(TokenFile(file).size());
+}
+
+std::int64_t divided_up(std::int64_t value, std::int64_t by) { return (value + by - 1) / by; }
+
+/// How often something that is due every so many steps, and once more at the end, comes about.
+std::int64_t occasions(std::int64_t steps, std::int64_t every) { return every > 0 ? divided_up(steps, every) : 0; }
+
+void count_occasions(RunPlan& plan, const RunConfig& config) {
+  const auto& t = config.train;
+  plan.checkpoints_kept = config.checkpoint.keep;
+  plan.checkpoints_written = std::max<std::int64_t>(1, occasions(t.steps, config.checkpoint.every));
+  if (config.data.validation.empty() || config.eval.every == 0 || plan.validation_tokens < 2) return;
+  plan.evaluations = occasions(t.steps, config.eval.every);
+  const auto windows = divided_up(plan.validation_tokens - 1, t.context);
+  plan.evaluation_batches =
+      divided_up(config.eval.max_windows > 0 ? std::min(windows, config.eval.max_windows) : windows, config.eval.batch_size);
+}
+
+nlohmann::json settings_of(RunConfig config) {
+  auto settings = nlohmann::json::object();
+  for (const auto& [name, value] : config.schema().settings()) settings[name] = value;
+  return settings;
+}
+
+}  // namespace
+
+TokenFlops flops_per_token(const Model& model, std::int64_t context) {
+  const auto& shape = model.shape();
+  return {.matrices = 6.0 * static_cast<double>(model.parameters().count(ParameterClass::matrix)),
+          .head = 6.0 * static_cast<double>(model.head().numel()),
+          .attention = 6.0 * static_cast<double>(shape.layers * shape.heads * shape.head_dim) * static_cast<double>(context + 1)};
+}
+
+double RunPlan::tokens_per_second() const { return calibration ? static_cast<double>(tokens_per_step) / calibration->step_seconds : 0; }
+
+double RunPlan::training_seconds() const {
+  const auto all = calibration ? static_cast<double>(steps) * calibration->step_seconds : 0;
+  return max_seconds > 0 ? std::min(all, max_seconds) : all;
+}
+
+double RunPlan::evaluation_seconds() const {
+  return calibration ? static_cast<double>(evaluations * evaluation_batches) * calibration->evaluation_seconds : 0;
+}
+
+RunPlan plan_run(const RunConfig& given, std::int64_t calibration_steps) {
+  auto config = given;
+  config.resolve();
+  if (config.train.threads > 0) at::set_num_threads(static_cast<int>(config.train.threads));
+  retain_tensor_memory();
+  const auto model = starting_model(config, nullptr);
+  const auto& t = config.train;
+  RunPlan plan{.parameter_count = model->parameters().count(),
+               .steps = t.steps,
+               .tokens_per_step = t.batch_size * t.context,
+               .training_tokens = tokens_in(config.data.train),
+               .validation_tokens = tokens_in(config.data.validation),
+               .flops = flops_per_token(*model, t.context),
+               .max_seconds = 60 * t.max_minutes,
+               .settings = settings_of(config)};
+  const auto architectures = model->config().value("architectures", std::vector<std::string>{""});
+  plan.family = model->config().value("model_type", architectures.empty() ? "" : architectures.front());
+  for (const auto kind :
+       {ParameterClass::matrix, ParameterClass::embedding, ParameterClass::head, ParameterClass::vector, ParameterClass::multiplier})
+    if (const auto count = model->parameters().count(kind); count > 0) plan.parameters[std::string(class_name(kind))] = count;
+  count_occasions(plan, config);
+  Rehearsal rehearsal(*model, config);
+  plan.weight_bytes = plan.parameter_count * (t.precision == "bf16" ? 6 : 4);
+  plan.gradient_bytes = plan.parameter_count * 4;
+  plan.optimizer_bytes = rehearsal.optimizer().state_bytes();
+  plan.checkpoint_bytes = plan.parameter_count * 4 + plan.optimizer_bytes;
+  if (calibration_steps > 0) plan.calibration = rehearsal.run(calibration_steps);
+  return plan;
+}
+
+nlohmann::json to_json(const RunPlan& plan) {
+  nlohmann::json json{
+      {"format", plan_format},
+      {"family", plan.family},
+      {"parameters", plan.parameters},
+      {"parameter_count", plan.parameter_count},
+      {"steps", plan.steps},
+      {"tokens_per_step", plan.tokens_per_step},
+      {"training_tokens", plan.training_tokens},
+      {"validation_tokens", plan.validation_tokens},
+      {"flops_per_token", {{"matrices", plan.flops.matrices}, {"head", plan.flops.head}, {"attention", plan.flops.attention}}},
+      {"weight_bytes", plan.weight_bytes},
+      {"gradient_bytes", plan.gradient_bytes},
+      {"optimizer_bytes", plan.optimizer_bytes},
+      {"checkpoint_bytes", plan.checkpoint_bytes},
+      {"checkpoints_kept", plan.checkpoints_kept},
+      {"checkpoints_written", plan.checkpoints_written},
+      {"evaluations", plan.evaluations},
+      {"evaluation_batches", plan.evaluation_batches},
+      {"max_seconds", plan.max_seconds},
+      {"calibration", nullptr},
+      {"settings", plan.settings}};
+  if (const auto& c = plan.calibration)
+    json["calibration"] = {{"steps", c->steps},
+                           {"step_seconds", c->step_seconds},
+                           {"evaluation_seconds", c->evaluation_seconds},
+                           {"peak_bytes", c->peak_bytes}};
+  return json;
+}
+
+RunPlan read_plan(const fs::path& file) {
+  const auto json = read_json(file, std::string(where));
+  const JsonReader reader(json, std::string(where), file.string());
+  if (const auto format = reader.get_int("format"); format != plan_format)
+    throw InputError(where, "{}: format {}, this program reads {}", file.string(), format, plan_format);
+  RunPlan plan{.family = reader.get_string("family"),
+               .parameter_count = reader.get_int("parameter_count"),
+               .steps = reader.get_int("steps"),
+               .tokens_per_step = reader.get_int("tokens_per_step"),
+               .training_tokens = reader.get_int("training_tokens"),
+               .validation_tokens = reader.get_int("validation_tokens"),
+               .weight_bytes = reader.get_int("weight_bytes"),
+               .gradient_bytes = reader.get_int("gradient_bytes"),
+               .optimizer_bytes = reader.get_int("optimizer_bytes"),
+               .checkpoint_bytes = reader.get_int("checkpoint_bytes"),
+               .checkpoints_kept = reader.get_int("checkpoints_kept"),
+               .checkpoints_written = reader.get_int("checkpoints_written"),
+               .evaluations = reader.get_int("evaluations"),
+               .evaluation_batches = reader.get_int("evaluation_batches"),
+               .max_seconds = reader.get_number("max_seconds"),
+               .settings = reader.get_object("settings").object()};
+  const auto parameters = reader.get_object("parameters");
+  for (const auto& [kind, count] : parameters.object().items()) plan.parameters[kind] = parameters.get_int(kind);
+  const auto flops = reader.get_object("flops_per_token");
+  plan.flops = {flops.get_number("matrices"), flops.get_number("head"), flops.get_number("attention")};
+  if (reader.has("calibration")) {
+    const auto c = reader.get_object("calibration");
+    plan.calibration = {c.get_int("steps"), c.get_number("step_seconds"), c.get_number("evaluation_seconds"), c.get_int("peak_bytes")};
+  }
+  return plan;
+}
+
+RunMeasure measure_run(const fs::path& run) {
+  RunMeasure measure;
+  std::vector<double> speeds;
+  for (const auto& record : read_run_log(run).records) {
+    const auto type = record.at("type").get<std::string>();
+    if (type == "end") measure.ended = record.value("reason", "");
+    else if (type == "resume") measure.ended.clear();
+    if (type != "step") continue;
+    const auto number = [&](const char* key) { return record.contains(key) ? number_of(record[key]) : 0.0; };
+    measure.steps = record.value("step", std::int64_t{0});
+    measure.tokens = static_cast<std::int64_t>(number("tokens"));
+    measure.seconds = number("seconds");
+    measure.peak_bytes = std::max(measure.peak_bytes, static_cast<std::int64_t>(number("memory_bytes")));
+    if (measure.steps > warm_up_steps) speeds.push_back(number("tokens_per_second"));
+  }
+  measure.tokens_per_second = median(std::move(speeds));
+  return measure;
+}
+
+}  // namespace isotrope
