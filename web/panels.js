@@ -110,7 +110,7 @@ function eventsPanel(board) {
       .map(([run, event]) => make("tr", {}, make("td", {}, run.name), make("td", {}, event.type), make("td", { class: "number" }, event.step === undefined ? "" : integerText(event.step)),
         make("td", { class: "number" }, event.seconds === undefined ? "" : axes.seconds.text(event.seconds)), make("td", {}, eventText(event))));
     const heads = ["run", "event", "step", "training time", ""].map((text, i) => make("th", { scope: "col", class: i === 2 || i === 3 ? "number" : null }, text));
-    body.replaceChildren(legend, make("div", { class: "scroll" }, make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows))));
+    body.replaceChildren(legend, make("div", { class: "scroll events" }, make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows))));
   });
 }
 

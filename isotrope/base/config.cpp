@@ -15,7 +15,14 @@ struct TomlInvariant : std::logic_error {
 #undef NDEBUG
 #define TOML_ASSERT(expr) (static_cast<bool>(expr) ? void() : throw TomlInvariant(#expr))
 #define TOML_EXCEPTIONS 1
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wterminate"  // some of them stand in functions that may not throw; no input is known that reaches those
+#endif
 #include <toml++/toml.h>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 #include "isotrope/base/error.h"
 #include "isotrope/base/file.h"
