@@ -24,11 +24,12 @@ struct ReportOptions : CommonOptions {
   std::string output, csv, tensorboard;
 };
 
-/// A run's name as a folder's: its path's separators become dots.
-std::string folder_name(std::string name) {
-  for (char& c : name)
-    if (c == '/') c = '.';
-  return name;
+/// Where a run's events go: folders inside folders as in the run's name, which TensorBoard shows the same way, and never outside of `folder`.
+fs::path events_folder(const fs::path& folder, const std::string& name) {
+  fs::path inside;
+  for (const auto& part : fs::path(name).relative_path())
+    if (part != "." && part != "..") inside /= part;
+  return folder / inside;
 }
 
 void run_report(const ReportOptions& options) {
@@ -49,8 +50,7 @@ void run_report(const ReportOptions& options) {
     done(options.csv);
   }
   if (!options.tensorboard.empty()) {
-    for (std::size_t i = 0; i < runs.size(); ++i)
-      export_tensorboard(runs[i].curves(), fs::path(options.tensorboard) / folder_name(runs.name(i)));
+    for (std::size_t i = 0; i < runs.size(); ++i) export_tensorboard(runs[i].curves(), events_folder(options.tensorboard, runs.name(i)));
     done(options.tensorboard);
   }
   if (!options.output.empty()) {

@@ -75,8 +75,8 @@ void print_time(const RunPlan& plan) {
 void warn_of_changes(const RunPlan& plan, RunConfig config) {
   config.resolve();
   for (const auto& [key, value] : config.schema().settings())
-    if (const auto planned = plan.settings.find(key); planned != plan.settings.end() && *planned != value)
-      warn(fmt::format("[plan] the plan was made with {} = {}; the run has {}", key, planned->get<std::string>(), value));
+    if (const auto planned = plan.settings.find(key); planned != plan.settings.end() && planned->second != value && key != "run.folder")
+      warn(fmt::format("[plan] the plan was made with {} = {}; the run has {}", key, planned->second, value));
 }
 
 void print_comparison(const RunPlan& plan, const RunMeasure& run) {

@@ -8,6 +8,7 @@ every round runs each of them once. Ours keeps fp32 master weights; the peers' b
 import argparse
 import functools
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -44,16 +45,17 @@ class Ours:
             command += ["--set", f"{key}={value}"]
         begun = time.perf_counter()
         process = subprocess.Popen([str(c) for c in command], stdout=subprocess.DEVNULL)
-        log, first = run / "run.jsonl", None
-        while process.poll() is None:
+        log, first, ended = run / "run.jsonl", None, 0
+        while ended == 0:
             if first is None and log.exists() and '"type":"step"' in log.read_text():
                 first = time.perf_counter() - begun
             time.sleep(0.02)
-        if process.returncode:
-            sys.exit(f"error: [bench] isotrope train ended with {process.returncode}")
+            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if status:
+            sys.exit(f"error: [bench] isotrope train ended with {os.waitstatus_to_exitcode(status)}")
         records = [json.loads(line) for line in log.read_text().splitlines()]
         steps = [r for r in records if r["type"] == "step"]
-        self.memory.append(max(r["memory_bytes"] for r in steps))
+        self.memory.append(1024 * usage.ru_maxrss)
         self.first.append(first)
         return statistics.median(r["tokens_per_second"] for r in steps[2:])
 

@@ -40,7 +40,7 @@ Progress::~Progress() {
 void Progress::update(std::int64_t done, std::string_view detail) {
   if (!visible_) return;
   const auto now = std::chrono::steady_clock::now();
-  if (first_ < 0) first_ = done;
+  if (first_ < 0) first_ = done, started_ = now;  // the time before is that of getting ready
   if (now - drawn_ < std::chrono::milliseconds(100) && done != total_) return;
   drawn_ = now;
   std::string line = what_;

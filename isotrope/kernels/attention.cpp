@@ -19,7 +19,6 @@ at::Tensor allowed(const at::Tensor& q, const at::Tensor& k, const AttentionOpti
   at::Tensor mask;
   if (options.causal && queries > 1) mask = at::ones({queries, keys}, q.options().dtype(at::kBool)).tril_(keys - queries);
   if (options.documents.defined()) {
-    if (queries != keys) throw WorkError("attention", "a document mask needs as many queries as keys, got {} and {}", queries, keys);
     const auto same = (options.documents.unsqueeze(2) == options.documents.unsqueeze(1)).unsqueeze(1);
     mask = mask.defined() ? same.logical_and(mask) : same;
   }
@@ -104,16 +103,25 @@ bool takes_blocks(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v)
          q.size(3) % 2 == 0 && q.size(2) >= 16 && k.size(2) >= q.size(2) && v.size(3) == q.size(3);
 }
 
+void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options) {
+  if (q.dim() != 4 || k.dim() != 4 || v.dim() != 4 || k.size(0) != q.size(0) || v.size(0) != q.size(0) || k.size(3) != q.size(3) ||
+      v.size(1) != k.size(1) || v.size(2) != k.size(2) || k.size(1) < 1 || q.size(1) % k.size(1) != 0)
+    throw WorkError("attention", "q {}, k {}, v {} do not belong together", shape_text(q.sizes()), shape_text(k.sizes()),
+                    shape_text(v.sizes()));
+  const auto& documents = options.documents;
+  if (documents.defined() && q.size(2) != k.size(2))
+    throw WorkError("attention", "a document mask needs as many queries as keys, got {} and {}", q.size(2), k.size(2));
+  if (documents.defined() && (documents.scalar_type() != at::kLong || documents.sizes() != at::IntArrayRef({q.size(0), q.size(2)})))
+    throw WorkError("attention", "documents {} are not int64 [{}, {}]", shape_text(documents.sizes()), q.size(0), q.size(2));
+}
+
 }  // namespace
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options) {
+  check(q, k, v, options);
   if (takes_blocks(q, k, v)) {
     auto own = options;
-    if (own.documents.defined()) {
-      if (q.size(2) != k.size(2))
-        throw WorkError("attention", "a document mask needs as many queries as keys, got {} and {}", q.size(2), k.size(2));
-      own.documents = own.documents.contiguous();
-    }
+    if (own.documents.defined()) own.documents = own.documents.contiguous();
     const bool gradient = at::GradMode::is_enabled() && (q.requires_grad() || k.requires_grad() || v.requires_grad());
     return BlockAttention::apply(q, k, v, own, gradient);
   }

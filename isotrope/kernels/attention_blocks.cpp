@@ -237,6 +237,7 @@ void backward_head_group(const AttentionShape& s, std::int64_t batch, std::int64
 void attention_forward(const AttentionShape& shape, const AttentionRows& q, const AttentionRows& k, const AttentionRows& v,
                        const AttentionRows& out, float* log_sums) {
   at::parallel_for(0, shape.batch * shape.kv_heads, 1, [&](std::int64_t begin, std::int64_t end) {
+    const BlockGemmScope scope;
     for (auto i = begin; i < end; ++i) forward_head_group(shape, i / shape.kv_heads, i % shape.kv_heads, q, k, v, out, log_sums);
   });
 }
@@ -245,6 +246,7 @@ void attention_backward(const AttentionShape& shape, const AttentionRows& q, con
                         const AttentionRows& out, const float* log_sums, const AttentionRows& d_out, const AttentionRows& dq,
                         const AttentionRows& dk, const AttentionRows& dv) {
   at::parallel_for(0, shape.batch * shape.kv_heads, 1, [&](std::int64_t begin, std::int64_t end) {
+    const BlockGemmScope scope;
     for (auto i = begin; i < end; ++i)
       backward_head_group(shape, i / shape.kv_heads, i % shape.kv_heads, q, k, v, out, log_sums, d_out, dq, dk, dv);
   });

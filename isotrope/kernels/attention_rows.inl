@@ -26,7 +26,7 @@ inline float softmax_row(float* scores, std::int64_t valid, std::int64_t padded,
   Floats sums{};
   if (top != nothing)
     for (; j < valid; j += lanes) {
-      const Floats p = exp2_below_128(load(scores + j) * scale - top);
+      const Floats p = exp2_below_128(rounded(load(scores + j) * scale) - top);
       store(probabilities + j, p);
       sums += p;
     }
@@ -48,7 +48,9 @@ inline void key_rows(const KeyRows& rows, const float* log_sums, const float* de
       Floats p{};
       const auto hidden = rows.first_valid[r] - i;
       if (hidden < lanes) {
-        p = exp2_below_128(load(rows.scores[r] + i) * scale - log_sum);
+        // No probability exceeds 1, also where this product of scores has been summed in another order than the one of the forward pass.
+        const Floats exponent = rounded(load(rows.scores[r] + i) * scale) - log_sum;
+        p = exp2_below_128(exponent > 0 ? Floats{} : exponent);
         // A hidden key's score may lie any distance above the sum of those that are seen: its power of two is no number to count with.
         if (hidden > 0) p = lanes_from(p, hidden, 0.0f);
         if (documents) p = in_document(p, documents + i, queries - i, rows.document[r], 0.0f);

@@ -21,10 +21,36 @@ void block_gemm(std::int64_t M, std::int64_t N, std::int64_t K, const BFloat16* 
 
 }  // namespace reference
 
+namespace {
+
+/// brgemm refuses to run without AVX-512, and with it but without bf16 instructions it would emulate them; ONEDNN_MAX_CPU_ISA may forbid it.
+bool brgemm_works() {
+  if (instruction_set() != Isa::avx512bf16) return false;
+  try {
+    const BFloat16 one[4] = {1, 1, 1, 1};
+    float sum = 0;
+    at::native::cpublas::brgemm(1, 1, 2, 2, 1, 1, false, one, one, &sum, /*is_vnni=*/true);
+    at::native::cpublas::brgemm_release(/*is_vnni=*/true);
+    return sum == 2;
+  } catch (const c10::Error&) {
+    return false;
+  }
+}
+
+bool uses_brgemm() {
+  static const bool works = brgemm_works();
+  return works;
+}
+
+}  // namespace
+
+BlockGemmScope::~BlockGemmScope() {
+  if (uses_brgemm()) at::native::cpublas::brgemm_release(/*is_vnni=*/true);
+}
+
 void block_gemm(std::int64_t M, std::int64_t N, std::int64_t K, const BFloat16* A, std::int64_t lda, const BFloat16* B, std::int64_t ldb,
                 float* C, std::int64_t ldc, bool add) {
-  // brgemm refuses to run without AVX-512; with it but without bf16 instructions it would emulate them.
-  if (instruction_set() == Isa::avx512bf16) at::native::cpublas::brgemm(M, N, K, lda, ldb, ldc, add, A, B, C, /*is_vnni=*/true);
+  if (uses_brgemm()) at::native::cpublas::brgemm(M, N, K, lda, ldb, ldc, add, A, B, C, /*is_vnni=*/true);
   else reference::block_gemm(M, N, K, A, lda, B, ldb, C, ldc, add);
 }
 

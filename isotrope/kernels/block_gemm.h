@@ -15,6 +15,15 @@ namespace isotrope {
 void block_gemm(std::int64_t M, std::int64_t N, std::int64_t K, const c10::BFloat16* A, std::int64_t lda, const c10::BFloat16* B,
                 std::int64_t ldb, float* C, std::int64_t ldc, bool add);
 
+/// Stands in every thread's part of a parallel loop that calls block_gemm: at its end the processor's matrix registers, where it has them (AMX),
+/// are given back to whoever sets them up next.
+class BlockGemmScope {
+ public:
+  BlockGemmScope() = default;
+  BlockGemmScope(const BlockGemmScope&) = delete;
+  ~BlockGemmScope();
+};
+
 /// Rows [K, N] (`ld` apart) → pairs [Kp / 2][N][2]; Kp ≥ K even, the rows from K on are zero.
 void pack_pairs(const c10::BFloat16* rows, std::int64_t ld, std::int64_t K, std::int64_t N, c10::BFloat16* pairs, std::int64_t Kp);
 

@@ -179,7 +179,8 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
     auto saved = context->get_saved_variables();
     // The usual upstream gradient of a loss is 1; anything else scales what the forward pass has made.
     const auto& upstream = grads[0];
-    const bool one = upstream.device().is_cpu() && upstream.item<double>() == 1.0;
+    // Reading it from another device waits for that device: only where it must be known.
+    const bool one = (upstream.device().is_cpu() || !saved[1].defined()) && upstream.item<double>() == 1.0;
     if (!one && !saved[1].defined())
       throw WorkError("loss", "the head's gradient is in its sink already: the loss must be differentiated as it is, not scaled");
     const auto scaled = [&](const at::Tensor& gradient) { return one ? gradient : gradient * upstream.to(gradient.scalar_type()); };

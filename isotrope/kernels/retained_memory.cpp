@@ -33,6 +33,7 @@ class RetainingAllocator final : public c10::Allocator {
  public:
   c10::DataPtr allocate(std::size_t bytes) override {
     if (bytes == 0) return {nullptr, nullptr, &release, at::Device(at::kCPU)};
+    if (class_of(bytes) >= free_.size()) throw std::bad_alloc();
     void* block = take(class_of(bytes));
     return {block, block, &release, at::Device(at::kCPU)};
   }

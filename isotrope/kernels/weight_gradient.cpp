@@ -41,6 +41,7 @@ void multiply(float* into, std::int64_t ld_into, const BFloat16* a, std::int64_t
   const auto tasks = (M + row_block - 1) / row_block;
   at::parallel_for(0, tasks, 1, [&](std::int64_t begin, std::int64_t end) {
     static thread_local std::vector<BFloat16> left(row_block * left_stride);
+    const BlockGemmScope scope;
     for (auto task = begin; task < end; ++task) {
       const auto row = task * row_block, rows = std::min(row_block, M - row);
       for (std::int64_t k = 0; k < K; k += depth) {

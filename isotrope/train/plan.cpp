@@ -52,9 +52,11 @@ at::Tensor random_ids(std::vector<std::int64_t> shape, std::int64_t vocab_size) 
 /// The steps of a run, on tokens without meaning and with a learning rate of 0.
 class Rehearsal {
  public:
-  Rehearsal(Model& model, const RunConfig& config)
+  /// `document_length`: of the documents that the tokens are made of, where data.document_mask keeps them apart.
+  Rehearsal(Model& model, const RunConfig& config, std::int64_t document_length)
       : model_(model),
         config_(config),
+        document_length_(document_length),
         parameters_(model.parameters(), config.train.precision == "bf16" ? at::kBFloat16 : at::kFloat),
         optimizer_(make_adamw(parameters_, {.beta1 = config.optimizer.beta1, .beta2 = config.optimizer.beta2})) {}
 
@@ -86,6 +88,9 @@ class Rehearsal {
       const auto count = std::min(micro, t.batch_size - row);
       const auto ids = random_ids({count, t.context}, model_.shape().vocab_size).to(device);
       batches.push_back({.ids = ids, .targets = ids.flip(1), .counted = count * t.context});
+      if (config_.data.document_mask)
+        batches.back().documents =
+            at::arange(t.context, at::kLong).div(document_length_, "floor").expand({count, t.context}).contiguous().to(device);
     }
     return batches;
   }
@@ -111,12 +116,18 @@ class Rehearsal {
 
   Model& model_;
   const RunConfig& config_;
+  std::int64_t document_length_;
   FlatParameters parameters_;
   std::unique_ptr<Optimizer> optimizer_;
 };
 
-std::int64_t tokens_in(const std::string& file) {
-  return file.empty() || !fs::exists(file) ? 0 : static_cast<std::int64_t>(TokenFile(file).size());
+/// What is known of a token file; nothing, where there is none yet.
+TokenFileInfo info_of(const std::string& file) { return file.empty() || !fs::exists(file) ? TokenFileInfo{} : TokenFile(file).info(); }
+
+/// The mean length of its documents, at most `context`.
+std::int64_t document_length(const TokenFileInfo& info, std::int64_t context) {
+  if (info.token_count == 0 || info.document_count == 0) return context;
+  return std::clamp<std::int64_t>(static_cast<std::int64_t>(info.token_count / info.document_count), 1, context);
 }
 
 std::int64_t divided_up(std::int64_t value, std::int64_t by) { return (value + by - 1) / by; }
@@ -135,11 +146,36 @@ void count_occasions(RunPlan& plan, const RunConfig& config) {
       divided_up(config.eval.max_windows > 0 ? std::min(windows, config.eval.max_windows) : windows, config.eval.batch_size);
 }
 
-nlohmann::json settings_of(RunConfig config) {
-  auto settings = nlohmann::json::object();
+std::map<std::string, std::string> settings_of(RunConfig config) {
+  std::map<std::string, std::string> settings;
   for (const auto& [name, value] : config.schema().settings()) settings[name] = value;
   return settings;
 }
+
+/// The numbers of a plan.json, none of them below 0 (`least`): what is computed from them is printed.
+class PlanReader {
+ public:
+  PlanReader(JsonReader reader, std::string file) : reader_(std::move(reader)), file_(std::move(file)) {}
+  std::int64_t integer(std::string_view key, std::int64_t least = 0) const {
+    const auto value = reader_.get_int(key);
+    if (value < least || value > std::int64_t{1} << 60) refuse(key, static_cast<double>(value));
+    return value;
+  }
+  double number(std::string_view key, double least = 0) const {
+    const auto value = reader_.get_number(key);
+    if (!(value >= least && value <= 1e18)) refuse(key, value);
+    return value;
+  }
+  PlanReader object(std::string_view key) const { return {reader_.get_object(key), file_}; }
+  const JsonReader& json() const { return reader_; }
+
+ private:
+  [[noreturn]] void refuse(std::string_view key, double value) const {
+    throw InputError(where, "{}: {} = {} is out of range", file_, key, value);
+  }
+  JsonReader reader_;
+  std::string file_;
+};
 
 }  // namespace
 
@@ -168,11 +204,12 @@ RunPlan plan_run(const RunConfig& given, std::int64_t calibration_steps) {
   retain_tensor_memory();
   const auto model = starting_model(config, nullptr);
   const auto& t = config.train;
+  const auto data = info_of(config.data.train);
   RunPlan plan{.parameter_count = model->parameters().count(),
                .steps = t.steps,
                .tokens_per_step = t.batch_size * t.context,
-               .training_tokens = tokens_in(config.data.train),
-               .validation_tokens = tokens_in(config.data.validation),
+               .training_tokens = static_cast<std::int64_t>(data.token_count),
+               .validation_tokens = static_cast<std::int64_t>(info_of(config.data.validation).token_count),
                .flops = flops_per_token(*model, t.context),
                .max_seconds = 60 * t.max_minutes,
                .settings = settings_of(config)};
@@ -182,7 +219,7 @@ RunPlan plan_run(const RunConfig& given, std::int64_t calibration_steps) {
        {ParameterClass::matrix, ParameterClass::embedding, ParameterClass::head, ParameterClass::vector, ParameterClass::multiplier})
     if (const auto count = model->parameters().count(kind); count > 0) plan.parameters[std::string(class_name(kind))] = count;
   count_occasions(plan, config);
-  Rehearsal rehearsal(*model, config);
+  Rehearsal rehearsal(*model, config, document_length(data, t.context));
   plan.weight_bytes = plan.parameter_count * (t.precision == "bf16" ? 6 : 4);
   plan.gradient_bytes = plan.parameter_count * 4;
   plan.optimizer_bytes = rehearsal.optimizer().state_bytes();
@@ -223,32 +260,32 @@ nlohmann::json to_json(const RunPlan& plan) {
 
 RunPlan read_plan(const fs::path& file) {
   const auto json = read_json(file, std::string(where));
-  const JsonReader reader(json, std::string(where), file.string());
-  if (const auto format = reader.get_int("format"); format != plan_format)
+  const PlanReader reader({json, std::string(where), file.string()}, file.string());
+  if (const auto format = reader.integer("format"); format != plan_format)
     throw InputError(where, "{}: format {}, this program reads {}", file.string(), format, plan_format);
-  RunPlan plan{.family = reader.get_string("family"),
-               .parameter_count = reader.get_int("parameter_count"),
-               .steps = reader.get_int("steps"),
-               .tokens_per_step = reader.get_int("tokens_per_step"),
-               .training_tokens = reader.get_int("training_tokens"),
-               .validation_tokens = reader.get_int("validation_tokens"),
-               .weight_bytes = reader.get_int("weight_bytes"),
-               .gradient_bytes = reader.get_int("gradient_bytes"),
-               .optimizer_bytes = reader.get_int("optimizer_bytes"),
-               .checkpoint_bytes = reader.get_int("checkpoint_bytes"),
-               .checkpoints_kept = reader.get_int("checkpoints_kept"),
-               .checkpoints_written = reader.get_int("checkpoints_written"),
-               .evaluations = reader.get_int("evaluations"),
-               .evaluation_batches = reader.get_int("evaluation_batches"),
-               .max_seconds = reader.get_number("max_seconds"),
-               .settings = reader.get_object("settings").object()};
-  const auto parameters = reader.get_object("parameters");
-  for (const auto& [kind, count] : parameters.object().items()) plan.parameters[kind] = parameters.get_int(kind);
-  const auto flops = reader.get_object("flops_per_token");
-  plan.flops = {flops.get_number("matrices"), flops.get_number("head"), flops.get_number("attention")};
-  if (reader.has("calibration")) {
-    const auto c = reader.get_object("calibration");
-    plan.calibration = {c.get_int("steps"), c.get_number("step_seconds"), c.get_number("evaluation_seconds"), c.get_int("peak_bytes")};
+  RunPlan plan{.family = reader.json().get_string("family"),
+               .parameter_count = reader.integer("parameter_count"),
+               .steps = reader.integer("steps", 1),
+               .tokens_per_step = reader.integer("tokens_per_step", 1),
+               .training_tokens = reader.integer("training_tokens"),
+               .validation_tokens = reader.integer("validation_tokens"),
+               .weight_bytes = reader.integer("weight_bytes"),
+               .gradient_bytes = reader.integer("gradient_bytes"),
+               .optimizer_bytes = reader.integer("optimizer_bytes"),
+               .checkpoint_bytes = reader.integer("checkpoint_bytes"),
+               .checkpoints_kept = reader.integer("checkpoints_kept"),
+               .checkpoints_written = reader.integer("checkpoints_written"),
+               .evaluations = reader.integer("evaluations"),
+               .evaluation_batches = reader.integer("evaluation_batches"),
+               .max_seconds = reader.number("max_seconds")};
+  const auto parameters = reader.object("parameters"), settings = reader.object("settings"), flops = reader.object("flops_per_token");
+  for (const auto& [kind, count] : parameters.json().object().items()) plan.parameters[kind] = parameters.integer(kind);
+  for (const auto& [key, value] : settings.json().object().items()) plan.settings[key] = settings.json().get_string(key);
+  plan.flops = {flops.number("matrices"), flops.number("head"), flops.number("attention")};
+  if (reader.json().has("calibration")) {
+    const auto c = reader.object("calibration");
+    constexpr double least = 1e-9;  // a step that takes no time has no speed
+    plan.calibration = {c.integer("steps", 1), c.number("step_seconds", least), c.number("evaluation_seconds"), c.integer("peak_bytes", 1)};
   }
   return plan;
 }
@@ -258,10 +295,14 @@ RunMeasure measure_run(const fs::path& run) {
   std::vector<double> speeds;
   for (const auto& record : read_run_log(run).records) {
     const auto type = record.at("type").get<std::string>();
-    if (type == "end") measure.ended = record.value("reason", "");
-    else if (type == "resume") measure.ended.clear();
-    if (type != "step") continue;
     const auto number = [&](const char* key) { return record.contains(key) ? number_of(record[key]) : 0.0; };
+    if (type == "end") {
+      measure.ended = record.contains("reason") && record["reason"].is_string() ? record["reason"].get<std::string>() : "unknown";
+      measure.peak_bytes = std::max(measure.peak_bytes, static_cast<std::int64_t>(number("peak_memory_bytes")));
+    } else if (type == "resume") {
+      measure.ended.clear();
+    }
+    if (type != "step") continue;
     measure.steps = record.value("step", std::int64_t{0});
     measure.tokens = static_cast<std::int64_t>(number("tokens"));
     measure.seconds = number("seconds");

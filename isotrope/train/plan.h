@@ -43,7 +43,7 @@ struct RunPlan {
   std::int64_t evaluation_batches = 0;  ///< of one evaluation
   double max_seconds = 0;               ///< train.max_minutes; 0: no limit
   std::optional<Calibration> calibration;
-  nlohmann::json settings;  ///< what was planned: every key of the configuration by section
+  std::map<std::string, std::string> settings;  ///< what was planned: every key of the configuration, its value as TOML
 
   double tokens() const { return static_cast<double>(steps) * static_cast<double>(tokens_per_step); }
   /// Of training alone, cut at max_seconds; needs the calibration, as the others do.

@@ -227,7 +227,12 @@ class Training {
 
   void end(const char* reason) {
     const auto& state = s_.state;
-    s_.log->append({{"type", "end"}, {"step", state.step}, {"reason", reason}, {"seconds", state.seconds}, {"tokens", state.tokens}});
+    s_.log->append({{"type", "end"},
+                    {"step", state.step},
+                    {"reason", reason},
+                    {"seconds", state.seconds},
+                    {"tokens", state.tokens},
+                    {"peak_memory_bytes", peak_resident_bytes()}});
     s_.log->sync();
     result_.checkpoint = s_.checkpoint_folder(checkpoints_.saved_at());
     result_.folder = s_.folder, result_.steps = state.step, result_.tokens = state.tokens, result_.skipped = state.skipped,

@@ -168,6 +168,42 @@ TEST(Kernels, BlockAttentionIsAsExactAsItsTypeAllows) {
   }
 }
 
+TEST(Kernels, BlockAttentionTakesScoresOfAnySize) {
+  // So large that one key has all the weight: the output is that key's value, nothing depends on q and k, and dv is the sum of the slopes of
+  // those that look at it.
+  for (const double size : {1e3, 1e4, 1e6, 1e9}) {
+    const auto q = leaf(normal({1, 2, 64, 64}, 1) * size, at::kBFloat16), k = leaf(normal({1, 2, 64, 64}, 2) * size, at::kBFloat16),
+               v = leaf(normal({1, 2, 64, 64}, 3), at::kBFloat16);
+    const auto slope = normal({1, 2, 64, 64}, 4).to(at::kBFloat16);
+    const auto run = [&](const auto& f) {
+      const auto out = f(q, k, v);
+      auto results = torch::autograd::grad({out}, {q, k, v}, {slope});
+      results.push_back(out.detach());
+      return results;
+    };
+    const auto own = run([](const auto& a, const auto& b, const auto& c) { return attention(a, b, c); });
+    const auto exact = run([](const auto& a, const auto& b, const auto& c) {
+      return reference::attention(a.to(at::kDouble), b.to(at::kDouble), c.to(at::kDouble));
+    });
+    EXPECT_LT(relative(own[2], exact[2]), bf16_bound) << size;
+    EXPECT_LT(relative(own[3], exact[3]), bf16_bound) << size;
+    EXPECT_TRUE(own[0].isfinite().all().item<bool>() && own[1].isfinite().all().item<bool>()) << size;
+  }
+}
+
+TEST(Kernels, AttentionRefusesShapesThatDoNotBelongTogether) {
+  const auto make = [](std::int64_t batch, std::int64_t heads, std::int64_t tokens, std::int64_t width) {
+    return normal({batch, heads, tokens, width}, 1).to(at::kBFloat16);
+  };
+  const auto q = make(2, 5, 32, 16);
+  EXPECT_THROW(attention(q, make(2, 2, 32, 16), make(2, 2, 32, 16)), Error);  // 5 heads over 2
+  EXPECT_THROW(attention(q, make(2, 5, 32, 18), make(2, 5, 32, 16)), Error);
+  EXPECT_THROW(attention(q, make(1, 5, 32, 16), make(1, 5, 32, 16)), Error);
+  EXPECT_THROW(attention(q, make(2, 5, 32, 16), make(2, 5, 31, 16)), Error);
+  EXPECT_THROW(attention(q, q, q, {.documents = at::zeros({1, 32}, at::kLong)}), Error);
+  EXPECT_THROW(attention(q, q, q, {.documents = at::zeros({2, 32}, at::kInt)}), Error);
+}
+
 TEST(Kernels, BlockAttentionHasTheSameBitsForAnyNumberOfThreadsAndAnyBatch) {
   const auto make = [](std::uint64_t seed) { return normal({3, 4, 130, 32}, seed).to(at::kBFloat16); };
   const auto run = [&](std::int64_t first, std::int64_t count) {

@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <malloc.h>
 #include <sys/resource.h>
 
 #include "isotrope/kernels/retained_memory.h"
@@ -14,9 +15,11 @@ std::int64_t page_faults() {
 
 TEST(RetainedMemory, TheSameSizesAgainTouchNoNewPages) {
   retain_tensor_memory();
+  ::mallopt(M_MMAP_THRESHOLD, 1 << 16);  // so that a large block of the system's own allocator is new pages every time
   const auto work = [] {
     for (int i = 0; i < 20; ++i) {
       auto small = at::ones({300, 300}), large = at::ones({2000, 1000});
+      ASSERT_GT(retained_memory().in_use, std::size_t{8'000'000});
       auto product = at::mm(small, small) + large.narrow(0, 0, 300).narrow(1, 0, 300);
       ASSERT_EQ(product[0][0].item<float>(), 301.0f);
     }
@@ -40,6 +43,13 @@ TEST(RetainedMemory, BlocksOfEverySizeAreWholeAndAligned) {
     EXPECT_GE(retained_memory().in_use - before, static_cast<std::size_t>(2 * n));
     EXPECT_LE(retained_memory().in_use - before, static_cast<std::size_t>(2 * n) * 5 / 4 + 256) << n;
   }
+}
+
+TEST(RetainedMemory, MoreThanThereIsIsRefusedAndNotCounted) {
+  retain_tensor_memory();
+  const auto before = retained_memory().in_use;
+  EXPECT_THROW(at::empty({std::int64_t{1} << 52}), std::exception);
+  EXPECT_EQ(retained_memory().in_use, before);
 }
 
 TEST(RetainedMemory, IsGivenBackWhenAsked) {

@@ -122,6 +122,18 @@ TEST_F(Plan, SurvivesItsFile) {
   EXPECT_THROW(read_plan(folder_ / "plan.json"), InputError);
   write_file(folder_ / "plan.json", "{\"format\": 1}", "test");
   EXPECT_THROW(read_plan(folder_ / "plan.json"), InputError);
+  // Numbers that nothing can be computed from, and what is no number or text at all.
+  for (const auto& [key, value] : std::vector<std::pair<std::string, nlohmann::json>>{{"/calibration/step_seconds", 0},
+                                                                                      {"/calibration/step_seconds", 1e300},
+                                                                                      {"/steps", -1},
+                                                                                      {"/tokens_per_step", "many"},
+                                                                                      {"/settings/train.steps", 5},
+                                                                                      {"/parameters/matrix", -3}}) {
+    auto broken = to_json(plan);
+    broken[nlohmann::json::json_pointer(key)] = value;
+    write_file(folder_ / "plan.json", broken.dump(), "test");
+    EXPECT_THROW(read_plan(folder_ / "plan.json"), InputError) << key;
+  }
 }
 
 TEST_F(Plan, RefusesAModelThatTheRunWouldRefuse) {

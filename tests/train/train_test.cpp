@@ -1,6 +1,7 @@
 #include "isotrope/train/train.h"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 #include <sys/resource.h>
 
 #include <cmath>
@@ -8,6 +9,7 @@
 #include "isotrope/base/error.h"
 #include "isotrope/base/file.h"
 #include "isotrope/base/log.h"
+#include "isotrope/base/memory_use.h"
 #include "isotrope/data/token_file.h"
 #include "isotrope/io/model_path.h"
 #include "isotrope/io/safetensors.h"
@@ -304,17 +306,20 @@ TEST_F(Train, ACheckpointThatCannotBeWrittenEndsTheRun) {
 TEST_F(Train, TouchesNoNewPagesAfterItsSecondStep) {
   auto c = config("pages", 30);
   c.eval.every = 0, c.checkpoint.every = 0, c.log.weights_every = 0;
+  ::mallopt(M_MMAP_THRESHOLD, 1 << 14);  // so that an activation in memory that is not kept is new pages every time
   struct Faults final : Observer {
-    std::vector<std::int64_t> seen;
+    std::vector<std::int64_t> seen, resident;
     void after_step(const StepView&) override {
       rusage usage{};
       ::getrusage(RUSAGE_SELF, &usage);
       seen.push_back(usage.ru_minflt);
+      resident.push_back(resident_bytes());
     }
   } faults;
   train(c, {.observers = {&faults}});
   ASSERT_EQ(faults.seen.size(), 30u);
   EXPECT_LT(faults.seen.back() - faults.seen[1], 100);  // 28 steps; a single activation of a small model is 6 pages
+  EXPECT_LT(faults.resident.back() - faults.resident[1], 400'000);
 }
 
 TEST_F(Train, TwoProcessesCannotShareARunFolder) {
