@@ -29,10 +29,13 @@ struct CountingTokenizer : test::FakeTokenizer {
   std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options) const override {
     bytes += text.size();
     if (pause.count() > 0) std::this_thread::sleep_for(pause);
-    return FakeTokenizer::encode(text, options);
+    auto ids = FakeTokenizer::encode(text, options);
+    if (shows_cuts && text.size() > 512) ids.insert(ids.begin(), 258);  // whether a seam holds is tried on 512 bytes
+    return ids;
   }
   mutable std::atomic<std::uint64_t> bytes{0};
   std::chrono::microseconds pause{0};  ///< that every call takes
+  bool shows_cuts = false;             ///< an id before every piece
 };
 
 class PackJournal : public ::testing::Test {
@@ -123,6 +126,8 @@ class PackJournal : public ::testing::Test {
 /// Stops a pack again and again, each time after a few chunks and with another number of threads, until it is done.
 class StoppedPackSlow : public PackJournal {
  protected:
+  StoppedPackSlow() { tokenizer.shows_cuts = true; }
+
   void expect_the_same(PackOptions options, unsigned seed) {
     whole = bytes_of_whole(options);
     std::mt19937 random(seed);
@@ -161,6 +166,17 @@ TEST_F(StoppedPackSlow, OfTextsGoesOnToTheSameBytes) {
         if (split.documents.kind != DocumentBreak::Kind::none || split.validation_fraction == 0) expect_the_same(split, 6);
       }
     }
+}
+
+TEST_F(StoppedPackSlow, InsideALongDocumentLeavesItInItsPart) {
+  std::string documents;
+  for (unsigned i = 0; i < 12; ++i) documents += text_of(150'000, 20 + i) + "\n=====\n";
+  put(folder / "in.txt", documents);
+  auto options = this->options({"in.txt"});
+  options.documents = DocumentBreak::parse("\\n=====\\n");
+  options.validation_fraction = 0.5;
+  options.piece_bytes = 40'000;
+  for (options.seed = 0; options.seed < 5; ++options.seed) expect_the_same(options, 11);
 }
 
 TEST_F(StoppedPackSlow, OfJsonLinesGoesOnToTheSameBytesAndCounts) {
