@@ -64,7 +64,7 @@ void run_pack(PackArguments& arguments) {
   if (!arguments.validation_bytes.empty()) options.validation_bytes = parse_range("--validation-bytes", arguments.validation_bytes);
   if (!arguments.train_bytes.empty()) options.train_bytes = parse_range("--train-bytes", arguments.train_bytes);
   const auto tokenizer = load_tokenizer(arguments.tokenizer);
-  const StopRequest stop;
+  const StopRequest stop("\nstopping; once more to stop at once\n");
   options.stop_requested = [&stop] { return stop.requested(); };
   const auto report = pack(*tokenizer, options);
 
@@ -109,6 +109,10 @@ void add_pack(CLI::App& data) {
       ->type_name("BEGIN:END");
   command.add_option("--train-bytes", arguments->train_bytes, "Only these bytes of the text to train on")->type_name("BEGIN:END");
   command.add_option("--seed", options.seed, "Seed of --validation")->capture_default_str()->type_name("N");
+  command.add_flag("--restart", options.restart, "Begin anew where an earlier pack was cut off, which else is gone on with");
+  command.add_option("--journal-every", options.journal_seconds, "Seconds between two notes of how far it is: what a kill can cost")
+      ->capture_default_str()
+      ->type_name("S");
   add_common_options(command, *arguments);
   set_examples(command, {"isotrope data pack corpus.txt --tokenizer bytes -o packed --validation-tail 0.1",
                          "isotrope data pack web/ --tokenizer tokenizer.json -o packed --validation 0.01"});

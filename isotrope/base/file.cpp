@@ -98,10 +98,23 @@ AtomicFile::AtomicFile(fs::path path, std::string_view where) : path_(std::move(
   if (descriptor_ < 0) throw WorkError(where_, "{}: cannot create: {}", path_.string(), reason());
 }
 
+AtomicFile::AtomicFile(fs::path path, fs::path temporary, std::size_t size, std::string_view where)
+    : path_(std::move(path)), temporary_(std::move(temporary)), where_(where), size_(size), keep_(size > 0) {
+  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  if (descriptor_ >= 0 && ::ftruncate(descriptor_, static_cast<off_t>(size)) == 0) return;
+  const std::string why = reason();
+  if (descriptor_ >= 0) ::close(descriptor_);
+  throw WorkError(where_, "{}: cannot create: {}", path_.string(), why);
+}
+
 AtomicFile::~AtomicFile() {
   if (descriptor_ < 0) return;
   ::close(descriptor_);
-  ::unlink(temporary_.c_str());
+  if (!keep_) ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::sync() const {
+  if (::fsync(descriptor_) != 0) throw WorkError(where_, "{}: cannot flush to disk: {}", path_.string(), reason());
 }
 
 void AtomicFile::write_at(std::size_t offset, std::span<const std::byte> bytes) {

@@ -38,6 +38,8 @@ class MappedFile {
 class AtomicFile {
  public:
   AtomicFile(fs::path path, std::string_view where);
+  /// Under a temporary name that a later process can find. The first `size` bytes of a file of that name stay, and then keep() holds.
+  AtomicFile(fs::path path, fs::path temporary, std::size_t size, std::string_view where);
   AtomicFile(const AtomicFile&) = delete;
   ~AtomicFile();
   void write(std::span<const std::byte> bytes);
@@ -45,6 +47,10 @@ class AtomicFile {
   /// Overwrites bytes already written, at `offset` (a header known only at the end).
   void write_at(std::size_t offset, std::span<const std::byte> bytes);
   std::size_t size() const { return size_; }
+  /// Everything written before the call is on disk when it returns; another thread may go on writing meanwhile.
+  void sync() const;
+  /// Whether the destructor leaves the temporary file where it is, for a later process to go on with.
+  void keep(bool keep) { keep_ = keep; }
   void commit();
 
  private:
@@ -52,6 +58,7 @@ class AtomicFile {
   std::string where_;
   int descriptor_ = -1;
   std::size_t size_ = 0;
+  bool keep_ = false;
 };
 
 /// `text` to `path`, whole or not at all (AtomicFile).

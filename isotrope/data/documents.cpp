@@ -81,6 +81,13 @@ DocumentSplitter::DocumentSplitter(DocumentBreak document_break, std::size_t pie
       is_seam_(std::move(is_seam)),
       sink_(std::move(sink)) {}
 
+void DocumentSplitter::restore(const State& state, std::string text) {
+  pending_ = std::move(text);
+  offset_ = state.offset;
+  in_document_ = state.in_document;
+  if (state.next_try > 0) next_try_ = state.next_try;
+}
+
 void DocumentSplitter::feed(std::string_view text) {
   pending_ += text;
   take_documents(false);

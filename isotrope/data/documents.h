@@ -48,6 +48,16 @@ class DocumentSplitter {
   /// Bytes of the file that are passed over between two documents (a range that is not wanted).
   void skip(std::uint64_t bytes) { offset_ += bytes; }
 
+  /// What a splitter knows between two feeds, but for the text that it has not handed on, which begins at `offset`.
+  struct State {
+    std::uint64_t offset = 0;
+    std::size_t next_try = 0;  ///< 0: as at the beginning
+    bool in_document = false;
+  };
+  State state() const { return {offset_, next_try_, in_document_}; }
+  /// Makes a new splitter the one that had this state and this text.
+  void restore(const State& state, std::string text);
+
  private:
   struct Found {
     std::size_t begin, end;

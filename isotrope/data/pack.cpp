@@ -1,6 +1,5 @@
 #include "isotrope/data/pack.h"
 
-#include <atomic>
 #include <chrono>
 #include <cmath>
 
@@ -9,6 +8,7 @@
 #include "isotrope/base/progress.h"
 #include "isotrope/base/random.h"
 #include "isotrope/data/ordered_pool.h"
+#include "isotrope/data/pack_output.h"
 #include "isotrope/io/compressed.h"
 #include "isotrope/io/json.h"
 #include "isotrope/text/utf8.h"
@@ -20,35 +20,24 @@ namespace {
 constexpr std::string_view where = "data";
 constexpr std::size_t chunk_bytes = 1 << 18;
 
-enum class Part { train, validation, none };
-
 /// A stretch of the inputs' text that ends at byte `end` and belongs to one part.
 struct Segment {
   std::uint64_t end;
-  Part part;
+  PackPart part;
 };
 
 struct RawText {
   TextPiece piece;
-  Part part = Part::train;
+  PackPart part = PackPart::train;
   std::uint64_t line = 0;  ///< of a JSON line, from 1; 0: plain text
 };
 
-/// A batch for one worker, all of it from one file.
+/// A batch for one worker, all of it from one file; `position`: of a journal to be written behind it.
 struct Job {
   std::string file;
   std::vector<RawText> texts;
+  std::optional<PackPosition> position = std::nullopt;
 };
-
-struct EncodedText {
-  std::vector<TokenId> ids;
-  std::uint64_t bytes = 0;
-  Part part = Part::train;
-  bool ends_document = true, replaced = false;
-  std::string bad;  ///< what is wrong with the record; nothing else counts then
-};
-
-using Batch = std::vector<EncodedText>;
 
 bool splits_by_bytes(const PackOptions& options) { return options.validation_tail > 0 || options.validation_bytes || options.train_bytes; }
 
@@ -70,6 +59,7 @@ void check(const Tokenizer& tokenizer, const PackOptions& options) {
   if (options.train_bytes && options.validation_bytes && options.train_bytes->begin < options.validation_bytes->end &&
       options.validation_bytes->begin < options.train_bytes->end)
     throw UsageError(where, "--train-bytes and --validation-bytes overlap");
+  if (!(options.journal_seconds >= 0)) throw UsageError(where, "--journal-every {}: expected seconds, 0 or more", options.journal_seconds);
   if (options.append_eos && !tokenizer.eos())
     throw with_hint(UsageError(where, "the tokenizer has no end-of-text token"), "--no-eos packs documents without one");
 }
@@ -90,8 +80,8 @@ std::vector<Segment> segments_of(const std::vector<fs::path>& files, const PackO
   if (options.validation_tail > 0) {
     std::uint64_t total = 0;
     for (const auto& file : files) total += text_bytes(file);
-    return {{static_cast<std::uint64_t>(std::floor(static_cast<double>(total) * (1 - options.validation_tail))), Part::train},
-            {UINT64_MAX, Part::validation}};
+    return {{static_cast<std::uint64_t>(std::floor(static_cast<double>(total) * (1 - options.validation_tail))), PackPart::train},
+            {UINT64_MAX, PackPart::validation}};
   }
   const auto holds = [](const std::optional<ByteRange>& range, std::uint64_t at) { return range && range->begin <= at && at < range->end; };
   std::vector<std::uint64_t> points{0, UINT64_MAX};
@@ -102,16 +92,18 @@ std::vector<Segment> segments_of(const std::vector<fs::path>& files, const PackO
   for (std::size_t i = 0; i + 1 < points.size(); ++i) {
     if (points[i] == points[i + 1]) continue;
     const bool train = options.train_bytes ? holds(options.train_bytes, points[i]) : true;
-    segments.push_back({points[i + 1], holds(options.validation_bytes, points[i]) ? Part::validation : train ? Part::train : Part::none});
+    segments.push_back({points[i + 1], holds(options.validation_bytes, points[i]) ? PackPart::validation
+                                       : train                                    ? PackPart::train
+                                                                                  : PackPart::none});
   }
   return segments;
 }
 
 /// Equal beginnings, equal parts: a document that occurs twice never stands on both sides.
-Part part_by_hash(std::string_view text, const PackOptions& options) {
-  if (options.validation_fraction == 0) return Part::train;
+PackPart part_by_hash(std::string_view text, const PackOptions& options) {
+  if (options.validation_fraction == 0) return PackPart::train;
   const auto key = "validation/" + std::string(text.substr(0, 4096));
-  return RandomStream(options.seed, key).uniform() < options.validation_fraction ? Part::validation : Part::train;
+  return RandomStream(options.seed, key).uniform() < options.validation_fraction ? PackPart::validation : PackPart::train;
 }
 
 // ---- the workers' side: text to ids -------------------------------------------------------------------------------
@@ -123,9 +115,9 @@ class Encoder {
         options_(options),
         encode_{.add_special_tokens = false, .parse_special_tokens = options.parse_special_tokens} {}
 
-  Batch operator()(Job job) const {
-    Batch batch;
-    for (auto& text : job.texts) batch.push_back(encode(job.file, text));
+  EncodedBatch operator()(Job job) const {
+    EncodedBatch batch{.texts = {}, .position = job.position};
+    for (auto& text : job.texts) batch.texts.push_back(encode(job.file, text));
     return batch;
   }
 
@@ -174,174 +166,91 @@ class Encoder {
   EncodeOptions encode_;
 };
 
-// ---- the writer's side: ids to files ------------------------------------------------------------------------------
-
-/// Removes the unfinished files of a pack that was killed. The folder is locked, so none of them belongs to a process that lives.
-void remove_leftovers(const fs::path& folder) {
-  std::vector<fs::path> leftovers;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const auto name = entry.path().filename().string();
-    for (const std::string_view ours : {"train.tokens.partial-", "validation.tokens.partial-", ".tokenizer.partial-"})
-      if (name.starts_with(ours)) leftovers.push_back(entry.path());
-  }
-  for (const auto& path : leftovers) {
-    std::error_code ignored;
-    fs::remove_all(path, ignored);
-  }
-  if (!leftovers.empty()) note(fmt::format("{}: an earlier pack was cut off here; its unfinished files are removed", folder.string()));
-}
-
-class Output {
- public:
-  Output(const Tokenizer& tokenizer, const PackOptions& options)
-      : tokenizer_(tokenizer),
-        options_(options),
-        splits_(options.validation_fraction > 0 || options.validation_tail > 0 || options.validation_bytes) {
-    for (auto folder = options.output; !folder.empty() && !fs::exists(folder); folder = folder.parent_path()) created_.push_back(folder);
-    create_folders(options.output, where);
-    lock_.emplace(options.output, where);
-    remove_leftovers(options.output);
-    TokenFileInfo info;
-    info.vocab_size = tokenizer.vocab_size();
-    info.fingerprint = tokenizer.fingerprint();
-    info.tokenizer_name = options.tokenizer_name;
-    if (options.append_eos) info.eos = tokenizer.eos();
-    train_.emplace(options.output / "train.tokens", info);
-    if (splits_) validation_.emplace(options.output / "validation.tokens", info);
-  }
-  Output(const Output&) = delete;
-
-  /// Without commit() the folders that this object created go again, unless somebody put something there.
-  ~Output() {
-    train_.reset();
-    validation_.reset();
-    std::error_code ignored;
-    for (const auto& folder : created_) fs::remove(folder, ignored);
-  }
-
-  void write(Batch batch) {
-    for (const auto& text : batch) {
-      if (!text.bad.empty()) {
-        if (++skipped_ > options_.skip_bad)
-          throw with_hint(InputError(where, "{}", text.bad), "--skip-bad N passes over up to N bad records");
-        if (skipped_ == 1) first_bad_ = text.bad;
-        continue;
-      }
-      if (text.part == Part::none) continue;
-      auto& file = text.part == Part::validation ? *validation_ : *train_;
-      file.add(text.ids);
-      file.add_source_bytes(text.bytes);
-      if (text.ends_document) file.end_document();
-      replaced_ += text.replaced;
-      tokens_ += text.ids.size();
-    }
-  }
-
-  std::uint64_t tokens() const { return tokens_; }
-
-  PackReport commit() {
-    finish(*train_, "training");
-    if (splits_) finish(*validation_, "validation");
-    put_tokenizer();
-    if (splits_) validation_->commit();
-    train_->commit();
-    created_.clear();
-    const auto stale = options_.output / "validation.tokens";
-    if (!splits_ && fs::remove(stale)) note(fmt::format("{}: removed; it belonged to an earlier pack", stale.string()));
-    if (skipped_ > 0) warn(fmt::format("{} bad records were passed over; the first: {}", skipped_, first_bad_));
-    PackReport report{.skipped_records = skipped_, .replaced_documents = replaced_, .train = train_->info()};
-    if (splits_) report.validation = validation_->info();
-    return report;
-  }
-
- private:
-  void finish(TokenFileWriter& file, std::string_view part) const {
-    file.finish();
-    if (file.info().token_count > 0) return;
-    if (!splits_) throw InputError(where, "{}: the input holds no text", options_.inputs.front().string());
-    throw with_hint(InputError(where, "no text fell into the {} part", part), "--validation-tail cuts by bytes, however few the documents");
-  }
-
-  /// The tokenizer's files move in one by one, each whole.
-  void put_tokenizer() const {
-    const AtomicFolder staging(options_.output / "tokenizer", where);
-    tokenizer_.save(staging.path());
-    for (const auto& entry : fs::directory_iterator(staging.path())) fs::rename(entry.path(), options_.output / entry.path().filename());
-  }
-
-  const Tokenizer& tokenizer_;
-  const PackOptions& options_;
-  const bool splits_;
-  std::vector<fs::path> created_;
-  std::optional<FileLock> lock_;
-  std::optional<TokenFileWriter> train_, validation_;
-  std::uint64_t skipped_ = 0, replaced_ = 0;
-  std::atomic<std::uint64_t> tokens_{0};
-  std::string first_bad_;
-};
-
 // ---- the reader's side: files to jobs -----------------------------------------------------------------------------
+
+using Pool = OrderedPool<Job, EncodedBatch>;
 
 class Reader {
  public:
-  Reader(const PackOptions& options, const Encoder& encoder, std::vector<Segment> segments, OrderedPool<Job, Batch>& pool,
+  /// Begins at `start`, where an earlier pack was cut off or where all begins. `progress` gets bytes of the input files.
+  Reader(const PackOptions& options, const Encoder& encoder, std::vector<Segment> segments, const PackPosition& start, Pool& pool,
          std::function<void(std::uint64_t)> progress)
-      : options_(options), encoder_(encoder), segments_(std::move(segments)), pool_(pool), progress_(std::move(progress)) {}
+      : options_(options), encoder_(encoder), segments_(std::move(segments)), at_(start), pool_(pool), progress_(std::move(progress)) {}
 
+  void read(const std::vector<fs::path>& files) {
+    for (std::uint64_t i = 0; i < at_.file; ++i) done_ += fs::file_size(files[i]);
+    while (at_.file < files.size()) {
+      read(files[at_.file]);
+      at_ = {.file = at_.file + 1, .text = at_.text, .segment = at_.segment, .consumed = done_};
+    }
+  }
+
+  /// Hands on what waits for its batch to grow full.
+  void flush() {
+    if (!batch_.empty()) pool_.push({.file = file_, .texts = std::exchange(batch_, {})});
+    batch_bytes_ = 0;
+  }
+
+  /// Where reading stands: behind everything that was handed on.
+  const PackPosition& position() const { return at_; }
+
+ private:
   void read(const fs::path& file) {
     file_ = file.string();
     const auto source = open_source(file, where);
-    if (is_json_lines(file)) read_lines(*source);
-    else read_text(*source);
-    send();
+    if (at_.splitter.offset > 0) source->skip(at_.splitter.offset);
+    std::string pending(at_.read - at_.splitter.offset, '\0');
+    if (source->read(pending) < pending.size()) throw InputError(where, "{}: shorter than it was", file_);
+    if (is_json_lines(file)) read_lines(*source, std::move(pending));
+    else read_text(*source, std::move(pending));
+    flush();
     done_ += source->consumed();
   }
 
-  /// Bytes of text seen so far.
-  std::uint64_t position() const { return position_; }
-
- private:
-  void read_text(ByteSource& source) {
+  /// `pending` was read by an earlier process and comes before what `source` gives.
+  void read_text(ByteSource& source, std::string pending) {
     DocumentSplitter splitter(
         options_.documents, options_.piece_bytes, [this](auto left, auto right) { return encoder_.is_seam(left, right); },
         [this](TextPiece piece) { take(std::move(piece)); });
+    splitter.restore(at_.splitter, std::move(pending));
     each_chunk(source, [&](std::string_view chunk) {
       while (!chunk.empty()) {
         const auto count = within_segment(chunk);
         if (count == 0) {
           splitter.finish();
-          segments_.erase(segments_.begin());
+          ++at_.segment;
           continue;
         }
-        if (segments_.front().part == Part::none) splitter.skip(count);
+        if (segment().part == PackPart::none) splitter.skip(count);
         else splitter.feed(chunk.substr(0, count));
         chunk.remove_prefix(count);
-        position_ += count;
+        at_.text += count;
       }
+      at_.splitter = splitter.state();
     });
     splitter.finish();
   }
 
+  const Segment& segment() const { return segments_[std::min<std::size_t>(at_.segment, segments_.size() - 1)]; }
+
   /// How many bytes of the chunk still belong to the current segment; a character that its end would cut belongs whole.
   std::size_t within_segment(std::string_view chunk) const {
-    const auto end = segments_.front().end;
-    if (position_ < end) return std::min<std::uint64_t>(chunk.size(), end - position_);
+    const auto end = segment().end;
+    if (at_.text < end) return std::min<std::uint64_t>(chunk.size(), end - at_.text);
     std::size_t count = 0;
-    while (count < chunk.size() && count < 3 && position_ + count < end + 3 && (static_cast<unsigned char>(chunk[count]) & 0xC0) == 0x80)
+    while (count < chunk.size() && count < 3 && at_.text + count < end + 3 && (static_cast<unsigned char>(chunk[count]) & 0xC0) == 0x80)
       ++count;
     return count;
   }
 
-  void read_lines(ByteSource& source) {
-    std::string line;
-    std::uint64_t number = 0, offset = 0;
+  void read_lines(ByteSource& source, std::string line) {
     const auto end_line = [&] {
-      ++number;
+      ++at_.line;
       const auto length = line.size() + 1;
       if (line.find_first_not_of(" \t\r") != std::string::npos)
-        queue({.piece = {.text = std::move(line), .offset = offset}, .line = number});
+        queue({.piece = {.text = std::move(line), .offset = at_.splitter.offset}, .line = at_.line});
       line.clear();
-      offset += length;
+      at_.splitter.offset += length;
     };
     each_chunk(source, [&](std::string_view chunk) {
       for (auto at = chunk.find('\n'); at != std::string_view::npos; at = chunk.find('\n')) {
@@ -361,38 +270,74 @@ class Reader {
       if (options_.stop_requested && options_.stop_requested()) throw Interrupted(where, "nothing was written");
       const auto count = source.read(buffer);
       take(std::string_view(buffer).substr(0, count));
-      progress_(done_ + source.consumed());
+      at_.read += count;
+      at_.consumed = done_ + source.consumed();
+      progress_(at_.consumed);
+      write_journal_when_due();
       if (count < buffer.size()) return;
     }
   }
 
+  void write_journal_when_due() {
+    const auto now = std::chrono::steady_clock::now();
+    if (std::chrono::duration<double>(now - last_journal_).count() < options_.journal_seconds) return;
+    last_journal_ = now;
+    flush();
+    pool_.push({.file = file_, .texts = {}, .position = at_});
+  }
+
   void take(TextPiece piece) {
-    if (piece.begins_document) part_ = segments_.front().part == Part::train ? part_by_hash(piece.text, options_) : segments_.front().part;
-    queue({.piece = std::move(piece), .part = part_});
+    if (piece.begins_document) at_.part = segment().part == PackPart::train ? part_by_hash(piece.text, options_) : segment().part;
+    queue({.piece = std::move(piece), .part = at_.part});
   }
 
   void queue(RawText text) {
     batch_bytes_ += text.piece.text.size() + 64;
     batch_.push_back(std::move(text));
-    if (batch_bytes_ >= chunk_bytes) send();
-  }
-
-  void send() {
-    if (!batch_.empty()) pool_.push({file_, std::exchange(batch_, {})});
-    batch_bytes_ = 0;
+    if (batch_bytes_ >= chunk_bytes) flush();
   }
 
   const PackOptions& options_;
   const Encoder& encoder_;
-  std::vector<Segment> segments_;
-  OrderedPool<Job, Batch>& pool_;
+  const std::vector<Segment> segments_;
+  PackPosition at_;
+  Pool& pool_;
   std::function<void(std::uint64_t)> progress_;
+  std::chrono::steady_clock::time_point last_journal_ = std::chrono::steady_clock::now();
   std::string file_;
   std::vector<RawText> batch_;
   std::size_t batch_bytes_ = 0;
-  std::uint64_t position_ = 0, done_ = 0;
-  Part part_ = Part::train;
+  std::uint64_t done_ = 0;  ///< bytes of the files that are read to their end
 };
+
+std::string percent(std::uint64_t done, std::uint64_t total) {
+  return fmt::format("{:.0f}%", 100.0 * static_cast<double>(done) / static_cast<double>(std::max<std::uint64_t>(1, total)));
+}
+
+/// Reads and encodes everything. After a stop what was packed before it is kept.
+void read_all(Reader& reader, Pool& pool, PackOutput& output, const std::vector<fs::path>& files, std::uint64_t total) {
+  try {
+    reader.read(files);
+    pool.finish();
+  } catch (const Interrupted&) {
+    reader.flush();
+    pool.finish();
+    if (!output.save(reader.position())) throw;
+    throw Interrupted(where, "at {}, which is kept: the same command goes on from there, --restart begins anew",
+                      percent(reader.position().consumed, total));
+  } catch (...) {
+    pool.finish();  // an error in what was read before comes first
+    throw;
+  }
+}
+
+void check_ranges(const PackOptions& options, std::uint64_t text_bytes, PackOutput& output) {
+  for (const auto& range : {options.validation_bytes, options.train_bytes}) {
+    if (!range || range->end <= text_bytes) continue;
+    output.forget();
+    throw InputError(where, "bytes {} to {} were asked for, the text has {}", range->begin, range->end, text_bytes);
+  }
+}
 
 }  // namespace
 
@@ -407,25 +352,29 @@ PackReport pack(const Tokenizer& tokenizer, const PackOptions& options) {
     if (fs::is_regular_file(file)) total += fs::file_size(file);
   }
 
-  Output output(tokenizer, options);
+  PackOutput output(tokenizer, options, identify_pack(tokenizer, options, files));
+  const auto start = output.start();
+  if (start.consumed > 0)
+    note(fmt::format("{}: goes on with the pack that was cut off here, at {}", options.output.string(), percent(start.consumed, total)));
   const Encoder encoder(tokenizer, options);
   Progress progress("packing", static_cast<std::int64_t>(total / 1'000'000), "MB");
-  OrderedPool<Job, Batch> pool(
-      options.threads, [&](Job job) { return encoder(std::move(job)); }, [&](Batch batch) { output.write(std::move(batch)); });
-  Reader reader(options, encoder, segments_of(files, options), pool, [&](std::uint64_t bytes) {
+  Pool pool(options.threads, [&](Job job) { return encoder(std::move(job)); }, [&](EncodedBatch batch) { output.write(std::move(batch)); });
+  Reader reader(options, encoder, segments_of(files, options), start, pool, [&](std::uint64_t bytes) {
     progress.update(static_cast<std::int64_t>(bytes / 1'000'000), count_text(static_cast<double>(output.tokens())) + " tokens");
   });
+  PackReport report;
   try {
-    for (const auto& file : files) reader.read(file);
-  } catch (...) {
-    pool.finish();  // an error in what was read before comes first
+    read_all(reader, pool, output, files, total);
+    check_ranges(options, reader.position().text, output);
+    report = output.commit();
+  } catch (const Interrupted&) {
+    throw;
+  } catch (Error& error) {
+    if (output.can_go_on())
+      error.set_hint(error.hint() + (error.hint().empty() ? "" : "; ") +
+                     "what is packed so far is kept, and the same command goes on from there");
     throw;
   }
-  pool.finish();
-  for (const auto& range : {options.validation_bytes, options.train_bytes})
-    if (range && range->end > reader.position())
-      throw InputError(where, "bytes {} to {} were asked for, the text has {}", range->begin, range->end, reader.position());
-  auto report = output.commit();
   report.files = files.size();
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   return report;

@@ -15,8 +15,10 @@ namespace {
 
 constexpr std::string_view where = "tokens";
 
-std::uint32_t crc(std::span<const std::byte> bytes) {
-  return static_cast<std::uint32_t>(::crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
+/// CRC-32 of what `before` is the checksum of, followed by `bytes`.
+std::uint32_t crc(std::span<const std::byte> bytes, std::uint32_t before = 0) {
+  if (bytes.empty()) return before;  // whose data() may be null, which zlib takes for a wish to begin anew
+  return static_cast<std::uint32_t>(::crc32_z(before, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
 }
 
 template <std::size_t n>
@@ -195,12 +197,30 @@ void TokenFile::verify(const std::function<void(std::uint64_t)>& progress) const
 
 // ---- writing ------------------------------------------------------------------------------------------------------
 
-TokenFileWriter::TokenFileWriter(const fs::path& path, TokenFileInfo info) : path_(path), info_(std::move(info)), file_(path, where) {
+namespace {
+
+fs::path partial_name(const fs::path& path) { return path.string() + ".partial"; }
+fs::path documents_name(const fs::path& path) { return path.string() + ".partial-documents"; }
+
+}  // namespace
+
+TokenFileWriter::TokenFileWriter(const fs::path& path, TokenFileInfo info) : path_(path) {
+  set_info(std::move(info));
+  file_.emplace(path, partial_name(path), 0, where);
+  const TokenFileHeader placeholder;
+  file_->write(std::as_bytes(std::span(&placeholder, 1)));
+}
+
+TokenFileWriter::TokenFileWriter(const fs::path& path, TokenFileInfo info, const TokenFilePoint& from) : path_(path) {
+  set_info(std::move(info));
+  restore(from);
+}
+
+void TokenFileWriter::set_info(TokenFileInfo info) {
+  info_ = std::move(info);
   info_.version = token_file_version;
   info_.token_width = info_.vocab_size <= std::uint64_t{1} << 16 ? 2 : 4;
   info_.token_count = info_.document_count = info_.source_bytes = 0;
-  const TokenFileHeader placeholder;
-  file_.write(std::as_bytes(std::span(&placeholder, 1)));
 }
 
 TokenFileWriter::~TokenFileWriter() = default;
@@ -247,11 +267,17 @@ void TokenFileWriter::append(std::span<const std::byte> bytes) {
   }
 }
 
+void TokenFileWriter::write_out() {
+  file_->write(std::span(block_).subspan(written_));
+  written_ = block_.size();
+}
+
 void TokenFileWriter::flush_block() {
   if (block_.empty()) return;
   checksums_.push_back(crc(block_));
-  file_.write(block_);
+  write_out();
   block_.clear();
+  written_ = 0;
 }
 
 void TokenFileWriter::finish() {
@@ -272,14 +298,86 @@ void TokenFileWriter::finish() {
   append(std::vector<std::byte>(header.documents_offset - tokens_end));
   append(std::as_bytes(std::span(starts_)));
   flush_block();
-  header.checksums_offset = file_.size();
-  file_.write(std::as_bytes(std::span(checksums_)));
+  header.checksums_offset = file_->size();
+  file_->write(std::as_bytes(std::span(checksums_)));
   header.checksums_crc = crc(std::as_bytes(std::span(checksums_)));
-  header.file_bytes = file_.size();
+  header.file_bytes = file_->size();
   header.header_crc = crc(std::as_bytes(std::span(&header, 1)).first(offsetof(TokenFileHeader, header_crc)));
-  file_.write_at(0, std::as_bytes(std::span(&header, 1)));
+  file_->write_at(0, std::as_bytes(std::span(&header, 1)));
 }
 
-void TokenFileWriter::commit() { file_.commit(); }
+void TokenFileWriter::commit() { file_->commit(); }
+
+// ---- going on in another process ----------------------------------------------------------------------------------
+
+std::uint32_t TokenFileWriter::tokens_crc() const { return crc(block_, crc(std::as_bytes(std::span(checksums_)))); }
+
+TokenFilePoint TokenFileWriter::save() {
+  write_out();
+  if (!documents_file_) documents_file_.emplace(path_, documents_name(path_), 0, where);
+  const auto ended = std::as_bytes(std::span(starts_).subspan(saved_starts_));
+  documents_file_->write(ended);
+  documents_crc_ = crc(ended, documents_crc_);
+  saved_starts_ = starts_.size();
+  return {.tokens = info_.token_count,
+          .documents = starts_.size(),
+          .document_begin = document_begin_,
+          .source_bytes = info_.source_bytes,
+          .tokens_crc = tokens_crc(),
+          .documents_crc = documents_crc_};
+}
+
+void TokenFileWriter::sync() const {
+  file_->sync();
+  documents_file_->sync();
+}
+
+void TokenFileWriter::keep(bool keep) {
+  file_->keep(keep);
+  if (documents_file_) documents_file_->keep(keep);
+}
+
+void TokenFileWriter::restore(const TokenFilePoint& from) {
+  const auto partial = partial_name(path_);
+  if (!fs::exists(partial) && fs::exists(path_)) {
+    // The process was killed after this file got its name and before another one got its own.
+    const fs::path copy = partial.string() + "-copy";
+    std::error_code error;
+    fs::copy_file(path_, copy, fs::copy_options::overwrite_existing, error);
+    if (!error) fs::rename(copy, partial, error);
+    if (error) throw WorkError(where, "{}: cannot copy: {}", path_.string(), error.message());
+  }
+  restore_tokens(from);
+  restore_documents(from);
+  info_.token_count = from.tokens;
+  info_.source_bytes = from.source_bytes;
+  document_begin_ = from.document_begin;
+  file_.emplace(path_, partial, sizeof(TokenFileHeader) + from.tokens * info_.token_width, where);
+  documents_file_.emplace(path_, documents_name(path_), from.documents * sizeof(std::uint64_t), where);
+  keep(true);
+}
+
+/// The checksums of all whole blocks, and what the last one holds so far.
+void TokenFileWriter::restore_tokens(const TokenFilePoint& from) {
+  const MappedFile map(partial_name(path_), where);
+  if (map.bytes().size() < sizeof(TokenFileHeader) || from.tokens > (map.bytes().size() - sizeof(TokenFileHeader)) / info_.token_width)
+    throw InputError(where, "{}: shorter than it was", map.path().string());
+  auto body = map.bytes().subspan(sizeof(TokenFileHeader), from.tokens * info_.token_width);
+  for (; body.size() >= token_file_block; body = body.subspan(token_file_block)) checksums_.push_back(crc(body.first(token_file_block)));
+  block_.assign(body.begin(), body.end());
+  written_ = block_.size();
+  if (tokens_crc() != from.tokens_crc) throw InputError(where, "{}: corrupt (CRC-32)", map.path().string());
+}
+
+void TokenFileWriter::restore_documents(const TokenFilePoint& from) {
+  const MappedFile map(documents_name(path_), where);
+  if (from.documents > map.bytes().size() / sizeof(std::uint64_t)) throw InputError(where, "{}: shorter than it was", map.path().string());
+  const auto bytes = map.bytes().first(from.documents * sizeof(std::uint64_t));
+  documents_crc_ = crc(bytes);
+  if (documents_crc_ != from.documents_crc) throw InputError(where, "{}: corrupt (CRC-32)", map.path().string());
+  starts_.resize(from.documents);
+  if (!bytes.empty()) std::memcpy(starts_.data(), bytes.data(), bytes.size());
+  saved_starts_ = starts_.size();
+}
 
 }  // namespace isotrope

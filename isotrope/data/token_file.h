@@ -76,12 +76,23 @@ class TokenFile {
   std::uint64_t documents_offset_ = 0, checksums_offset_ = 0;
 };
 
-/// Writes a token file as a stream: memory is a block and 8 bytes a document. Nothing stands at `path` before commit() (AtomicFile).
-/// Failures to write are WorkErrors.
+/// How far a token file was written: with it, another process goes on with the unfinished one.
+struct TokenFilePoint {
+  std::uint64_t tokens = 0;
+  std::uint64_t documents = 0, document_begin = 0;  ///< those ended, and the first token of the next
+  std::uint64_t source_bytes = 0;
+  std::uint32_t tokens_crc = 0, documents_crc = 0;  ///< what the unfinished files must hold
+};
+
+/// Writes a token file as a stream: memory is a block and 8 bytes a document. Nothing stands at `path` before commit(): until then it is
+/// `path`.partial and, after a save(), `path`.partial-documents. Failures to write are WorkErrors.
 class TokenFileWriter {
  public:
   /// Of `info` the vocabulary, fingerprint, eos and name are used; the rest is counted.
   TokenFileWriter(const fs::path& path, TokenFileInfo info);
+  /// Goes on at `from`; what was written after it goes. Throws InputError when the unfinished files do not hold what they should; they
+  /// are left as they are. A file that has got its final name meanwhile is copied.
+  TokenFileWriter(const fs::path& path, TokenFileInfo info, const TokenFilePoint& from);
   ~TokenFileWriter();
 
   /// Tokens of the current document. InputError for an id outside the vocabulary.
@@ -94,15 +105,30 @@ class TokenFileWriter {
   void commit();
   const TokenFileInfo& info() const { return info_; }
 
+  /// Writes out all that was added. Once sync() has returned, this is a point to go on from; keep() leaves the files for that.
+  TokenFilePoint save();
+  /// May be called by another thread while this one goes on writing.
+  void sync() const;
+  void keep(bool keep);
+
  private:
+  void set_info(TokenFileInfo info);
+  void restore(const TokenFilePoint& from);
+  void restore_tokens(const TokenFilePoint& from);
+  void restore_documents(const TokenFilePoint& from);
+  std::uint32_t tokens_crc() const;
   void append(std::span<const std::byte> bytes);
+  void write_out();
   void flush_block();
 
   fs::path path_;
   TokenFileInfo info_;
-  AtomicFile file_;
+  std::optional<AtomicFile> file_, documents_file_;
   std::vector<std::byte> block_, encoded_;
+  std::size_t written_ = 0;  ///< of block_
   std::vector<std::uint64_t> starts_;
+  std::size_t saved_starts_ = 0;
+  std::uint32_t documents_crc_ = 0;
   std::vector<std::uint32_t> checksums_;
   std::uint64_t document_begin_ = 0;
 };

@@ -33,6 +33,12 @@ class PlainSource : public ByteSource {
     return count;
   }
 
+  void skip(std::uint64_t bytes) override {
+    if (::fseeko(file_.get(), static_cast<off_t>(bytes), SEEK_CUR) != 0)
+      throw InputError(where_, "{}: cannot pass over {} bytes: {}", path_.string(), bytes, std::strerror(errno));
+    consumed_ += bytes;
+  }
+
   std::uint64_t consumed() const override { return consumed_; }
 
   [[noreturn]] void broken(std::string_view what) const { throw InputError(where_, "{}: {} at byte {}", path_.string(), what, consumed_); }
@@ -67,6 +73,15 @@ class CompressedSource : public ByteSource {
       break;
     }
     return done;
+  }
+
+  void skip(std::uint64_t bytes) override {
+    std::vector<char> passed(std::min<std::uint64_t>(bytes, 1 << 18));
+    while (bytes > 0) {
+      const auto wanted = std::min<std::uint64_t>(bytes, passed.size());
+      if (read(std::span(passed).first(wanted)) < wanted) plain_.broken("the text ends before the place to go on from");
+      bytes -= wanted;
+    }
   }
 
   std::uint64_t consumed() const override { return plain_.consumed(); }

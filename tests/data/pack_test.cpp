@@ -249,7 +249,7 @@ struct SlowTokenizer : FakeTokenizer {
   }
 };
 
-TEST_F(Pack, AfterAKillTheNextPackStartsAfreshAndLeavesNothingBehind) {
+TEST_F(Pack, AfterAKillBeforeTheFirstJournalTheNextPackStartsAfreshAndLeavesNothingBehind) {
   std::string text;
   for (int i = 0; i < 300'000; ++i) text += fmt::format("line {}\n", i);
   put(folder / "old.txt", "old");
@@ -258,7 +258,7 @@ TEST_F(Pack, AfterAKillTheNextPackStartsAfreshAndLeavesNothingBehind) {
   const auto partial_files = [&] {
     Texts found;
     for (const auto& name : test::names_in(folder / "out"))
-      if (name.find(".partial-") != std::string::npos) found.push_back(name);
+      if (name.find(".partial") != std::string::npos) found.push_back(name);
     return found;
   };
   auto options = this->options({"in.txt"});
