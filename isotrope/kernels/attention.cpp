@@ -73,11 +73,11 @@ struct BlockAttention : torch::autograd::Function<BlockAttention> {
     const auto q = with_whole_rows(q_in), k = with_whole_rows(k_in), v = with_whole_rows(v_in);
     auto out = token_major(q);
     const auto shape = shape_of(q, k, options);
-    at::Tensor log_sums;
-    if (gradient) log_sums = at::empty({shape.batch, shape.heads, shape.queries}, q.options().dtype(at::kFloat));
-    attention_forward(shape, rows_of(q), rows_of(k), rows_of(v), rows_of(out), gradient ? log_sums.mutable_data_ptr<float>() : nullptr);
+    at::Tensor statistics;
+    if (gradient) statistics = at::empty({shape.batch, shape.heads, 2, shape.queries}, q.options().dtype(at::kFloat));
+    attention_forward(shape, rows_of(q), rows_of(k), rows_of(v), rows_of(out), gradient ? statistics.mutable_data_ptr<float>() : nullptr);
     if (gradient) {
-      context->save_for_backward({q, k, v, out, log_sums, options.documents});
+      context->save_for_backward({q, k, v, out, statistics, options.documents});
       context->saved_data["scale"] = options.scale;
       context->saved_data["causal"] = options.causal;
     }

@@ -13,7 +13,7 @@ namespace isotrope {
 
 namespace {
 
-/// Largest score · scale and sum of exponentials of a query so far.
+/// Largest score and sum of exponentials of a query so far.
 struct SoftmaxRow {
   float top = -std::numeric_limits<float>::infinity(), sum = 0;
 };
@@ -85,7 +85,7 @@ struct Documents {
 
 /// One (batch, key-value head) pair: keys and values are packed once for all its query heads.
 void forward_head_group(const AttentionShape& s, std::int64_t batch, std::int64_t kv_head, const AttentionRows& q, const AttentionRows& k,
-                        const AttentionRows& v, const AttentionRows& out, float* log_sums) {
+                        const AttentionRows& v, const AttentionRows& out, float* statistics) {
   static thread_local std::vector<BFloat16> packed, probability_memory;
   static thread_local std::vector<float> score_memory, sum_memory;
   const float scale = s.scale * log2_e;
@@ -123,7 +123,9 @@ void forward_head_group(const AttentionShape& s, std::int64_t batch, std::int64_
       auto* to = out.at(batch, head) + first * out.row_stride;
       for (std::int64_t i = 0; i < count; ++i) {
         kernels().store_row(sums + i * d, d, 1.0f / state[i].sum, to + i * out.row_stride);
-        if (log_sums) log_sums[(batch * s.heads + head) * s.queries + first + i] = state[i].top + std::log2(state[i].sum);
+        if (!statistics) continue;
+        auto* of_head = statistics + (batch * s.heads + head) * 2 * s.queries + first;
+        of_head[i] = state[i].top, of_head[s.queries + i] = std::log2(state[i].sum);
       }
     }
 }
@@ -132,9 +134,9 @@ void forward_head_group(const AttentionShape& s, std::int64_t batch, std::int64_
 
 /// What the backward pass of one query head reads, packed: all of [padded queries].
 struct PackedQueries {
-  BFloat16 *q_columns, *d_out_columns;  ///< transposes in pairs, [d/2][padded][2]
-  BFloat16 *q_pairs, *d_out_pairs;      ///< [padded/2][d][2]
-  float *log_sums, *deltas, *dq;        ///< [padded], [padded], [d][padded]
+  BFloat16 *q_columns, *d_out_columns;   ///< transposes in pairs, [d/2][padded][2]
+  BFloat16 *q_pairs, *d_out_pairs;       ///< [padded/2][d][2]
+  float *tops, *log_sums, *deltas, *dq;  ///< [padded] each, [d][padded]
   std::int64_t padded;
 };
 
@@ -144,8 +146,9 @@ class BackwardMemory {
   PackedQueries queries(const AttentionShape& s) {
     const auto padded = round_up(s.queries, 32), size = padded * s.head_dim;
     auto* halves = scratch(halves_, 4 * size);
-    auto* floats = scratch(floats_, 2 * padded + size);
-    return {halves, halves + size, halves + 2 * size, halves + 3 * size, floats, floats + padded, floats + 2 * padded, padded};
+    auto* floats = scratch(floats_, 3 * padded + size);
+    return {halves, halves + size, halves + 2 * size, halves + 3 * size, floats, floats + padded, floats + 2 * padded, floats + 3 * padded,
+            padded};
   }
   std::vector<BFloat16> key_columns, probabilities, slopes, slope_pairs;
   std::vector<float> scores, score_slopes, dk, dv;
@@ -156,16 +159,19 @@ class BackwardMemory {
 };
 
 void pack_queries(const AttentionShape& s, std::int64_t batch, std::int64_t head, const AttentionRows& q, const AttentionRows& out,
-                  const float* log_sums, const AttentionRows& d_out, const PackedQueries& to) {
+                  const float* statistics, const AttentionRows& d_out, const PackedQueries& to) {
   const auto *rows = q.at(batch, head), *slopes = d_out.at(batch, head), *results = out.at(batch, head);
   pack_transposed_pairs(rows, q.row_stride, s.queries, s.head_dim, to.q_columns, to.padded);
   pack_transposed_pairs(slopes, d_out.row_stride, s.queries, s.head_dim, to.d_out_columns, to.padded);
   pack_pairs(rows, q.row_stride, s.queries, s.head_dim, to.q_pairs, to.padded);
   pack_pairs(slopes, d_out.row_stride, s.queries, s.head_dim, to.d_out_pairs, to.padded);
-  std::copy_n(log_sums + (batch * s.heads + head) * s.queries, s.queries, to.log_sums);
+  const auto* of_head = statistics + (batch * s.heads + head) * 2 * s.queries;
+  std::copy_n(of_head, s.queries, to.tops);
+  std::copy_n(of_head + s.queries, s.queries, to.log_sums);
   for (std::int64_t i = 0; i < s.queries; ++i)
     to.deltas[i] = kernels().dot_row(slopes + i * d_out.row_stride, results + i * out.row_stride, s.head_dim);
   // Queries that only pad see nothing: 2^(0 − ∞) = 0.
+  std::fill(to.tops + s.queries, to.tops + to.padded, 0.0f);
   std::fill(to.log_sums + s.queries, to.log_sums + to.padded, std::numeric_limits<float>::infinity());
   std::fill(to.deltas + s.queries, to.deltas + to.padded, 0.0f);
   std::fill_n(to.dq, s.head_dim * to.padded, 0.0f);
@@ -198,7 +204,7 @@ void backward_key_block(const AttentionShape& s, const PackedQueries& queries, c
         rows.first_valid[r] = s.causal ? first + j + r - offset - begin : 0;
         rows.document[r] = documents.ids ? documents.ids[first + j + r] : 0;
       }
-      kernels().key_rows(rows, queries.log_sums + begin, queries.deltas + begin, width, s.scale * log2_e,
+      kernels().key_rows(rows, queries.tops + begin, queries.log_sums + begin, queries.deltas + begin, width, s.scale * log2_e,
                          documents.ids ? documents.ids + begin : nullptr, real);
     }
     block_gemm(count, d, width, p, query_chunk, queries.d_out_pairs + begin * d, d, dv, d, true);
@@ -208,7 +214,7 @@ void backward_key_block(const AttentionShape& s, const PackedQueries& queries, c
 }
 
 void backward_head_group(const AttentionShape& s, std::int64_t batch, std::int64_t kv_head, const AttentionRows& q, const AttentionRows& k,
-                         const AttentionRows& v, const AttentionRows& out, const float* log_sums, const AttentionRows& d_out,
+                         const AttentionRows& v, const AttentionRows& out, const float* statistics, const AttentionRows& d_out,
                          const AttentionRows& dq, const AttentionRows& dk, const AttentionRows& dv) {
   static thread_local BackwardMemory memory;
   const auto d = s.head_dim, groups = s.heads / s.kv_heads;
@@ -218,7 +224,7 @@ void backward_head_group(const AttentionShape& s, std::int64_t batch, std::int64
   const Documents documents{s.documents ? s.documents + batch * s.queries : nullptr};
   const auto queries = memory.queries(s);
   for (auto head = kv_head * groups; head < (kv_head + 1) * groups; ++head) {
-    pack_queries(s, batch, head, q, out, log_sums, d_out, queries);
+    pack_queries(s, batch, head, q, out, statistics, d_out, queries);
     for (std::int64_t first = 0; first < s.keys; first += key_block) {
       const auto count = std::min(key_block, s.keys - first);
       backward_key_block(s, queries, k.at(batch, kv_head) + first * k.row_stride, k.row_stride, v.at(batch, kv_head) + first * v.row_stride,
@@ -235,20 +241,20 @@ void backward_head_group(const AttentionShape& s, std::int64_t batch, std::int64
 }  // namespace
 
 void attention_forward(const AttentionShape& shape, const AttentionRows& q, const AttentionRows& k, const AttentionRows& v,
-                       const AttentionRows& out, float* log_sums) {
+                       const AttentionRows& out, float* statistics) {
   at::parallel_for(0, shape.batch * shape.kv_heads, 1, [&](std::int64_t begin, std::int64_t end) {
     const BlockGemmScope scope;
-    for (auto i = begin; i < end; ++i) forward_head_group(shape, i / shape.kv_heads, i % shape.kv_heads, q, k, v, out, log_sums);
+    for (auto i = begin; i < end; ++i) forward_head_group(shape, i / shape.kv_heads, i % shape.kv_heads, q, k, v, out, statistics);
   });
 }
 
 void attention_backward(const AttentionShape& shape, const AttentionRows& q, const AttentionRows& k, const AttentionRows& v,
-                        const AttentionRows& out, const float* log_sums, const AttentionRows& d_out, const AttentionRows& dq,
+                        const AttentionRows& out, const float* statistics, const AttentionRows& d_out, const AttentionRows& dq,
                         const AttentionRows& dk, const AttentionRows& dv) {
   at::parallel_for(0, shape.batch * shape.kv_heads, 1, [&](std::int64_t begin, std::int64_t end) {
     const BlockGemmScope scope;
     for (auto i = begin; i < end; ++i)
-      backward_head_group(shape, i / shape.kv_heads, i % shape.kv_heads, q, k, v, out, log_sums, d_out, dq, dk, dv);
+      backward_head_group(shape, i / shape.kv_heads, i % shape.kv_heads, q, k, v, out, statistics, d_out, dq, dk, dv);
   });
 }
 

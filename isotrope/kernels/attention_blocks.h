@@ -21,14 +21,14 @@ struct AttentionRows {
 };
 
 /// Blockwise attention with an online softmax (Milakov & Gimelshein 2018; Dao 2023), bf16 with fp32 sums; no [T, S] matrix is kept.
-/// Writes out and, per [batch, head, query], log₂ Σ exp(scale · q·k) in fp32 (`log_sums`, may be null).
+/// Writes out and `statistics` (may be null): [batch, head, 2, query] fp32, the largest score q·k of each query, and log₂ Σ exp(scale · (q·k − largest)).
 /// The same bits for any number of threads: a (batch, key-value head) pair is one thread's work.
 void attention_forward(const AttentionShape& shape, const AttentionRows& q, const AttentionRows& k, const AttentionRows& v,
-                       const AttentionRows& out, float* log_sums);
+                       const AttentionRows& out, float* statistics);
 
-/// Gradients of q, k, v from that of the output; probabilities are made again from `log_sums`.
+/// Gradients of q, k, v from that of the output; probabilities are made again from `statistics`.
 void attention_backward(const AttentionShape& shape, const AttentionRows& q, const AttentionRows& k, const AttentionRows& v,
-                        const AttentionRows& out, const float* log_sums, const AttentionRows& d_out, const AttentionRows& dq,
+                        const AttentionRows& out, const float* statistics, const AttentionRows& d_out, const AttentionRows& dq,
                         const AttentionRows& dk, const AttentionRows& dv);
 
 }  // namespace isotrope

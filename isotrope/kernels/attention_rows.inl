@@ -8,8 +8,9 @@ inline Floats in_document(Floats x, const std::int64_t* documents, std::int64_t 
   return load(all);
 }
 
-/// Scores of one query → unnormalised probabilities in bf16; zeros from `valid` to `padded` (a multiple of 16). `state` holds the largest
-/// score · scale and the sum so far. Returns what the output so far has to be multiplied with.
+/// Scores of one query → unnormalised probabilities 2^(scale · (s − largest)) in bf16; zeros from `valid` to `padded` (a multiple of 16). `state`
+/// holds the largest score and the sum so far. Returns what the output so far has to be multiplied with. The difference comes before the product:
+/// it is exact where it matters, however large the scores, and never above 0.
 inline float softmax_row(float* scores, std::int64_t valid, std::int64_t padded, float scale, const std::int64_t* documents,
                          std::int64_t document, SoftmaxRow& state, c10::BFloat16* probabilities) {
   constexpr float nothing = -__builtin_inff();
@@ -21,36 +22,34 @@ inline float softmax_row(float* scores, std::int64_t valid, std::int64_t padded,
     else if (n < lanes) s = first_lanes(s, n, nothing), store(scores + j, s);
     tops = max(s, tops);
   }
-  const float top = std::max(state.top, max_of(tops) * scale);
+  const float top = std::max(state.top, max_of(tops));
   std::int64_t j = 0;
   Floats sums{};
   if (top != nothing)
     for (; j < valid; j += lanes) {
-      const Floats p = exp2_below_128(rounded(load(scores + j) * scale) - top);
+      const Floats p = exp2_below_128((load(scores + j) - top) * scale);
       store(probabilities + j, p);
       sums += p;
     }
   for (; j < padded; j += lanes) store(probabilities + j, Floats{});
   if (top == nothing) return 1.0f;
-  const float correction = state.top == nothing ? 0.0f : std::exp2(state.top - top);
+  const float correction = state.top == nothing ? 0.0f : std::exp2((state.top - top) * scale);
   state = {top, state.sum * correction + sum_of(sums)};
   return correction;
 }
 
-/// Transposed scores of two keys over n queries (a multiple of 16): P = 2^(scale · s − log_sum), dS = P ∘ (dP − delta), both in bf16;
+/// Transposed scores of two keys over n queries (a multiple of 16): P = 2^(scale · (s − top) − log_sum), dS = P ∘ (dP − delta), both in bf16;
 /// dS also as pairs of the two rows. Queries before first_valid, and those of another document, do not see the key.
-inline void key_rows(const KeyRows& rows, const float* log_sums, const float* deltas, std::int64_t n, float scale,
+inline void key_rows(const KeyRows& rows, const float* tops, const float* log_sums, const float* deltas, std::int64_t n, float scale,
                      const std::int64_t* documents, std::int64_t queries) {
   for (std::int64_t i = 0; i < n; i += lanes) {
-    const Floats log_sum = load(log_sums + i), delta = load(deltas + i);
+    const Floats top = load(tops + i), log_sum = load(log_sums + i), delta = load(deltas + i);
     Words slopes[2] = {};
     for (int r = 0; r < rows.count; ++r) {
       Floats p{};
       const auto hidden = rows.first_valid[r] - i;
       if (hidden < lanes) {
-        // No probability exceeds 1, also where this product of scores has been summed in another order than the one of the forward pass.
-        const Floats exponent = rounded(load(rows.scores[r] + i) * scale) - log_sum;
-        p = exp2_below_128(exponent > 0 ? Floats{} : exponent);
+        p = exp2_below_128((load(rows.scores[r] + i) - top) * scale - log_sum);
         // A hidden key's score may lie any distance above the sum of those that are seen: its power of two is no number to count with.
         if (hidden > 0) p = lanes_from(p, hidden, 0.0f);
         if (documents) p = in_document(p, documents + i, queries - i, rows.document[r], 0.0f);

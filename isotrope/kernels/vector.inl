@@ -76,18 +76,6 @@ inline Floats lanes_from(Floats x, std::int64_t n, float otherwise) {
   return index < static_cast<std::int32_t>(n) ? splat(otherwise) : x;
 }
 
-/// x as a number of its own: a product in it is rounded before it is added to anything. Where one exponent is taken off another, both must be
-/// rounded alike.
-inline Floats rounded(Floats x) {
-#if __has_builtin(__builtin_assoc_barrier)
-  return __builtin_assoc_barrier(x);
-#elif __has_builtin(__arithmetic_fence)
-  return __arithmetic_fence(x);
-#else
-#error "the compiler has no way to keep a product from being fused with a sum"
-#endif
-}
-
 inline Floats max(Floats a, Floats b) { return a > b ? a : b; }
 
 inline float sum_of(Floats x) {

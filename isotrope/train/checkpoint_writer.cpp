@@ -20,6 +20,14 @@ void CheckpointWriter::start() {
       });
 }
 
+void CheckpointWriter::write() {
+  wait();
+  started_at_ = session_.state.step;
+  save_checkpoint(session_.checkpoint_folder(started_at_), *session_.model, *session_.parameters,
+                  checkpoint_content(*session_.parameters, *session_.optimizer, session_.state), *session_.tokenizer);
+  complete();
+}
+
 void CheckpointWriter::poll() {
   if (under_way_.valid() && under_way_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) wait();
 }
@@ -27,6 +35,10 @@ void CheckpointWriter::poll() {
 void CheckpointWriter::wait() {
   if (!under_way_.valid()) return;
   under_way_.get();
+  complete();
+}
+
+void CheckpointWriter::complete() {
   saved_at_ = started_at_;
   const auto path = fs::relative(session_.checkpoint_folder(saved_at_), session_.folder).string();
   session_.log->append({{"type", "checkpoint"}, {"step", saved_at_}, {"path", path}});

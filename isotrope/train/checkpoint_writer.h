@@ -19,6 +19,8 @@ class CheckpointWriter {
 
   /// Starts to write the present state, after having waited for a checkpoint that is still under way.
   void start();
+  /// Writes the present state here and now, without a copy of it: at the end, when there is nothing else to do.
+  void write();
   /// Completes a checkpoint whose files are written; never waits. Throws the WorkError that its writing ended with.
   void poll();
   /// poll() when it is written.
@@ -31,6 +33,8 @@ class CheckpointWriter {
   void resume_from(std::int64_t step) { saved_at_ = started_at_ = step; }
 
  private:
+  void complete();
+
   Session& session_;
   std::future<void> under_way_;
   std::int64_t saved_at_ = -1, started_at_ = -1;

@@ -71,7 +71,8 @@ class Rehearsal {
     }
     Calibration measured{.steps = steps, .step_seconds = median(seconds)};
     if (config_.eval.every > 0) measured.evaluation_seconds = evaluate();
-    snapshot(parameters_, *optimizer_, {});  // as a checkpoint takes it: the moment when a run needs most
+    // The copy that a checkpoint in the midst of the run is written from: the moment when it needs most.
+    if (config_.checkpoint.every > 0 && config_.checkpoint.every < config_.train.steps) snapshot(parameters_, *optimizer_, {});
     measured.peak_bytes = peak_resident_bytes();
     return measured;
   }

@@ -60,11 +60,19 @@ void restore(const TensorFolder& stored, const std::string& prefix, const FlatPa
 
 }  // namespace
 
+CheckpointContent checkpoint_content(FlatParameters& parameters, Optimizer& optimizer, const TrainState& state) {
+  const at::NoGradGuard no_grad;
+  CheckpointContent content{.master = parameters.master().to(at::kCPU), .optimizer_steps = optimizer.steps(), .state = state};
+  for (const auto& [name, flat] : optimizer.state()) content.optimizer.emplace_back(name, flat.to(at::kCPU));
+  return content;
+}
+
 CheckpointContent snapshot(FlatParameters& parameters, Optimizer& optimizer, const TrainState& state) {
   const at::NoGradGuard no_grad;
-  const auto copy = [](const at::Tensor& flat) { return flat.to(at::kCPU, flat.scalar_type(), /*non_blocking=*/false, /*copy=*/true); };
-  CheckpointContent content{.master = copy(parameters.master()), .optimizer_steps = optimizer.steps(), .state = state};
-  for (const auto& [name, flat] : optimizer.state()) content.optimizer.emplace_back(name, copy(flat));
+  auto content = checkpoint_content(parameters, optimizer, state);
+  if (!parameters.master().device().is_cpu()) return content;  // that has copied it
+  content.master = content.master.clone();
+  for (auto& [name, flat] : content.optimizer) flat = flat.clone();
   return content;
 }
 

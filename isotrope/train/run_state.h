@@ -32,7 +32,9 @@ struct CheckpointContent {
   TrainState state;
 };
 
-/// A copy of the present moment on the CPU: training may go on while it is written.
+/// The present moment, on the CPU; where training itself is there, views of what the next step changes.
+CheckpointContent checkpoint_content(FlatParameters& parameters, Optimizer& optimizer, const TrainState& state);
+/// A copy of it: training may go on while it is written.
 CheckpointContent snapshot(FlatParameters& parameters, Optimizer& optimizer, const TrainState& state);
 
 /// Saves a checkpoint as a Hugging Face folder with the fp32 master weights, the tokenizer, optimizer.safetensors and train_state.json.

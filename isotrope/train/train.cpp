@@ -86,8 +86,8 @@ class Training {
     if (state.skipped_in_row > 0) give_up(stop.requested() ? ExitCode::interrupted : ExitCode::failed);
     const bool finished = !stop.requested() || state.step >= s_.config.train.steps;
     if (finished && s_.validation && s_.config.eval.every > 0 && evaluated_at_ != state.step) evaluate(stop);
-    if (checkpoints_.started_at() != state.step) checkpoints_.start();
     checkpoints_.wait();
+    if (checkpoints_.started_at() != state.step) checkpoints_.write();
     end(!finished ? "interrupted" : state.step < s_.config.train.steps ? "time" : "done");
     if (!finished)
       throw Interrupted("train", "at step {} of {}; saved {}; --resume goes on", state.step, s_.config.train.steps,
