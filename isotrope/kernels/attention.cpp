@@ -4,6 +4,8 @@
 
 #include <cmath>
 #include <limits>
+#include <set>
+#include <vector>
 
 #include "isotrope/base/error.h"
 #include "isotrope/kernels/attention_blocks.h"
@@ -13,11 +15,21 @@ namespace isotrope {
 
 namespace {
 
+/// [T, S]: key − query, in positions of keys.
+at::Tensor distances(const at::Tensor& q, const at::Tensor& k) {
+  const auto options = q.options().dtype(at::kLong);
+  return at::arange(k.size(2), options).unsqueeze(0) - at::arange(k.size(2) - q.size(2), k.size(2), options).unsqueeze(1);
+}
+
 /// [T, S] or [B, 1, T, S] booleans, true where a query may look; undefined when it may look everywhere.
 at::Tensor allowed(const at::Tensor& q, const at::Tensor& k, const AttentionOptions& options) {
   const auto queries = q.size(2), keys = k.size(2);
   at::Tensor mask;
   if (options.causal && queries > 1) mask = at::ones({queries, keys}, q.options().dtype(at::kBool)).tril_(keys - queries);
+  if (options.reach && *options.reach < keys) {
+    const auto near = distances(q, k).abs() <= *options.reach;
+    mask = mask.defined() ? mask.logical_and(near) : near;
+  }
   if (options.documents.defined()) {
     const auto same = (options.documents.unsqueeze(2) == options.documents.unsqueeze(1)).unsqueeze(1);
     mask = mask.defined() ? same.logical_and(mask) : same;
@@ -35,6 +47,7 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   const auto keys = k.to(wide).repeat_interleave(groups, 1), values = v.to(wide).repeat_interleave(groups, 1);
   const double scale = options.scale > 0 ? options.scale : 1.0 / std::sqrt(static_cast<double>(q.size(3)));
   auto scores = at::matmul(q.to(wide), keys.transpose(2, 3)) * scale;
+  if (options.slopes.defined()) scores = scores + options.slopes.to(wide).view({-1, 1, 1}) * distances(q, k).to(wide);
   if (const auto mask = allowed(q, k, options); mask.defined())
     scores = scores.masked_fill(mask.logical_not(), -std::numeric_limits<double>::infinity());
   return at::matmul(at::softmax(scores, -1), values).to(q.scalar_type());
@@ -51,15 +64,18 @@ at::Tensor with_whole_rows(const at::Tensor& x) { return x.stride(3) == 1 ? x : 
 
 AttentionShape shape_of(const at::Tensor& q, const at::Tensor& k, const AttentionOptions& options) {
   const double scale = options.scale > 0 ? options.scale : 1.0 / std::sqrt(static_cast<double>(q.size(3)));
-  return {.batch = q.size(0),
-          .heads = q.size(1),
-          .kv_heads = k.size(1),
-          .queries = q.size(2),
-          .keys = k.size(2),
-          .head_dim = q.size(3),
-          .scale = static_cast<float>(scale),
-          .causal = options.causal,
-          .documents = options.documents.defined() ? options.documents.const_data_ptr<std::int64_t>() : nullptr};
+  AttentionShape shape{.batch = q.size(0),
+                       .heads = q.size(1),
+                       .kv_heads = k.size(1),
+                       .queries = q.size(2),
+                       .keys = k.size(2),
+                       .head_dim = q.size(3),
+                       .scale = static_cast<float>(scale),
+                       .causal = options.causal,
+                       .documents = options.documents.defined() ? options.documents.const_data_ptr<std::int64_t>() : nullptr,
+                       .slopes = options.slopes.defined() ? options.slopes.const_data_ptr<float>() : nullptr};
+  if (options.reach) shape.reach = std::min(shape.reach, *options.reach);
+  return shape;
 }
 
 /// [B, H, T, hd] as a view of [B, T, H, hd]: what the projections around attention read and write.
@@ -77,9 +93,10 @@ struct BlockAttention : torch::autograd::Function<BlockAttention> {
     if (gradient) statistics = at::empty({shape.batch, shape.heads, 2, shape.queries}, q.options().dtype(at::kFloat));
     attention_forward(shape, rows_of(q), rows_of(k), rows_of(v), rows_of(out), gradient ? statistics.mutable_data_ptr<float>() : nullptr);
     if (gradient) {
-      context->save_for_backward({q, k, v, out, statistics, options.documents});
+      context->save_for_backward({q, k, v, out, statistics, options.documents, options.slopes});
       context->saved_data["scale"] = options.scale;
       context->saved_data["causal"] = options.causal;
+      context->saved_data["reach"] = options.reach;
     }
     return out;
   }
@@ -87,8 +104,11 @@ struct BlockAttention : torch::autograd::Function<BlockAttention> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list grads) {
     const auto saved = context->get_saved_variables();
     const auto &q = saved[0], &k = saved[1], &v = saved[2], &out = saved[3];
-    const AttentionOptions options{
-        .scale = context->saved_data["scale"].toDouble(), .causal = context->saved_data["causal"].toBool(), .documents = saved[5]};
+    const AttentionOptions options{.scale = context->saved_data["scale"].toDouble(),
+                                   .causal = context->saved_data["causal"].toBool(),
+                                   .documents = saved[5],
+                                   .reach = context->saved_data["reach"].toOptional<std::int64_t>(),
+                                   .slopes = saved[6]};
     const auto d_out = with_whole_rows(grads[0]);
     auto dq = token_major(q), dk = token_major(k), dv = token_major(v);
     attention_backward(shape_of(q, k, options), rows_of(q), rows_of(k), rows_of(v), rows_of(out), saved[4].const_data_ptr<float>(),
@@ -113,6 +133,66 @@ void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const 
     throw WorkError("attention", "a document mask needs as many queries as keys, got {} and {}", q.size(2), k.size(2));
   if (documents.defined() && (documents.scalar_type() != at::kLong || documents.sizes() != at::IntArrayRef({q.size(0), q.size(2)})))
     throw WorkError("attention", "documents {} are not int64 [{}, {}]", shape_text(documents.sizes()), q.size(0), q.size(2));
+  if (options.slopes.defined() && options.slopes.numel() != q.size(1))
+    throw WorkError("attention", "{} slopes for {} heads", options.slopes.numel(), q.size(1));
+  if (options.reach && *options.reach < 0) throw WorkError("attention", "a reach of {} hides a token from itself", *options.reach);
+}
+
+/// What is added to the scores, as libtorch takes it: booleans, or numbers where there is a bias; undefined for nothing.
+at::Tensor score_mask(const at::Tensor& q, const at::Tensor& k, const AttentionOptions& options) {
+  const auto mask = allowed(q, k, options);
+  if (!options.slopes.defined()) return mask;
+  auto bias = options.slopes.to(at::kFloat).view({1, -1, 1, 1}) * distances(q, k).to(at::kFloat);
+  if (mask.defined()) bias = bias.masked_fill(mask.logical_not(), -std::numeric_limits<double>::infinity());
+  return bias.to(q.scalar_type());  // fp32 or float64
+}
+
+at::Tensor whole_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options) {
+  // libtorch takes a bias in the type of the queries only, and distances of hundreds are no numbers for 8 bits of mantissa.
+  if (options.slopes.defined() && q.scalar_type() != at::kFloat && q.scalar_type() != at::kDouble)
+    return reference::attention(q, k, v, options);
+  const bool plain_causal = options.causal && !options.documents.defined() && !options.reach && !options.slopes.defined() &&
+                            q.size(2) == k.size(2) && q.size(2) > 1;
+  const auto mask = plain_causal ? at::Tensor() : score_mask(q, k, options);
+  return at::scaled_dot_product_attention(q, k, v, mask.defined() ? std::optional(mask) : std::nullopt, /*dropout_p=*/0.0, plain_causal,
+                                          options.scale > 0 ? std::optional(options.scale) : std::nullopt,
+                                          /*enable_gqa=*/q.size(1) != k.size(1));
+}
+
+/// The stretches of equal numbers in a row, as [begin, end); empty when a number comes back after another one.
+std::vector<std::pair<std::int64_t, std::int64_t>> stretches(const std::int64_t* ids, std::int64_t count) {
+  std::vector<std::pair<std::int64_t, std::int64_t>> found;
+  std::set<std::int64_t> seen;
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (i > 0 && ids[i] == ids[i - 1]) {
+      ++found.back().second;
+      continue;
+    }
+    if (!seen.insert(ids[i]).second) return {};
+    found.emplace_back(i, i + 1);
+  }
+  return found;
+}
+
+/// Many documents in one row, each by itself: no arithmetic on pairs of tokens that do not see each other. Undefined where documents do not
+/// lie in one piece each.
+at::Tensor attention_by_document(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options) {
+  const auto tokens = q.size(2);
+  const auto documents = options.documents.contiguous();
+  auto inner = options;
+  inner.documents = at::Tensor();
+  std::vector<at::Tensor> rows;
+  for (std::int64_t row = 0; row < q.size(0); ++row) {
+    const auto parts = stretches(documents.const_data_ptr<std::int64_t>() + row * tokens, tokens);
+    if (parts.empty()) return {};
+    std::vector<at::Tensor> done;
+    for (const auto [begin, end] : parts) {
+      const auto part = [&, from = begin, count = end - begin](const at::Tensor& x) { return x.narrow(0, row, 1).narrow(2, from, count); };
+      done.push_back(whole_attention(part(q), part(k), part(v), inner));
+    }
+    rows.push_back(done.size() == 1 ? done[0] : at::cat(done, 2));
+  }
+  return rows.size() == 1 ? rows[0] : at::cat(rows, 0);
 }
 
 }  // namespace
@@ -122,14 +202,13 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   if (takes_blocks(q, k, v)) {
     auto own = options;
     if (own.documents.defined()) own.documents = own.documents.contiguous();
+    if (own.slopes.defined()) own.slopes = own.slopes.to(at::kFloat).contiguous();
     const bool gradient = at::GradMode::is_enabled() && (q.requires_grad() || k.requires_grad() || v.requires_grad());
     return BlockAttention::apply(q, k, v, own, gradient);
   }
-  const bool plain_causal = options.causal && !options.documents.defined() && q.size(2) == k.size(2) && q.size(2) > 1;
-  const auto mask = plain_causal ? at::Tensor() : allowed(q, k, options);
-  return at::scaled_dot_product_attention(q, k, v, mask.defined() ? std::optional(mask) : std::nullopt, /*dropout_p=*/0.0, plain_causal,
-                                          options.scale > 0 ? std::optional(options.scale) : std::nullopt,
-                                          /*enable_gqa=*/q.size(1) != k.size(1));
+  if (options.documents.defined() && q.device().is_cpu())
+    if (const auto out = attention_by_document(q, k, v, options); out.defined()) return out;
+  return whole_attention(q, k, v, options);
 }
 
 }  // namespace isotrope

@@ -2,15 +2,22 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
+#include <optional>
+
 namespace isotrope {
 
 struct AttentionOptions {
   double scale = 0;      ///< of the scores; 0: 1/√head_dim
   bool causal = true;    ///< query t sees keys ≤ t + (S − T): the last query sees everything, as with a cache
   at::Tensor documents;  ///< [B, T] int64, S = T only: tokens see their own document alone; undefined: no mask
+  /// Keys farther than this from the query are hidden, on either side: a sliding window of reach + 1 tokens when causal.
+  std::optional<std::int64_t> reach = {};
+  /// [H] fp32: ALiBi (Press et al. 2022) adds slope · (key − query) to a head's scores. Not differentiable in it.
+  at::Tensor slopes = {};
 };
 
-/// softmax(scale · q kᵀ + mask) v. q [B, H, T, hd]; k, v [B, Hkv, S, hd] with H a multiple of Hkv (head h reads group h / (H/Hkv)).
+/// softmax(scale · q kᵀ + bias + mask) v. q [B, H, T, hd]; k, v [B, Hkv, S, hd] with H a multiple of Hkv (head h reads group h / (H/Hkv)).
 /// Returns [B, H, T, hd]. Sums and softmax in fp32. Differentiable in q, k, v. Own blocks in bf16 on the CPU for 16
 /// queries and more (attention_blocks.h), libtorch's scaled-dot-product kernels otherwise.
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options = {});

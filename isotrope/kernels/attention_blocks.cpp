@@ -18,11 +18,21 @@ struct SoftmaxRow {
   float top = -std::numeric_limits<float>::infinity(), sum = 0;
 };
 
+/// Which keys of a chunk a query sees, and what is added to their scores.
+struct ScoreRow {
+  std::int64_t first, valid;  // [first, valid)
+  const std::int64_t* documents;
+  std::int64_t document;
+  float slope;            // ALiBi's, in units of q·k
+  std::int64_t distance;  // key − query at the chunk's first key
+};
+
 /// One or two neighbouring keys against a chunk of queries: where their rows lie.
 struct KeyRows {
   int count;
-  const float *scores[2], *slopes[2];  // s and dP
-  std::int64_t first_valid[2], document[2];
+  const float *scores[2], *slopes[2];                                    // s and dP
+  std::int64_t first_valid[2], last_valid[2], document[2], distance[2];  // distance: key − query at the chunk's first query
+  float slope;
   c10::BFloat16 *p[2], *ds[2], *pairs;  // pairs: two bf16 a query
 };
 
@@ -99,22 +109,28 @@ void forward_head_group(const AttentionShape& s, std::int64_t batch, std::int64_
   auto* sums = scratch(sum_memory, query_block * d);
   const Documents documents{s.documents ? s.documents + batch * s.queries : nullptr};
 
-  for (auto head = kv_head * groups; head < (kv_head + 1) * groups; ++head)
+  for (auto head = kv_head * groups; head < (kv_head + 1) * groups; ++head) {
+    const float slope = s.slopes ? s.slopes[head] / s.scale : 0;
     for (std::int64_t first = 0; first < s.queries; first += query_block) {
       const auto count = std::min(query_block, s.queries - first);
-      const auto end = s.causal ? std::min(s.keys, first + count + offset) : s.keys;
+      const auto end = s.last_key(first + count - 1 + offset);
       const auto* rows = q.at(batch, head) + first * q.row_stride;
       SoftmaxRow state[query_block];
       bool begun = false;
-      for (std::int64_t begin = 0; begin < end; begin += key_chunk) {
+      for (auto begin = s.first_key(first + offset) / key_chunk * key_chunk; begin < end; begin += key_chunk) {
         const auto width = std::min(key_chunk, end - begin), padded = round_up(width, 16);
         if (documents.disjoint(first, first + count, begin, begin + width)) continue;
         block_gemm(count, padded, d, rows, q.row_stride, keys + 2 * begin, padded_keys, scores, key_chunk, false);
         for (std::int64_t i = 0; i < count; ++i) {
-          const auto valid = s.causal ? std::clamp<std::int64_t>(first + i + offset + 1 - begin, 0, width) : width;
+          const auto t = first + i + offset;
+          const ScoreRow row{.first = std::clamp<std::int64_t>(s.first_key(t) - begin, 0, width),
+                             .valid = std::clamp<std::int64_t>(s.last_key(t) - begin, 0, width),
+                             .documents = documents.ids ? documents.ids + begin : nullptr,
+                             .document = documents.ids ? documents.ids[first + i] : 0,
+                             .slope = slope,
+                             .distance = begin - t};
           const float correction =
-              kernels().softmax_row(scores + i * key_chunk, valid, padded, scale, documents.ids ? documents.ids + begin : nullptr,
-                                    documents.ids ? documents.ids[first + i] : 0, state[i], probabilities + i * key_chunk);
+              kernels().softmax_row(scores + i * key_chunk, row, padded, scale, state[i], probabilities + i * key_chunk);
           if (begun && correction != 1.0f) kernels().scale_row(sums + i * d, d, correction);
         }
         block_gemm(count, d, padded, probabilities, key_chunk, values + begin * d, d, sums, d, begun);
@@ -128,6 +144,7 @@ void forward_head_group(const AttentionShape& s, std::int64_t batch, std::int64_
         of_head[i] = state[i].top, of_head[s.queries + i] = std::log2(state[i].sum);
       }
     }
+  }
 }
 
 // ---- backward -------------------------------------------------------------------------------------------------------
@@ -179,8 +196,8 @@ void pack_queries(const AttentionShape& s, std::int64_t batch, std::int64_t head
 
 /// One block of keys against all queries that see it: adds to dq, to the block's dk and dv.
 void backward_key_block(const AttentionShape& s, const PackedQueries& queries, const BFloat16* k, std::int64_t k_stride, const BFloat16* v,
-                        std::int64_t v_stride, std::int64_t first, std::int64_t count, const Documents& documents, BackwardMemory& memory,
-                        float* dk, float* dv) {
+                        std::int64_t v_stride, std::int64_t first, std::int64_t count, float slope, const Documents& documents,
+                        BackwardMemory& memory, float* dk, float* dv) {
   const auto d = s.head_dim, offset = s.keys - s.queries, even = round_up(count, 2);
   auto* columns = scratch(memory.key_columns, d * key_block);
   auto* scores = scratch(memory.scores, key_block * query_chunk);
@@ -189,19 +206,23 @@ void backward_key_block(const AttentionShape& s, const PackedQueries& queries, c
   auto* ds = scratch(memory.slopes, key_block * query_chunk);
   auto* pairs = scratch(memory.slope_pairs, key_block * query_chunk);
   pack_transposed(k, k_stride, count, d, columns, key_block);
-  const auto begin_all = s.causal ? std::max<std::int64_t>(0, first - offset) / 32 * 32 : 0;
-  for (auto begin = begin_all; begin < queries.padded; begin += query_chunk) {
-    const auto width = std::min(query_chunk, queries.padded - begin), real = std::min(width, s.queries - begin);
+  // The queries that see a key of the block: from its position on when causal, within reach on both sides.
+  const auto before = s.causal ? 0 : s.reach;
+  const auto begin_all = std::max<std::int64_t>(0, first - before - offset) / 32 * 32;
+  const auto end_all = std::min(queries.padded, round_up(std::max<std::int64_t>(0, first + count + s.reach - offset), 32));
+  for (auto begin = begin_all; begin < end_all; begin += query_chunk) {
+    const auto width = std::min(query_chunk, end_all - begin), real = std::min(width, s.queries - begin);
     if (documents.disjoint(first, first + count, begin, begin + real)) continue;
     block_gemm(count, width, d, k, k_stride, queries.q_columns + 2 * begin, queries.padded, scores, query_chunk, false);
     block_gemm(count, width, d, v, v_stride, queries.d_out_columns + 2 * begin, queries.padded, score_slopes, query_chunk, false);
     for (std::int64_t j = 0; j < count; j += 2) {
       KeyRows rows{.count = static_cast<int>(std::min<std::int64_t>(2, count - j))};
-      rows.pairs = pairs + j * width;
+      rows.pairs = pairs + j * width, rows.slope = slope;
       for (int r = 0; r < rows.count; ++r) {
         const auto at = (j + r) * query_chunk;
         rows.scores[r] = scores + at, rows.slopes[r] = score_slopes + at, rows.p[r] = p + at, rows.ds[r] = ds + at;
-        rows.first_valid[r] = s.causal ? first + j + r - offset - begin : 0;
+        rows.distance[r] = first + j + r - offset - begin;
+        rows.first_valid[r] = rows.distance[r] - before, rows.last_valid[r] = rows.distance[r] + s.reach + 1;
         rows.document[r] = documents.ids ? documents.ids[first + j + r] : 0;
       }
       kernels().key_rows(rows, queries.tops + begin, queries.log_sums + begin, queries.deltas + begin, width, s.scale * log2_e,
@@ -225,10 +246,11 @@ void backward_head_group(const AttentionShape& s, std::int64_t batch, std::int64
   const auto queries = memory.queries(s);
   for (auto head = kv_head * groups; head < (kv_head + 1) * groups; ++head) {
     pack_queries(s, batch, head, q, out, statistics, d_out, queries);
+    const float slope = s.slopes ? s.slopes[head] / s.scale : 0;
     for (std::int64_t first = 0; first < s.keys; first += key_block) {
       const auto count = std::min(key_block, s.keys - first);
       backward_key_block(s, queries, k.at(batch, kv_head) + first * k.row_stride, k.row_stride, v.at(batch, kv_head) + first * v.row_stride,
-                         v.row_stride, first, count, documents, memory, dk_sum + first * d, dv_sum + first * d);
+                         v.row_stride, first, count, slope, documents, memory, dk_sum + first * d, dv_sum + first * d);
     }
     kernels().store_transposed(queries.dq, queries.padded, s.queries, d, s.scale, dq.at(batch, head), dq.row_stride);
   }
