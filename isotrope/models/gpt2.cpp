@@ -3,9 +3,9 @@
 #include <cmath>
 
 #include "isotrope/base/error.h"
-#include "isotrope/kernels/attention.h"
 #include "isotrope/kernels/gradient_sink.h"
 #include "isotrope/models/registry.h"
+#include "isotrope/nn/attend.h"
 #include "isotrope/nn/layers.h"
 
 namespace isotrope {
@@ -114,15 +114,10 @@ class Gpt2 final : public Model {
   }
 
   at::Tensor self_attention(const Block& b, const at::Tensor& u, const ForwardContext& context) {
-    const auto batch = u.size(0), tokens = u.size(1);
-    const auto qkv = b.c_attn(u).view({batch, tokens, 3, c_.n_head, -1}).unbind(2);
-    const auto q = qkv[0].transpose(1, 2);
-    auto k = qkv[1].transpose(1, 2), v = qkv[2].transpose(1, 2);
-    if (context.cache) std::tie(k, v) = context.cache->append(b.index, k, v);
+    const auto qkv = b.c_attn(u).view({u.size(0), u.size(1), 3, c_.n_head, -1}).unbind(2);
     double scale = c_.scale_attn_weights ? 1.0 / std::sqrt(static_cast<double>(shape_.head_dim)) : 1.0;
     if (c_.scale_attn_by_inverse_layer_idx) scale /= static_cast<double>(b.index + 1);
-    const auto mixed = attention(q, k, v, {.scale = scale, .documents = context.documents});
-    return b.attn_proj(mixed.transpose(1, 2).reshape({batch, tokens, -1}));
+    return b.attn_proj(attend(qkv[0], qkv[1], qkv[2], {.scale = scale, .documents = context.documents}, context.cache, b.index));
   }
 
   Gpt2Config c_;

@@ -1,154 +1,18 @@
-// Llama 2 and 3.x, SmolLM2: RMSNorm, rotary positions, grouped-query attention, SwiGLU; optional biases, tied or untied head.
+// Llama 2 and 3.x, SmolLM2: optional biases, tied or untied head.
 // Source: Touvron et al. 2023 (arXiv 2302.13971), Grattafiori et al. 2024 (arXiv 2407.21783); names as in transformers' LlamaForCausalLM.
-#include "isotrope/base/error.h"
-#include "isotrope/kernels/activations.h"
-#include "isotrope/kernels/attention.h"
-#include "isotrope/kernels/gradient_sink.h"
-#include "isotrope/kernels/norms.h"
-#include "isotrope/models/registry.h"
-#include "isotrope/models/rope_scaling.h"
-#include "isotrope/nn/layers.h"
-#include "isotrope/nn/positions.h"
+#include "isotrope/models/llama_like.h"
 
 namespace isotrope {
 
 namespace {
 
-struct LlamaConfig {
-  std::int64_t hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads, head_dim, vocab_size,
-      max_position_embeddings;
-  double rms_norm_eps, initializer_range;
-  bool tie_word_embeddings, attention_bias, mlp_bias;
-};
-
-LlamaConfig read_config(ConfigFields& fields) {
-  LlamaConfig c{};
-  c.hidden_size = fields.integer("hidden_size");
-  c.intermediate_size = fields.integer("intermediate_size");
-  c.num_hidden_layers = fields.integer("num_hidden_layers", std::nullopt, 0);
-  c.num_attention_heads = fields.integer("num_attention_heads");
-  c.num_key_value_heads = fields.integer("num_key_value_heads", c.num_attention_heads);
-  if (c.hidden_size < 1 || c.intermediate_size < 1 || c.num_hidden_layers < 0 || c.num_attention_heads < 1 || c.num_key_value_heads < 1 ||
-      c.num_attention_heads % c.num_key_value_heads != 0)
-    throw InputError("model", "{}: {} attention heads do not share {} key-value heads in width {}", fields.name(), c.num_attention_heads,
-                     c.num_key_value_heads, c.hidden_size);
-  c.head_dim = fields.integer("head_dim", c.hidden_size / c.num_attention_heads);
-  if (c.head_dim < 2 || c.head_dim % 2 != 0)
-    throw InputError("model", "{}: head_dim {} is not even, as rotary positions need", fields.name(), c.head_dim);
-  c.vocab_size = fields.integer("vocab_size");
-  c.max_position_embeddings = fields.integer("max_position_embeddings", 2048);
-  c.rms_norm_eps = fields.number("rms_norm_eps", 1e-6);
-  c.initializer_range = fields.number("initializer_range", 0.02);
-  c.tie_word_embeddings = fields.boolean("tie_word_embeddings", false);
-  c.attention_bias = fields.boolean("attention_bias", false);
-  c.mlp_bias = fields.boolean("mlp_bias", false);
-  fields.only("hidden_act", "silu");
-  fields.only("pretraining_tp", 1);
-  fields.inert({"rope_theta", "rope_scaling", "rope_parameters", "attention_dropout"});
-  return c;
-}
-
-struct Block {
-  std::int64_t index;
-  at::Tensor input_norm, post_attention_norm;
-  Linear q, k, v, o, gate, up, down;
-};
-
-class Llama final : public Model {
- public:
-  Llama(ConfigFields& fields, const ModelOptions& options)
-      : Model(fields.json(), at::TensorOptions(options.dtype).device(options.device)),
-        c_(read_config(fields)),
-        rope_(read_rope_scaling(fields.json(), fields.name()), c_.head_dim) {
-    shape_ = {c_.vocab_size,          c_.hidden_size, c_.num_hidden_layers,      c_.num_attention_heads,
-              c_.num_key_value_heads, c_.head_dim,    c_.max_position_embeddings};
-    embedding_ = parameters_.add("model.embed_tokens.weight", {c_.vocab_size, c_.hidden_size}, ParameterClass::embedding,
-                                 {.std = c_.initializer_range});
-    for (std::int64_t i = 0; i < c_.num_hidden_layers; ++i) blocks_.push_back(add_block(i));
-    final_norm_ = add_rms_norm(parameters_, "model.norm", c_.hidden_size);
-    head_ = c_.tie_word_embeddings
-                ? embedding_
-                : parameters_.add("lm_head.weight", {c_.vocab_size, c_.hidden_size}, ParameterClass::head, {.std = c_.initializer_range});
-  }
-
-  at::Tensor embed(const at::Tensor& ids) const override { return embedding_lookup(embedding_, ids); }
-
-  at::Tensor forward_embeddings(const at::Tensor& embeddings, const ForwardContext& context) override {
-    const auto positions = positions_of(embeddings, context);
-    Stream stream{embeddings, {}};
-    context.tap("embed", -1, embeddings);
-    for (const auto& block : blocks_) forward(block, stream, positions, context);
-    if (context.cache) context.cache->advance(embeddings.size(1));
-    const auto [last, x] = add_rms_norm(stream.x, stream.delta, final_norm_, c_.rms_norm_eps);
-    if (c_.num_hidden_layers > 0) context.tap("resid_post", c_.num_hidden_layers - 1, last);
-    context.tap("final_norm", -1, x);
-    return x;
-  }
-
-  const at::Tensor& head() const override { return head_; }
-  std::string prefix() const override { return "model."; }
-  bool is_buffer(std::string_view name) const override { return name.ends_with("rotary_emb.inv_freq"); }
-
- private:
-  Block add_block(std::int64_t index) {
-    const auto name = "model.layers." + std::to_string(index) + ".";
-    const LinearOptions attention{.bias = c_.attention_bias, .std = c_.initializer_range},
-        mlp{.bias = c_.mlp_bias, .std = c_.initializer_range};
-    const auto d = c_.hidden_size, q = c_.num_attention_heads * c_.head_dim, kv = c_.num_key_value_heads * c_.head_dim,
-               ff = c_.intermediate_size;
-    Block b{.index = index};
-    b.input_norm = add_rms_norm(parameters_, name + "input_layernorm", d);
-    b.q = add_linear(parameters_, name + "self_attn.q_proj", d, q, attention);
-    b.k = add_linear(parameters_, name + "self_attn.k_proj", d, kv, attention);
-    b.v = add_linear(parameters_, name + "self_attn.v_proj", d, kv, attention);
-    b.o = add_linear(parameters_, name + "self_attn.o_proj", q, d, attention);
-    b.post_attention_norm = add_rms_norm(parameters_, name + "post_attention_layernorm", d);
-    b.gate = add_linear(parameters_, name + "mlp.gate_proj", d, ff, mlp);
-    b.up = add_linear(parameters_, name + "mlp.up_proj", d, ff, mlp);
-    b.down = add_linear(parameters_, name + "mlp.down_proj", ff, d, mlp);
-    return b;
-  }
-
-  /// The residual stream between blocks: what the last block adds is added by the norm that reads the sum.
-  struct Stream {
-    at::Tensor x, delta;
-  };
-
-  void forward(const Block& b, Stream& stream, const at::Tensor& positions, const ForwardContext& context) {
-    const auto [x, u] = add_rms_norm(stream.x, stream.delta, b.input_norm, c_.rms_norm_eps);
-    if (b.index > 0) context.tap("resid_post", b.index - 1, x);
-    const auto attended = self_attention(b, u, positions, context);
-    context.tap("attn_out", b.index, attended);
-    const auto [middle, v] = add_rms_norm(x, attended, b.post_attention_norm, c_.rms_norm_eps);
-    context.tap("resid_mid", b.index, middle);
-    const auto transformed = b.down(swiglu(b.gate(v), b.up(v)));
-    context.tap("mlp_out", b.index, transformed);
-    stream = {middle, transformed};
-  }
-
-  at::Tensor self_attention(const Block& b, const at::Tensor& u, const at::Tensor& positions, const ForwardContext& context) {
-    const auto batch = u.size(0), tokens = u.size(1);
-    const auto heads = [&](const at::Tensor& projected) { return projected.view({batch, tokens, -1, c_.head_dim}); };
-    const auto past = context.cache ? context.cache->length() : 0;
-    const auto& table = rope_.at_least(context.positions.defined() ? c_.max_position_embeddings : past + tokens, u.device());
-    const auto q = rope(heads(b.q(u)), table, positions).transpose(1, 2);
-    auto k = rope(heads(b.k(u)), table, positions).transpose(1, 2);
-    auto v = heads(b.v(u)).transpose(1, 2);
-    if (context.cache) std::tie(k, v) = context.cache->append(b.index, k, v);
-    const auto mixed = attention(q, k, v, {.documents = context.documents});
-    return b.o(mixed.transpose(1, 2).reshape({batch, tokens, -1}));
-  }
-
-  LlamaConfig c_;
-  RopeTables rope_;
-  std::vector<Block> blocks_;
-  at::Tensor embedding_, final_norm_, head_;
-};
-
-const Family registered{
-    "llama", {"LlamaForCausalLM", "LlamaModel"}, [](ConfigFields& fields, const ModelOptions& options) -> std::unique_ptr<Model> {
-      return std::make_unique<Llama>(fields, options);
-    }};
+const Family registered{"llama", {"LlamaForCausalLM", "LlamaModel"}, [](ConfigFields& fields, const ModelOptions& options) {
+                          auto config = read_llama_like(fields);
+                          config.qkv_bias = config.output_bias = fields.boolean("attention_bias", false);
+                          config.mlp_bias = fields.boolean("mlp_bias", false);
+                          fields.only("pretraining_tp", 1);
+                          return make_llama_like(fields, options, std::move(config));
+                        }};
 
 }  // namespace
 }  // namespace isotrope

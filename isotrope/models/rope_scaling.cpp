@@ -5,11 +5,11 @@
 
 namespace isotrope {
 
-RopeScaling read_rope_scaling(const nlohmann::json& config, const std::string& name) {
+RopeScaling read_rope_scaling(const nlohmann::json& config, const std::string& name, const std::string& theta_key) {
   const JsonReader top(config, "model", name);
   RopeScaling scaling;
   const bool nested = top.has("rope_parameters");
-  scaling.theta = top.get_number("rope_theta", scaling.theta);
+  scaling.theta = top.get_number(theta_key, scaling.theta);
   if (!nested && !top.has("rope_scaling")) return scaling;
   const auto inner = top.get_object(nested ? "rope_parameters" : "rope_scaling");
   scaling.theta = inner.get_number("rope_theta", scaling.theta);

@@ -59,8 +59,8 @@ TEST(ModelFolderSlow, WithABrokenConfigOrTokenizerIsNamedByFile) {
   expect_error(eval(folder, data), 3, {(folder / "config.json").string(), "line"});
   put(folder / "config.json", with(config, "\"num_hidden_layers\": 1", "\"num_hidden_layers\": \"one\""));
   expect_error(eval(folder, data), 3, {(folder / "config.json").string(), "num_hidden_layers", "expected an integer"});
-  put(folder / "config.json", with(config, "LlamaForCausalLM", "BloomForCausalLM"));
-  expect_error(eval(folder, data), 3, {(folder / "config.json").string(), "BloomForCausalLM is not supported"});
+  put(folder / "config.json", with(config, "LlamaForCausalLM", "CohereForCausalLM"));
+  expect_error(eval(folder, data), 3, {(folder / "config.json").string(), "CohereForCausalLM is not supported"});
   put(folder / "config.json", config);
   put(folder / "tokenizer.json", tokenizer.substr(0, tokenizer.size() / 2));
   expect_error(eval(folder, data), 3, {(folder / "tokenizer.json").string()});

@@ -1,11 +1,14 @@
 """Tiny random models as `transformers` saves them, and what it computes with them: tests/data/models/NAME/.
 
-    python tools/oracles/model_goldens.py tests/data/models
+    python tools/oracles/model_goldens.py tests/data/models [NAME...]
 
 Each folder is a whole fp32 checkpoint (config.json, safetensors) plus expected.safetensors:
 
     ids_a [2,7]  ids_b [2,1]  ids_c [2,33]           int64
     logits_{a,b,c}, logits64_{a,b,c} [B,T,V]         by the fp32 model; by the same weights in float64, stored as fp32
+    ids_d [1,129]  logits64_d                        a long text
+    ids_p [2,9]  mask_p  positions_p  logits64_p     the first row padded on the left, the second on the right; mask_p 1 where a token counts
+    bf16_error_c [1]                                 how far transformers' own bf16 logits of ids_c are from logits64_c, relative in L2
     last_hidden_{a,b,c} [B,T,d]                      float64, after the final norm
     hidden_a.{0..L} [B,T,d]                          float64: input of block 0, then the output of block 0..L-1 (no final norm)
     loss_c [1] float64                               mean next-token loss of ids_c: positions 0..31 predict 1..32
@@ -25,8 +28,6 @@ import safetensors.torch
 import torch
 import transformers
 from torch.nn import functional as F
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
-from transformers.models.llama import modeling_llama
 
 NEW_TOKENS = 64
 SMALLEST_GAP = 1e-3
@@ -39,6 +40,25 @@ LLAMA3_ROPE = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "lo
                "original_max_position_embeddings": 64}
 GPT2 = {"n_embd": 20, "n_layer": 2, "n_head": 4, "vocab_size": 47, "n_positions": 72, "activation_function": "gelu_new",
         "scale_attn_weights": True, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, **NO_SPECIALS}
+
+WINDOWED = {**LLAMA, "sliding_window": 8, "head_dim": 6}
+QWEN3 = {**LLAMA, "head_dim": 8}
+OPT = {"hidden_size": 20, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_dim": 31, "vocab_size": 47, "max_position_embeddings": 130,
+       "word_embed_proj_dim": 20, "dropout": 0.0, "attention_dropout": 0.0, **NO_SPECIALS}
+NEOX = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 37, "vocab_size": 43,
+        "max_position_embeddings": 130, "rotary_pct": 0.25, "attention_dropout": 0.0, "hidden_dropout": 0.0, **NO_SPECIALS}
+BLOOM = {"hidden_size": 24, "n_layer": 2, "n_head": 4, "vocab_size": 43, **NO_SPECIALS}
+
+# family: (transformers' class of its configuration, of the model with its head; the configuration that is changed)
+FAMILIES = {
+    "llama": ("LlamaConfig", "LlamaForCausalLM", LLAMA),
+    "gpt2": ("GPT2Config", "GPT2LMHeadModel", GPT2),
+    "mistral": ("MistralConfig", "MistralForCausalLM", WINDOWED),
+    "qwen3": ("Qwen3Config", "Qwen3ForCausalLM", QWEN3),
+    "opt": ("OPTConfig", "OPTForCausalLM", OPT),
+    "gpt_neox": ("GPTNeoXConfig", "GPTNeoXForCausalLM", NEOX),
+    "bloom": ("BloomConfig", "BloomForCausalLM", BLOOM),
+}
 
 # name: (family, changes to the family's config, how to save)
 MODELS = {
@@ -60,6 +80,36 @@ MODELS = {
                                    "layer_norm_epsilon": 1e-6}, {"max_shard_size": "9KB"}),
     "gpt2_base_no_prefix": ("gpt2", {"n_embd": 22, "n_head": 2, "n_inner": 51}, {"base": True}),
     "gpt2_one_head": ("gpt2", {"n_embd": 19, "n_head": 1, "n_inner": 23, "n_layer": 3, "activation_function": "gelu"}, {}),
+    "mistral_window8_gqa": ("mistral", {"num_key_value_heads": 2}, {}),
+    "mistral_window2": ("mistral", {"sliding_window": 2, "num_hidden_layers": 3, "tie_word_embeddings": True}, {}),
+    "mistral_no_window": ("mistral", {"sliding_window": None, "num_key_value_heads": 1, "intermediate_size": 40}, {}),
+    "mistral_wide_heads": ("mistral", {"sliding_window": 33, "head_dim": 10, "num_attention_heads": 3, "num_key_value_heads": 3, "hidden_size": 21}, {}),
+    "mistral_theta1e6": ("mistral", {"sliding_window": 5, "vocab_size": 53, "rms_norm_eps": 1e-5,
+                                     "rope_parameters": {"rope_type": "default", "rope_theta": 1e6}}, {}),
+    "qwen3_gqa": ("qwen3", {"num_key_value_heads": 2}, {}),
+    "qwen3_tied_biases": ("qwen3", {"tie_word_embeddings": True, "attention_bias": True, "num_key_value_heads": 1}, {}),
+    "qwen3_windows_late": ("qwen3", {"use_sliding_window": True, "sliding_window": 6, "max_window_layers": 1, "num_hidden_layers": 3}, {}),
+    "qwen3_layer_types": ("qwen3", {"use_sliding_window": True, "sliding_window": 4, "num_hidden_layers": 3, "head_dim": 6,
+                                    "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}, {}),
+    "qwen3_theta1e6": ("qwen3", {"num_attention_heads": 3, "num_key_value_heads": 3, "head_dim": 10, "hidden_size": 22, "vocab_size": 41,
+                                 "rope_parameters": {"rope_type": "default", "rope_theta": 1e6}}, {}),
+    "opt_pre_norm": ("opt", {}, {}),
+    "opt_post_norm_projected": ("opt", {"do_layer_norm_before": False, "word_embed_proj_dim": 12}, {}),
+    "opt_pre_norm_projected": ("opt", {"word_embed_proj_dim": 9, "num_hidden_layers": 3}, {}),
+    "opt_gelu_no_biases": ("opt", {"activation_function": "gelu", "enable_bias": False, "hidden_size": 21, "num_attention_heads": 3,
+                                   "word_embed_proj_dim": 21}, {}),
+    "opt_no_final_norm": ("opt", {"_remove_final_layer_norm": True, "tie_word_embeddings": False, "vocab_size": 53}, {}),
+    "gpt_neox_parallel": ("gpt_neox", {}, {}),
+    "gpt_neox_sequential": ("gpt_neox", {"use_parallel_residual": False, "rotary_pct": 0.5}, {}),
+    "gpt_neox_whole_heads": ("gpt_neox", {"rotary_pct": 1.0, "num_attention_heads": 2, "hidden_size": 20, "num_hidden_layers": 3}, {}),
+    "gpt_neox_tied_no_biases": ("gpt_neox", {"tie_word_embeddings": True, "attention_bias": False, "vocab_size": 53}, {}),
+    "gpt_neox_theta_tanh": ("gpt_neox", {"rotary_emb_base": 500000, "hidden_act": "gelu_new", "num_attention_heads": 1, "hidden_size": 18,
+                                         "layer_norm_eps": 1e-6, "rotary_pct": 0.34}, {}),
+    "bloom_4_heads": ("bloom", {}, {}),
+    "bloom_3_heads": ("bloom", {"n_head": 3, "hidden_size": 21}, {}),
+    "bloom_6_heads": ("bloom", {"n_head": 6, "n_layer": 3, "vocab_size": 51}, {}),
+    "bloom_residual_after_norm": ("bloom", {"apply_residual_connection_post_layernorm": True}, {}),
+    "bloom_one_head_untied": ("bloom", {"n_head": 1, "hidden_size": 19, "tie_word_embeddings": False, "layer_norm_epsilon": 1e-6}, {}),
 }
 
 
@@ -79,7 +129,7 @@ class ExactRotary(torch.nn.Module):
 
     def __init__(self, rotary):
         super().__init__()
-        assert rotary.attention_scaling == 1.0
+        assert rotary.attention_scaling == 1.0, "scaled rotary tables"
         self.inverse_frequencies = rotary.inv_freq.double()
 
     def forward(self, x, position_ids):
@@ -92,12 +142,13 @@ def in_float64(model):
     """A float64 copy in which nothing is rounded to fp32 on the way (attention through SDPA, which keeps float64)."""
     copy = type(model)(model.config).double()
     copy.load_state_dict(model.state_dict())
-    copy.set_attn_implementation("sdpa")
+    if copy._supports_sdpa:
+        copy.set_attn_implementation("sdpa")
     for parent in list(copy.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, modeling_llama.LlamaRMSNorm):
+            if type(child).__name__.endswith("RMSNorm"):
                 setattr(parent, name, ExactRmsNorm(child))
-            elif isinstance(child, modeling_llama.LlamaRotaryEmbedding):
+            elif type(child).__name__.endswith("RotaryEmbedding"):
                 setattr(parent, name, ExactRotary(child))
     return copy.eval()
 
@@ -107,13 +158,14 @@ def draw_weights(model, seed):
     generator = torch.Generator().manual_seed(seed)
     for name, weight in model.named_parameters():
         noise = torch.randn(weight.shape, generator=generator)
-        is_norm = weight.dim() == 1 and name.endswith("weight")
+        is_norm = weight.dim() == 1 and name.endswith("weight")  # gains
         weight.copy_(1 + 0.1 * noise if is_norm else 0.15 * noise)
     model.tie_weights()
 
 
 def blocks_of(model):
-    return model.model.layers if hasattr(model, "model") else model.transformer.h
+    base = model.base_model
+    return next(blocks for blocks in (getattr(part, name, None) for part in (base, getattr(base, "decoder", None)) for name in ("layers", "h")) if blocks is not None)
 
 
 def forward_with_states(model, ids):
@@ -122,13 +174,16 @@ def forward_with_states(model, ids):
     blocks = blocks_of(model)
     hooks = [blocks[0].register_forward_pre_hook(lambda _, args, kwargs: states.append(args[0] if args else kwargs["hidden_states"]), with_kwargs=True)]
     hooks += [block.register_forward_hook(lambda _, args, out: states.append(out[0] if isinstance(out, tuple) else out)) for block in blocks]
-    result = model(input_ids=ids, output_hidden_states=True, use_cache=False)
+    result = model(input_ids=ids, use_cache=False)
     for hook in hooks:
         hook.remove()
-    return result.logits, result.hidden_states[-1], states
+    return result.logits, model.base_model(input_ids=ids, use_cache=False).last_hidden_state, states
 
 
-def checkpoint_name(name, how):
+def checkpoint_name(name, model, how):
+    """The name of a weight in the checkpoint, which is not always the module's."""
+    if model.config.model_type == "gpt_neox" and name == "lm_head.weight":
+        return "embed_out.weight"
     return name.removeprefix("transformer.") if how.get("base") else name
 
 
@@ -139,7 +194,7 @@ def gradients(model, ids, how):
     loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
     model.zero_grad()
     loss.backward()
-    found = {"grad." + checkpoint_name(name, how): weight.grad for name, weight in model.named_parameters()}
+    found = {"grad." + checkpoint_name(name, model, how): weight.grad for name, weight in model.named_parameters()}
     return loss, {**found, "grad.inputs_embeds": embeddings.grad}
 
 
@@ -153,11 +208,32 @@ def greedy(model, exact, prompt):
     return ids, best.values.diff().abs().min().item()
 
 
+def padded(model, exact, generator):
+    """Two rows of nine with padding, and what counts of their logits (zeros elsewhere)."""
+    ids = torch.randint(model.config.vocab_size, (2, 9), generator=generator)
+    mask = torch.ones_like(ids)
+    mask[0, :3], mask[1, 6:] = 0, 0
+    # OPT counts positions by the mask, the others from the row's beginning.
+    positions = (mask.cumsum(1) * mask - 1).clamp(min=0) if model.config.model_type == "opt" else torch.arange(9).expand(2, 9)
+    with torch.no_grad():
+        logits = exact(input_ids=ids, attention_mask=mask, use_cache=False).logits
+        if not logits.isfinite().all():  # BLOOM's mask of float64's least number overflows in its fp32 softmax
+            logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    assert logits.isfinite().all()
+    return {"ids_p": ids, "mask_p": mask, "positions_p": positions.contiguous(), "logits64_p": logits.masked_fill(mask[..., None] == 0, 0).float()}
+
+
+def bf16_error(model, ids, logits64):
+    rounded = type(model)(model.config).bfloat16().eval()
+    rounded.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        logits = rounded(input_ids=ids, use_cache=False).logits.double()
+    return ((logits - logits64.double()).norm() / logits64.double().norm()).reshape(1)
+
+
 def build(family, changes, seed):
-    if family == "llama":
-        model = LlamaForCausalLM(LlamaConfig(**{**LLAMA, **changes}))
-    else:
-        model = GPT2LMHeadModel(GPT2Config(**{**GPT2, **changes}))
+    config, model, defaults = FAMILIES[family]
+    model = getattr(transformers, model)(getattr(transformers, config)(**{**defaults, **changes}))
     draw_weights(model, seed)
     return model.eval()
 
@@ -221,6 +297,11 @@ def write(name, position, folder):
         tensors |= {f"ids_{case}": ids, f"logits_{case}": logits, f"logits64_{case}": logits64.float(), f"last_hidden_{case}": last.float()}
         if case == "a":
             tensors |= {f"hidden_a.{i}": state.float() for i, state in enumerate(states)}
+    tensors |= padded(model, exact, generator)
+    long = torch.randint(model.config.vocab_size, (1, min(129, getattr(model.config, "max_position_embeddings", 129))), generator=generator)
+    with torch.no_grad():
+        tensors |= {"ids_d": long, "logits64_d": exact(input_ids=long, use_cache=False).logits.float()}
+    tensors["bf16_error_c"] = bf16_error(model, tensors["ids_c"], tensors["logits64_c"])
     loss, found = gradients(exact, tensors["ids_c"], how)
     tensors |= {key: value.float() for key, value in found.items()} | {"loss_c": loss.detach().reshape(1)}
     save_model(model, folder, how)
@@ -240,5 +321,5 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     transformers.utils.logging.disable_progress_bar()
     target = pathlib.Path(sys.argv[1])
-    total = sum(write(name, position, target / name) for position, name in enumerate(MODELS))
+    total = sum(write(name, position, target / name) for position, name in enumerate(MODELS) if not sys.argv[2:] or name in sys.argv[2:])
     print(f"total {total / 1e6:.2f} MB")
