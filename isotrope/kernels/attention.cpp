@@ -159,40 +159,39 @@ at::Tensor whole_attention(const at::Tensor& q, const at::Tensor& k, const at::T
                                           /*enable_gqa=*/q.size(1) != k.size(1));
 }
 
-/// The stretches of equal numbers in a row, as [begin, end); empty when a number comes back after another one.
-std::vector<std::pair<std::int64_t, std::int64_t>> stretches(const std::int64_t* ids, std::int64_t count) {
-  std::vector<std::pair<std::int64_t, std::int64_t>> found;
+/// The lengths of the stretches of equal numbers in a row; empty when a number comes back after another one.
+std::vector<std::int64_t> stretches(const std::int64_t* ids, std::int64_t count) {
+  std::vector<std::int64_t> lengths;
   std::set<std::int64_t> seen;
   for (std::int64_t i = 0; i < count; ++i) {
-    if (i > 0 && ids[i] == ids[i - 1]) {
-      ++found.back().second;
-      continue;
-    }
-    if (!seen.insert(ids[i]).second) return {};
-    found.emplace_back(i, i + 1);
+    if (i > 0 && ids[i] == ids[i - 1]) ++lengths.back();
+    else if (!seen.insert(ids[i]).second) return {};
+    else lengths.push_back(1);
   }
-  return found;
+  return lengths;
 }
 
 /// Many documents in one row, each by itself: no arithmetic on pairs of tokens that do not see each other. Undefined where documents do not
-/// lie in one piece each.
+/// lie in one piece each. Parts come from splits, whose gradients are joined in one pass, however many there are.
 at::Tensor attention_by_document(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options) {
-  const auto tokens = q.size(2);
   const auto documents = options.documents.contiguous();
+  std::vector<std::vector<std::int64_t>> lengths;
+  for (std::int64_t row = 0; row < q.size(0); ++row) {
+    lengths.push_back(stretches(documents.const_data_ptr<std::int64_t>() + row * q.size(2), q.size(2)));
+    if (lengths.back().empty()) return {};
+  }
   auto inner = options;
   inner.documents = at::Tensor();
+  const auto queries = q.split(1, 0), keys = k.split(1, 0), values = v.split(1, 0);
   std::vector<at::Tensor> rows;
-  for (std::int64_t row = 0; row < q.size(0); ++row) {
-    const auto parts = stretches(documents.const_data_ptr<std::int64_t>() + row * tokens, tokens);
-    if (parts.empty()) return {};
+  for (std::size_t row = 0; row < lengths.size(); ++row) {
+    const auto parts = [&](const at::Tensor& x) { return x.split_with_sizes(lengths[row], 2); };
+    const auto qs = parts(queries[row]), ks = parts(keys[row]), vs = parts(values[row]);
     std::vector<at::Tensor> done;
-    for (const auto [begin, end] : parts) {
-      const auto part = [&, from = begin, count = end - begin](const at::Tensor& x) { return x.narrow(0, row, 1).narrow(2, from, count); };
-      done.push_back(whole_attention(part(q), part(k), part(v), inner));
-    }
-    rows.push_back(done.size() == 1 ? done[0] : at::cat(done, 2));
+    for (std::size_t i = 0; i < qs.size(); ++i) done.push_back(whole_attention(qs[i], ks[i], vs[i], inner));
+    rows.push_back(at::cat(done, 2));
   }
-  return rows.size() == 1 ? rows[0] : at::cat(rows, 0);
+  return at::cat(rows, 0);
 }
 
 }  // namespace

@@ -17,8 +17,7 @@ inline Floats ramp(float start, float step) {
 /// Scores of one query, of which the keys [row.first, row.valid) count → unnormalised probabilities 2^(scale · (s − largest)) in bf16, s with its
 /// bias; zeros outside of them up to `padded` (a multiple of 16). `state` holds the largest score and the sum so far. Returns what the output so far has to be multiplied with. The difference comes before the product:
 /// it is exact where it matters, however large the scores, and never above 0.
-inline float softmax_row(float* scores, ScoreRow row, std::int64_t padded, float scale, SoftmaxRow& state,
-                         c10::BFloat16* probabilities) {
+inline float softmax_row(float* scores, ScoreRow row, std::int64_t padded, float scale, SoftmaxRow& state, c10::BFloat16* probabilities) {
   constexpr float nothing = -__builtin_inff();
   const auto begin = row.first / lanes * lanes;
   Floats tops = splat(nothing);

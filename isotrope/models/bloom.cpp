@@ -1,6 +1,5 @@
 // BLOOM: no positions but ALiBi's biases by distance, a norm behind the embedding, one fused projection whose rows run head by head, tied head.
 // Source: Le Scao et al. 2022 (arXiv 2211.05100); names as in transformers' BloomForCausalLM.
-#include "isotrope/base/error.h"
 #include "isotrope/kernels/gradient_sink.h"
 #include "isotrope/models/registry.h"
 #include "isotrope/nn/attend.h"
@@ -21,8 +20,7 @@ BloomConfig read_config(ConfigFields& fields) {
   c.hidden_size = fields.integer("hidden_size", fields.integer("n_embed", 64));
   c.n_layer = fields.integer("n_layer", fields.integer("num_hidden_layers", 2, 0), 0);
   c.n_head = fields.integer("n_head", fields.integer("num_attention_heads", 8));
-  if (c.hidden_size % c.n_head != 0)
-    throw InputError("model", "{}: hidden_size = {} is not a multiple of n_head = {}", fields.name(), c.hidden_size, c.n_head);
+  fields.divided("hidden_size", c.hidden_size, "n_head", c.n_head);
   c.vocab_size = fields.integer("vocab_size", 250880);
   c.layer_norm_epsilon = fields.number("layer_norm_epsilon", 1e-5);
   c.initializer_range = fields.number("initializer_range", 0.02);

@@ -2,7 +2,6 @@
 // Source: Radford et al. 2019; names as in transformers' GPT2LMHeadModel, whose initialisation (residual projections scaled by 1/√(2L)) is followed.
 #include <cmath>
 
-#include "isotrope/base/error.h"
 #include "isotrope/kernels/gradient_sink.h"
 #include "isotrope/models/registry.h"
 #include "isotrope/nn/attend.h"
@@ -27,8 +26,7 @@ Gpt2Config read_config(ConfigFields& fields) {
   c.n_positions = fields.integer("n_positions", 1024);
   c.n_inner = fields.integer("n_inner", 4 * c.n_embd);
   c.vocab_size = fields.integer("vocab_size", 50257);
-  if (c.n_embd < 1 || c.n_head < 1 || c.n_embd % c.n_head != 0)
-    throw InputError("model", "{}: n_embd = {} is not a multiple of n_head = {}", fields.name(), c.n_embd, c.n_head);
+  fields.divided("n_embd", c.n_embd, "n_head", c.n_head);
   c.layer_norm_epsilon = fields.number("layer_norm_epsilon", 1e-5);
   c.initializer_range = fields.number("initializer_range", 0.02);
   c.tie_word_embeddings = fields.boolean("tie_word_embeddings", true);

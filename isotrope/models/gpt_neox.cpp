@@ -28,9 +28,7 @@ NeoxConfig read_config(ConfigFields& fields) {
   c.intermediate_size = fields.integer("intermediate_size", 24576);
   c.num_hidden_layers = fields.integer("num_hidden_layers", 44, 0);
   c.num_attention_heads = fields.integer("num_attention_heads", 64);
-  if (c.hidden_size % c.num_attention_heads != 0)
-    throw InputError("model", "{}: hidden_size = {} is not a multiple of num_attention_heads = {}", fields.name(), c.hidden_size,
-                     c.num_attention_heads);
+  const auto head_dim = fields.divided("hidden_size", c.hidden_size, "num_attention_heads", c.num_attention_heads);
   c.vocab_size = fields.integer("vocab_size", 50432);
   c.max_position_embeddings = fields.integer("max_position_embeddings", 2048);
   c.layer_norm_eps = fields.number("layer_norm_eps", 1e-5);
@@ -43,10 +41,10 @@ NeoxConfig read_config(ConfigFields& fields) {
   const JsonReader top(fields.json(), "model", fields.name());
   auto part = fields.number("rotary_pct", 0.25);
   if (top.has("rope_parameters")) part = top.get_object("rope_parameters").get_number("partial_rotary_factor", part);
-  c.rotary_dim = static_cast<std::int64_t>(static_cast<double>(c.hidden_size / c.num_attention_heads) * part);
-  if (c.rotary_dim < 2 || c.rotary_dim % 2 != 0)
-    throw InputError("model", "{}: {} of a head's channels are turned by their position, expected an even number", fields.name(),
-                     c.rotary_dim);
+  c.rotary_dim = static_cast<std::int64_t>(static_cast<double>(head_dim) * part);
+  if (c.rotary_dim < 2 || c.rotary_dim % 2 != 0 || c.rotary_dim > head_dim)
+    throw InputError("model", "{}: {} of a head's {} channels are turned by their position, expected an even number up to all of them",
+                     fields.name(), c.rotary_dim, head_dim);
   fields.inert({"rope_theta", "rope_scaling", "rope_parameters", "rotary_emb_base", "partial_rotary_factor", "attention_dropout",
                 "hidden_dropout", "classifier_dropout"});
   return c;

@@ -1,6 +1,5 @@
 // OPT: learned positions that begin at 2, ReLU, tied head; pre-norm blocks, but for the 350M model, which normalises after each half and projects
 // its embeddings from a smaller width. Source: Zhang et al. 2022 (arXiv 2205.01068); names as in transformers' OPTForCausalLM.
-#include "isotrope/base/error.h"
 #include "isotrope/kernels/gradient_sink.h"
 #include "isotrope/models/registry.h"
 #include "isotrope/nn/attend.h"
@@ -25,9 +24,7 @@ OptConfig read_config(ConfigFields& fields) {
   c.ffn_dim = fields.integer("ffn_dim", 3072);
   c.num_hidden_layers = fields.integer("num_hidden_layers", 12, 0);
   c.num_attention_heads = fields.integer("num_attention_heads", 12);
-  if (c.hidden_size % c.num_attention_heads != 0)
-    throw InputError("model", "{}: hidden_size = {} is not a multiple of num_attention_heads = {}", fields.name(), c.hidden_size,
-                     c.num_attention_heads);
+  fields.divided("hidden_size", c.hidden_size, "num_attention_heads", c.num_attention_heads);
   c.vocab_size = fields.integer("vocab_size", 50272);
   c.max_position_embeddings = fields.integer("max_position_embeddings", 2048);
   c.word_embed_proj_dim = fields.integer("word_embed_proj_dim", c.hidden_size);

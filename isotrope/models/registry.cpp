@@ -49,6 +49,12 @@ std::int64_t ConfigFields::integer(const std::string& key, std::optional<std::in
   return value;
 }
 
+std::int64_t ConfigFields::divided(const std::string& width_key, std::int64_t width, const std::string& heads_key,
+                                   std::int64_t heads) const {
+  if (width % heads != 0) throw InputError("model", "{}: {} = {} is not a multiple of {} = {}", name_, width_key, width, heads_key, heads);
+  return width / heads;
+}
+
 double ConfigFields::number(const std::string& key, std::optional<double> fallback) {
   seen_.insert(key);
   return fallback ? reader_.get_number(key, *fallback) : reader_.get_number(key);

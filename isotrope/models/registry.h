@@ -19,6 +19,8 @@ class ConfigFields {
 
   /// InputError below `min`.
   std::int64_t integer(const std::string& key, std::optional<std::int64_t> fallback = std::nullopt, std::int64_t min = 1);
+  /// width / heads, two fields that have been read; InputError where the heads do not divide the width.
+  std::int64_t divided(const std::string& width_key, std::int64_t width, const std::string& heads_key, std::int64_t heads) const;
   double number(const std::string& key, std::optional<double> fallback = std::nullopt);
   bool boolean(const std::string& key, bool fallback);
   std::string text(const std::string& key, const std::string& fallback);

@@ -46,8 +46,19 @@ nlohmann::json completed(nlohmann::json config, const Tokenizer& tokenizer) {
   return config;
 }
 
+/// Names the dropouts of a model's config that ask for something in language modelling (a classifier's do not): none of them acts yet.
+void name_dropouts(const Model& model, const std::string& name) {
+  std::string found;
+  for (const auto& [key, value] : model.config().items())
+    if (key.find("drop") != std::string::npos && !key.starts_with("summary_") && !key.starts_with("classifier_") && value.is_number() &&
+        value.get<double>() > 0)
+      found += fmt::format("{}{} = {}", found.empty() ? "" : ", ", key, value.dump());
+  if (!found.empty()) warn(fmt::format("[train] {}: dropout does not act in training yet: {}", name, found));
+}
+
 void make_model(Session& s) {
   s.model = starting_model(s.config, s.tokenizer.get());
+  name_dropouts(*s.model, s.config.model.init_from.empty() ? s.config.model.config : s.config.model.init_from);
   s.parameters = std::make_unique<FlatParameters>(s.model->parameters(), s.config.train.precision == "bf16" ? at::kBFloat16 : at::kFloat);
   const auto& o = s.config.optimizer;
   s.optimizer = make_adamw(*s.parameters, {o.beta1, o.beta2, o.eps, o.weight_decay});

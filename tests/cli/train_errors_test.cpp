@@ -174,5 +174,12 @@ TEST(TrainJson, IsTheLastLineAndHoldsItsKeys) {
   EXPECT_EQ(json["checkpoint"], place("run/checkpoints/step-12"));
 }
 
+TEST(TrainDropout, ThatDoesNotActIsNamed) {
+  const Workplace place(with(gpt2_json, "{", R"({"resid_pdrop": 0.1, "embd_pdrop": 0.0, "summary_first_dropout": 0.1, )"));
+  const auto result = place.train({"train.steps=2"}, "--quiet");
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_NE(result.err.find("dropout does not act in training yet: resid_pdrop = 0.1\n"), std::string::npos) << result.err;
+}
+
 }  // namespace
 }  // namespace isotrope

@@ -109,5 +109,29 @@ TEST_F(ModelFolder, FieldsThatAskForSomethingElseAreRefused) {
   }
 }
 
+TEST(ModelConfigs, ThatContradictThemselvesAreRefused) {
+  using Json = nlohmann::json;
+  const auto refused = [](const char* architecture, Json changes) {
+    Json config{{"architectures", {architecture}},
+                {"hidden_size", 16},
+                {"intermediate_size", 8},
+                {"num_hidden_layers", 2},
+                {"num_attention_heads", 4},
+                {"vocab_size", 9},
+                {"ffn_dim", 8}};
+    config.update(changes);
+    EXPECT_THROW(make_model(config, {}, "config.json"), InputError) << config;
+  };
+  refused("GPTNeoXForCausalLM", {{"rotary_pct", 2.0}});
+  refused("GPTNeoXForCausalLM", {{"rotary_pct", 0.1}});
+  refused("GPTNeoXForCausalLM", {{"num_attention_heads", 3}});
+  refused("OPTForCausalLM", {{"num_attention_heads", 3}});
+  refused("OPTForCausalLM", {{"layer_norm_elementwise_affine", false}});
+  refused("BloomForCausalLM", {{"n_head", 3}});
+  refused("MistralForCausalLM", {{"sliding_window", 0}});
+  refused("Qwen3ForCausalLM", {{"layer_types", {"full_attention"}}});
+  refused("Qwen3ForCausalLM", {{"layer_types", {"full_attention", "odd"}}});
+}
+
 }  // namespace
 }  // namespace isotrope
