@@ -43,6 +43,22 @@ struct EvalCommand {
   bool strict = false;
 };
 
+struct FillCommand {
+  CommonOptions common;
+  ComputeOptions compute;
+  std::string model, text, pair;
+  std::int64_t top_k = 5;
+};
+
+struct EmbedCommand {
+  CommonOptions common;
+  ComputeOptions compute;
+  std::string model, text, output, pooling;
+  std::vector<std::int64_t> layers;
+  std::int64_t max_length = 0, batch_tokens = 4096;
+  bool concatenate = false, normalize = false, no_normalize = false;
+};
+
 /// The commands that need tensors. They live in a module of their own, opened with libtorch by the first call to engine():
 /// `--help` and every command that needs none never pay for it.
 struct EngineCommands {
@@ -51,6 +67,8 @@ struct EngineCommands {
   void (*train)(const TrainCommand&);
   void (*generate)(const GenerateCommand&);
   void (*eval)(const EvalCommand&);
+  void (*fill)(const FillCommand&);
+  void (*embed)(const EmbedCommand&);
 };
 
 /// Opens the module beside the program. Throws WorkError when it is missing or of another version.
