@@ -83,7 +83,7 @@ void score_batch(Model& model, const TokenSequence& text, const std::vector<std:
   ForwardContext context;
   if (documents.defined()) context.documents = documents.to(device);
   const auto hidden = model.forward_ids(tokens.narrow(1, 0, inputs).contiguous().to(device), context);
-  const auto nll = next_token_loss(hidden, model.head(), targets.to(device), {}).nll;
+  const auto nll = next_token_loss(model.head_input(hidden), model.head(), targets.to(device), {}).nll;
   score.nll_sum += nll.sum(at::kDouble).item<double>();
 }
 
@@ -91,6 +91,7 @@ void score_batch(Model& model, const TokenSequence& text, const std::vector<std:
 
 TextScore score_text(Model& model, const TokenSequence& text, const std::vector<std::int32_t>& byte_counts, const ScoreOptions& options) {
   const at::NoGradGuard no_grad;
+  if (!model.shape().causal) throw InputError("eval", "this model is an encoder, which predicts no next token: it has no perplexity");
   const auto context = options.context > 0 ? options.context : model.shape().max_positions;
   const auto stride = options.stride > 0 ? options.stride : context;
   if (context - 1 > model.shape().max_positions)  // a window's last token is only predicted, not read

@@ -50,7 +50,9 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   if (options.slopes.defined()) scores = scores + options.slopes.to(wide).view({-1, 1, 1}) * distances(q, k).to(wide);
   if (const auto mask = allowed(q, k, options); mask.defined())
     scores = scores.masked_fill(mask.logical_not(), -std::numeric_limits<double>::infinity());
-  return at::matmul(at::softmax(scores, -1), values).to(q.scalar_type());
+  auto probabilities = at::softmax(scores, -1);
+  if (options.on_probabilities) probabilities = options.on_probabilities(probabilities);
+  return at::matmul(probabilities, values).to(q.scalar_type());
 }
 
 }  // namespace reference
@@ -198,6 +200,7 @@ at::Tensor attention_by_document(const at::Tensor& q, const at::Tensor& k, const
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options) {
   check(q, k, v, options);
+  if (options.on_probabilities) return reference::attention(q, k, v, options);
   if (takes_blocks(q, k, v)) {
     auto own = options;
     if (own.documents.defined()) own.documents = own.documents.contiguous();

@@ -55,6 +55,32 @@ std::int64_t ConfigFields::divided(const std::string& width_key, std::int64_t wi
   return width / heads;
 }
 
+double ConfigFields::rate(const std::string& key, double fallback) {
+  const auto value = number(key, fallback);
+  if (!(value >= 0 && value < 1)) throw InputError("model", "{}: {} = {} is no rate of dropout (0 ≤ p < 1)", name_, key, value);
+  return value;
+}
+
+std::vector<bool> ConfigFields::sliding_layers(std::int64_t layers, const std::function<bool(std::int64_t)>& otherwise) {
+  seen_.insert("layer_types");
+  std::vector<bool> slides;
+  for (std::int64_t i = 0; i < layers; ++i) slides.push_back(otherwise(i));
+  if (!reader_.has("layer_types")) return slides;
+  const auto& types = reader_.get_array("layer_types");
+  if (types.size() != slides.size()) throw InputError("model", "{}: layer_types has {} entries for {} layers", name_, types.size(), layers);
+  for (std::size_t i = 0; i < slides.size(); ++i) {
+    if (types[i] != "sliding_attention" && types[i] != "full_attention")
+      throw InputError("model", "{}: layer type {} is not supported (full_attention, sliding_attention)", name_, types[i].dump());
+    slides[i] = types[i] == "sliding_attention";
+  }
+  return slides;
+}
+
+std::string ConfigFields::architecture(const std::string& bare) const {
+  const auto found = config_.find("architectures");
+  return found != config_.end() && found->is_array() && !found->empty() && (*found)[0].is_string() ? (*found)[0].get<std::string>() : bare;
+}
+
 double ConfigFields::number(const std::string& key, std::optional<double> fallback) {
   seen_.insert(key);
   return fallback ? reader_.get_number(key, *fallback) : reader_.get_number(key);

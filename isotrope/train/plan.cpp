@@ -183,7 +183,7 @@ class PlanReader {
 TokenFlops flops_per_token(const Model& model, std::int64_t context) {
   const auto& shape = model.shape();
   return {.matrices = 6.0 * static_cast<double>(model.parameters().count(ParameterClass::matrix)),
-          .head = 6.0 * static_cast<double>(model.head().numel()),
+          .head = 6.0 * static_cast<double>(model.head().weight.numel()),
           .attention = 6.0 * static_cast<double>(shape.layers * shape.heads * shape.head_dim) * static_cast<double>(context + 1)};
 }
 

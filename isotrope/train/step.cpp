@@ -17,10 +17,10 @@ StepOutcome compute_gradients(Model& model, FlatParameters& parameters, std::spa
   parameters.zero_gradients();
   const HeadLossOptions options{.scale = 1.0 / static_cast<double>(std::max<std::int64_t>(1, outcome.counted)),
                                 .z_loss = z_loss,
-                                .sink = gradient_sink(model.head())};
+                                .sink = gradient_sink(model.head().weight)};
   for (const auto& batch : batches) {
     const auto hidden = model.forward_ids(batch.ids, {.documents = batch.documents});
-    const auto loss = next_token_loss(hidden, model.head(), batch.targets, options).loss;
+    const auto loss = next_token_loss(model.head_input(hidden), model.head(), batch.targets, options).loss;
     outcome.loss += loss.item<double>();
     loss.backward();
     parameters.collect_gradients();

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "isotrope/text/bpe_train.h"
-#include "isotrope/text/byte_level_bpe.h"
+#include "isotrope/text/pipeline.h"
 #include "isotrope/text/unicode.h"
 #include "isotrope/text/utf8.h"
 
@@ -18,7 +18,7 @@ std::unique_ptr<const BpeModel> make_model() {
       "The river opens the window. It's 12345 and 678; don't the others' rivers open?\n\u0440\u0435\u043A\u0430 \u0440\u0435\u043A\u0438 "
       "\u6CB3\u6D41 \u6CB3\u6D41 \u0928\u0926\u0940 \u0928\u0926\u0940\n");
   const auto tokenizer = trainer.train();
-  return std::make_unique<const BpeModel>(bpe_parts(dynamic_cast<const ByteLevelBpe&>(*tokenizer).definition()));
+  return std::make_unique<const BpeModel>(bpe_parts(dynamic_cast<const PipelineTokenizer&>(*tokenizer).definition()));
 }
 
 }  // namespace

@@ -331,9 +331,11 @@ TEST(Kernels, AttentionOfOneDocumentIgnoresTheOthers) {
 }
 
 TEST(Kernels, HeadLossEqualsItsReferenceInEveryChunking) {
-  const auto hidden = normal({37, 24}, 1), head = normal({101, 24}, 2) * 0.5;
+  const auto hidden = normal({37, 24}, 1), head = normal({101, 24}, 2) * 0.5, bias = normal({101}, 3);
   auto targets = at::randint(0, 101, {37}, at::kLong);
   targets[5] = ignored_target, targets[36] = ignored_target;
+  for (std::int64_t i = 0; i < 12; ++i)  // some that the model would hit
+    if (i != 5) targets[i] = at::matmul(hidden[i], head.t()).argmax();
   for (const double z_loss : {0.0, 1e-2})
     for (const std::int64_t chunk_bytes : {std::int64_t{1}, std::int64_t{32} << 20}) {
       const HeadLossOptions options{.scale = 1.0 / 35, .z_loss = z_loss, .chunk_bytes = chunk_bytes};
@@ -342,8 +344,17 @@ TEST(Kernels, HeadLossEqualsItsReferenceInEveryChunking) {
       EXPECT_LT(worst({hidden, head}, at::kFloat, fast, slow), fp32_bound);
       // bf16 rounds the logits (and the chunk's slopes) before the fp32 softmax: an absolute error of |logit|·2^-9 in the exponent.
       EXPECT_LT(worst({hidden, head}, at::kBFloat16, fast, slow), 1.5e-2);
-      const auto nll = head_loss(hidden.to(at::kFloat), head.to(at::kFloat), targets, options).nll;
-      EXPECT_LT(relative(nll, reference::head_loss(hidden, head, targets, options).nll), fp32_bound);
+      const auto fast_biased = [&](const variable_list& in) { return head_loss(in[0], {in[1], in[2]}, targets, options).loss; };
+      const auto slow_biased = [&](const variable_list& in) { return reference::head_loss(in[0], {in[1], in[2]}, targets, options).loss; };
+      EXPECT_LT(worst({hidden, head, bias}, at::kFloat, fast_biased, slow_biased), fp32_bound);
+      EXPECT_LT(worst({hidden, head, bias}, at::kBFloat16, fast_biased, slow_biased), 1.5e-2);
+      const auto exact = reference::head_loss(hidden, head, targets, options);
+      const auto found = head_loss(hidden.to(at::kFloat), head.to(at::kFloat), targets, options);
+      EXPECT_LT(relative(found.nll, exact.nll), fp32_bound);
+      EXPECT_TRUE(at::equal(found.hit, exact.hit));
+      EXPECT_GE(found.hit.sum().item<double>(), 11);
+      const auto rounded = head_loss(hidden.to(at::kBFloat16), head.to(at::kBFloat16), targets, options);
+      EXPECT_GE(rounded.hit.sum().item<double>(), 8);  // near-ties may turn
     }
 }
 

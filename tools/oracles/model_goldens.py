@@ -129,11 +129,12 @@ class ExactRotary(torch.nn.Module):
 
     def __init__(self, rotary):
         super().__init__()
-        assert rotary.attention_scaling == 1.0, "scaled rotary tables"
-        self.inverse_frequencies = rotary.inv_freq.double()
+        kinds = [""] if hasattr(rotary, "inv_freq") else [kind + "_" for kind in set(rotary.layer_types)]
+        assert all(getattr(rotary, kind + "attention_scaling") == 1.0 for kind in kinds), "scaled rotary tables"
+        self.inverse_frequencies = {kind: getattr(rotary, kind + "inv_freq").double() for kind in kinds}
 
-    def forward(self, x, position_ids):
-        angles = position_ids[..., None].double() * self.inverse_frequencies
+    def forward(self, x, position_ids, layer_type=None):
+        angles = position_ids[..., None].double() * self.inverse_frequencies[layer_type + "_" if layer_type else ""]
         angles = torch.cat((angles, angles), dim=-1)
         return angles.cos().to(x.dtype), angles.sin().to(x.dtype)
 
