@@ -12,6 +12,8 @@ at::Tensor Model::logits(const at::Tensor& hidden) const {
   return at::linear(head_input(hidden), head_.weight, head_.bias.defined() ? std::optional(head_.bias) : std::nullopt);
 }
 
+at::Tensor Model::backward_head_input(const at::Tensor&) const { throw InputError("model", "this model does not read backwards"); }
+
 at::Tensor Model::pair_logits(const at::Tensor&) const { throw InputError("model", "this model has no head for pairs of texts"); }
 
 std::string Model::copy_of(std::string_view tensor_name) const {

@@ -69,6 +69,9 @@ class Model {
   /// What the head projects, from hidden [..., d]: the hidden states themselves, but for families that transform or scale them first.
   virtual at::Tensor head_input(const at::Tensor& hidden) const { return hidden; }
   at::Tensor logits(const at::Tensor& hidden) const;  ///< [..., V]; InputError without a head
+  /// What the head projects to find the token before, in language models that read from both sides (biLM); InputError for others.
+  virtual at::Tensor backward_head_input(const at::Tensor& hidden) const;
+  virtual bool reads_backwards() const { return false; }
 
   /// Which of two texts comes second: logits [N, 2] from the hidden states [N, d] of N rows' first tokens; 0: as they stand (next-sentence
   /// prediction of BERT, sentence order of ALBERT). InputError where the folder holds no such head.

@@ -88,7 +88,7 @@ class Rehearsal {
     for (std::int64_t row = 0; row < t.batch_size; row += micro) {
       const auto count = std::min(micro, t.batch_size - row);
       const auto ids = random_ids({count, t.context}, model_.shape().vocab_size).to(device);
-      batches.push_back({.ids = ids, .targets = ids.flip(1), .counted = count * t.context});
+      batches.push_back({.ids = ids, .targets = ids.flip(1), .counted = count * t.context, .tokens = count * t.context});
       if (config_.data.document_mask)
         batches.back().documents =
             at::arange(t.context, at::kLong).div(document_length_, "floor").expand({count, t.context}).contiguous().to(device);
@@ -97,7 +97,7 @@ class Rehearsal {
   }
 
   void step(const std::vector<Batch>& batches) {
-    const auto outcome = compute_gradients(model_, parameters_, batches, config_.train.z_loss);
+    const auto outcome = compute_gradients(model_, parameters_, batches, {.z_loss = config_.train.z_loss});
     optimizer_->step_(0.0, clip_factor(config_.train.clip, outcome.grad_norm));
   }
 
@@ -105,7 +105,7 @@ class Rehearsal {
   double evaluate() {
     const auto context = config_.train.context, rows = config_.eval.batch_size;
     const auto ids = random_ids({rows * context + 1}, model_.shape().vocab_size);
-    const TokenSequence text{
+    const TokenText text{
         .size = static_cast<std::uint64_t>(ids.numel()),
         .copy = [&](auto begin, auto count, auto* out) { std::copy_n(ids.const_data_ptr<std::int64_t>() + begin, count, out); },
         .name = "random tokens"};
@@ -231,6 +231,8 @@ RunPlan plan_run(const RunConfig& given, std::int64_t calibration_steps) {
 }
 
 nlohmann::json to_json(const RunPlan& plan) {
+  const auto& f = plan.flops;
+  const nlohmann::json flops{{"matrices", f.matrices}, {"head", f.head}, {"attention", f.attention}, {"recurrence", f.recurrence}};
   nlohmann::json json{{"format", plan_format},
                       {"family", plan.family},
                       {"parameters", plan.parameters},
@@ -239,11 +241,7 @@ nlohmann::json to_json(const RunPlan& plan) {
                       {"tokens_per_step", plan.tokens_per_step},
                       {"training_tokens", plan.training_tokens},
                       {"validation_tokens", plan.validation_tokens},
-                      {"flops_per_token",
-                       {{"matrices", plan.flops.matrices},
-                        {"head", plan.flops.head},
-                        {"attention", plan.flops.attention},
-                        {"recurrence", plan.flops.recurrence}}},
+                      {"flops_per_token", flops},
                       {"weight_bytes", plan.weight_bytes},
                       {"gradient_bytes", plan.gradient_bytes},
                       {"optimizer_bytes", plan.optimizer_bytes},
