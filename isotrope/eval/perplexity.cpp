@@ -92,7 +92,8 @@ void score_batch(Model& model, const TokenText& text, const std::vector<std::int
 TextScore score_text(Model& model, const TokenText& text, const std::vector<std::int32_t>& byte_counts, const ScoreOptions& options) {
   const at::NoGradGuard no_grad;
   if (!model.shape().causal) throw InputError("eval", "this model is an encoder, which predicts no next token: it has no perplexity");
-  const auto context = options.context > 0 ? options.context : model.shape().max_positions;
+  const auto positions = model.shape().max_positions;
+  const auto context = options.context > 0 ? options.context : positions == unlimited_positions ? unlimited_context : positions;
   const auto stride = options.stride > 0 ? options.stride : context;
   if (context - 1 > model.shape().max_positions)  // a window's last token is only predicted, not read
     throw InputError("eval", "a context of {} tokens exceeds the model's {} positions", context, model.shape().max_positions);

@@ -35,8 +35,11 @@ struct TokenText {
 /// The tokens of a file that outlives the sequence, with its documents kept apart if asked.
 TokenText token_text(const TokenFile& file, bool document_mask = false);
 
+/// The window where a model has no limit of positions and none is asked for.
+constexpr std::int64_t unlimited_context = 2048;
+
 struct ScoreOptions {
-  std::int64_t context = 0;  ///< tokens a window; 0: the model's positions
+  std::int64_t context = 0;  ///< tokens a window; 0: the model's positions, unlimited_context where it has no limit
   std::int64_t stride = 0;   ///< tokens between the starts of windows; 0: the context
   std::int64_t batch_size = 8;
   std::int64_t max_windows = 0;  ///< evenly spread over the text; 0: all

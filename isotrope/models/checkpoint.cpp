@@ -113,7 +113,7 @@ void read_tensors(Model& model, const TensorFolder& tensors) {
 }  // namespace
 
 std::unique_ptr<Model> load_model(const fs::path& folder, const LoadOptions& options) {
-  const auto config = read_json(folder / "config.json", "model");
+  const auto config = read_json(folder / "config.json", "model", {.python_floats = true});
   const TensorFolder tensors(folder);
   auto model = make_model(config, {options.dtype.value_or(main_dtype(tensors)), options.device}, (folder / "config.json").string());
   read_tensors(*model, tensors);

@@ -36,10 +36,14 @@ struct ForwardContext {
   }
 };
 
-/// The numbers that code outside a family may ask for.
+/// What max_positions is of a model that has no limit.
+constexpr std::int64_t unlimited_positions = std::int64_t{1} << 60;
+
+/// The numbers that code outside a family may ask for. Without attention, its three are 0.
 struct ModelShape {
   std::int64_t vocab_size, width, layers, heads, kv_heads, head_dim, max_positions;
-  bool causal = true;  ///< a decoder, whose tokens see what stands before them; an encoder's see their whole document
+  bool causal = true;                 ///< a decoder, whose tokens see what stands before them; an encoder's see their whole document
+  std::int64_t recurrence_flops = 0;  ///< operations of a layer's scan and convolution for one token, forward
 };
 
 /// A language model: ids or embeddings in, hidden states out; the output head is kept apart so that losses need not hold all logits.

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "isotrope/base/error.h"
 #include "isotrope/base/log.h"
@@ -84,6 +85,26 @@ std::string ConfigFields::architecture(const std::string& bare) const {
 double ConfigFields::number(const std::string& key, std::optional<double> fallback) {
   seen_.insert(key);
   return fallback ? reader_.get_number(key, *fallback) : reader_.get_number(key);
+}
+
+std::vector<double> ConfigFields::numbers(const std::string& key, std::vector<double> fallback) {
+  seen_.insert(key);
+  if (!reader_.has(key)) return fallback;
+  const auto& list = reader_.get_array(key);
+  std::vector<double> values;
+  for (const auto& entry : list)
+    if (const auto number = json_number(entry); number && !std::isnan(*number)) values.push_back(*number);
+  if (values.size() != list.size() || values.size() != fallback.size())
+    throw InputError("model", "{}: \"{}\": expected {} numbers, got {}", name_, key, fallback.size(), list.dump());
+  return values;
+}
+
+std::pair<double, double> ConfigFields::interval(const std::string& key, double low, double high) {
+  const auto ends = numbers(key, {low, high});
+  if (ends[0] < 0 || ends[0] > ends[1])
+    throw InputError("model", "{}: \"{}\": expected two numbers from 0 on, the smaller one first, got {} and {}", name_, key, ends[0],
+                     ends[1]);
+  return {ends[0], ends[1]};
 }
 
 bool ConfigFields::boolean(const std::string& key, bool fallback) {

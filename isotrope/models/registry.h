@@ -29,6 +29,10 @@ class ConfigFields {
   /// The first of `architectures`, which says what heads a folder holds; `bare`, the model without any, where there is none.
   std::string architecture(const std::string& bare) const;
   double number(const std::string& key, std::optional<double> fallback = std::nullopt);
+  /// A list of as many numbers as the fallback has; infinities as Python or transformers write them.
+  std::vector<double> numbers(const std::string& key, std::vector<double> fallback);
+  /// Two numbers, 0 ≤ the first ≤ the second.
+  std::pair<double, double> interval(const std::string& key, double low, double high);
   bool boolean(const std::string& key, bool fallback);
   std::string text(const std::string& key, const std::string& fallback);
   bool has(const std::string& key) const { return reader_.has(key); }

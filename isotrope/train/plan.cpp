@@ -184,7 +184,8 @@ TokenFlops flops_per_token(const Model& model, std::int64_t context) {
   const auto& shape = model.shape();
   return {.matrices = 6.0 * static_cast<double>(model.parameters().count(ParameterClass::matrix)),
           .head = 6.0 * static_cast<double>(model.head().weight.numel()),
-          .attention = 6.0 * static_cast<double>(shape.layers * shape.heads * shape.head_dim) * static_cast<double>(context + 1)};
+          .attention = 6.0 * static_cast<double>(shape.layers * shape.heads * shape.head_dim) * static_cast<double>(context + 1),
+          .recurrence = 3.0 * static_cast<double>(shape.layers * shape.recurrence_flops)};
 }
 
 double RunPlan::tokens_per_second() const { return calibration ? static_cast<double>(tokens_per_step) / calibration->step_seconds : 0; }
@@ -230,27 +231,28 @@ RunPlan plan_run(const RunConfig& given, std::int64_t calibration_steps) {
 }
 
 nlohmann::json to_json(const RunPlan& plan) {
-  nlohmann::json json{
-      {"format", plan_format},
-      {"family", plan.family},
-      {"parameters", plan.parameters},
-      {"parameter_count", plan.parameter_count},
-      {"steps", plan.steps},
-      {"tokens_per_step", plan.tokens_per_step},
-      {"training_tokens", plan.training_tokens},
-      {"validation_tokens", plan.validation_tokens},
-      {"flops_per_token", {{"matrices", plan.flops.matrices}, {"head", plan.flops.head}, {"attention", plan.flops.attention}}},
-      {"weight_bytes", plan.weight_bytes},
-      {"gradient_bytes", plan.gradient_bytes},
-      {"optimizer_bytes", plan.optimizer_bytes},
-      {"checkpoint_bytes", plan.checkpoint_bytes},
-      {"checkpoints_kept", plan.checkpoints_kept},
-      {"checkpoints_written", plan.checkpoints_written},
-      {"evaluations", plan.evaluations},
-      {"evaluation_batches", plan.evaluation_batches},
-      {"max_seconds", plan.max_seconds},
-      {"calibration", nullptr},
-      {"settings", plan.settings}};
+  const auto& f = plan.flops;
+  const nlohmann::json flops{{"matrices", f.matrices}, {"head", f.head}, {"attention", f.attention}, {"recurrence", f.recurrence}};
+  nlohmann::json json{{"format", plan_format},
+                      {"family", plan.family},
+                      {"parameters", plan.parameters},
+                      {"parameter_count", plan.parameter_count},
+                      {"steps", plan.steps},
+                      {"tokens_per_step", plan.tokens_per_step},
+                      {"training_tokens", plan.training_tokens},
+                      {"validation_tokens", plan.validation_tokens},
+                      {"flops_per_token", flops},
+                      {"weight_bytes", plan.weight_bytes},
+                      {"gradient_bytes", plan.gradient_bytes},
+                      {"optimizer_bytes", plan.optimizer_bytes},
+                      {"checkpoint_bytes", plan.checkpoint_bytes},
+                      {"checkpoints_kept", plan.checkpoints_kept},
+                      {"checkpoints_written", plan.checkpoints_written},
+                      {"evaluations", plan.evaluations},
+                      {"evaluation_batches", plan.evaluation_batches},
+                      {"max_seconds", plan.max_seconds},
+                      {"calibration", nullptr},
+                      {"settings", plan.settings}};
   if (const auto& c = plan.calibration)
     json["calibration"] = {{"steps", c->steps},
                            {"step_seconds", c->step_seconds},
@@ -282,7 +284,8 @@ RunPlan read_plan(const fs::path& file) {
   const auto parameters = reader.object("parameters"), settings = reader.object("settings"), flops = reader.object("flops_per_token");
   for (const auto& [kind, count] : parameters.json().object().items()) plan.parameters[kind] = parameters.integer(kind);
   for (const auto& [key, value] : settings.json().object().items()) plan.settings[key] = settings.json().get_string(key);
-  plan.flops = {flops.number("matrices"), flops.number("head"), flops.number("attention")};
+  plan.flops = {flops.number("matrices"), flops.number("head"), flops.number("attention"),
+                flops.json().has("recurrence") ? flops.number("recurrence") : 0};  // not written by the first plans
   if (reader.json().has("calibration")) {
     const auto c = reader.object("calibration");
     constexpr double least = 1e-9;  // a step that takes no time has no speed

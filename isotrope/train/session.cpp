@@ -138,7 +138,7 @@ std::unique_ptr<Model> starting_model(const RunConfig& config, const Tokenizer* 
   const auto& name = fresh ? config.model.config : config.model.init_from;
   std::unique_ptr<Model> model;
   if (fresh) {
-    auto json = read_json(name, "model");
+    auto json = read_json(name, "model", {.python_floats = true});
     const JsonReader object(json, "model", name);  // refuses what is no object
     if (tokenizer) json = completed(std::move(json), *tokenizer);
     model = isotrope::make_model(json, {at::kFloat, device}, name);
