@@ -108,6 +108,11 @@ PipelineTokenizer::PipelineTokenizer(TokenizerDefinition definition)
   cuttable_ = may_be_cut();
 }
 
+std::shared_ptr<const Tokenizer> make_tokenizer(TokenizerDefinition definition) {
+  find_usual_special_tokens(definition);
+  return std::make_shared<PipelineTokenizer>(std::move(definition));
+}
+
 bool PipelineTokenizer::may_be_cut() const {
   const auto* bytes = std::get_if<std::unique_ptr<const BpeModel>>(&model_);
   return added_.allow_cuts_before_spaces() && normalizer_.allows_cuts_before_spaces() &&

@@ -1,4 +1,4 @@
-// Finding a tokenizer on disk: tokenizer.json, GPT-2's vocabulary and merges files, BERT's vocab.txt, run folders; and the byte tokenizer.
+// Finding a tokenizer on disk: tokenizer.json, GPT-2's vocabulary and merges files, BERT's vocab.txt, scored vocabularies, run folders; and the byte tokenizer.
 #include <algorithm>
 #include <charconv>
 #include <map>
@@ -9,6 +9,7 @@
 #include "isotrope/text/byte_alphabet.h"
 #include "isotrope/text/json_field.h"
 #include "isotrope/text/pipeline.h"
+#include "isotrope/text/scored_vocabulary.h"
 #include "isotrope/text/utf8.h"
 
 namespace isotrope {
@@ -16,11 +17,6 @@ namespace isotrope {
 using nlohmann::json;
 
 namespace {
-
-std::shared_ptr<const Tokenizer> finish(TokenizerDefinition definition) {
-  find_usual_special_tokens(definition);
-  return std::make_shared<PipelineTokenizer>(std::move(definition));
-}
 
 void read_config_beside(TokenizerDefinition& definition, const fs::path& folder) {
   const auto config = folder / "tokenizer_config.json", map = folder / "special_tokens_map.json";
@@ -35,7 +31,7 @@ void read_config_beside(TokenizerDefinition& definition, const fs::path& folder)
 std::shared_ptr<const Tokenizer> load_json(const fs::path& path) {
   auto definition = read_tokenizer_json(read_file(path, "tokenizer"), path.string());
   read_config_beside(definition, path.parent_path());
-  return finish(std::move(definition));
+  return make_tokenizer(std::move(definition));
 }
 
 /// The lines of merges.txt: "left right", after a first line "#version…".
@@ -66,7 +62,7 @@ std::shared_ptr<const Tokenizer> load_vocabulary_and_merges(const fs::path& voca
                   {"model", {{"type", "BPE"}, {"vocab", std::move(vocabulary)}, {"merges", merges_of(merges_path)}}}};
   auto definition = read_definition(root, name);
   read_config_beside(definition, vocabulary_path.parent_path());
-  return finish(std::move(definition));
+  return make_tokenizer(std::move(definition));
 }
 
 /// The lines of vocab.txt as a vocabulary: each is a token, and its number from 0 the id.
@@ -166,7 +162,29 @@ std::shared_ptr<const Tokenizer> load_vocabulary_lines(const fs::path& path) {
                     {"vocab", std::move(vocabulary)}}}};
   auto definition = read_definition(root, path.string());
   read_config_beside(definition, path.parent_path());
-  return finish(std::move(definition));
+  return make_tokenizer(std::move(definition));
+}
+
+std::shared_ptr<const Tokenizer> load_scored(const fs::path& path) {
+  const auto bytes = read_file(path, "tokenizer");
+  auto vocabulary =
+      path.extension() == ".bin" ? read_llama2c_vocabulary(bytes, path.string()) : read_sentencepiece_model(bytes, path.string());
+  if (const auto config_path = path.parent_path() / "tokenizer_config.json"; fs::exists(config_path)) {
+    const auto config = json_field::parse(read_file(config_path, "tokenizer"), config_path.string());
+    vocabulary.add_bos =
+        json_field::flag(json_field::object(config, "the file", config_path.string()), "add_bos_token", true, config_path.string());
+    if (json_field::flag(config, "add_eos_token", false, config_path.string()))
+      throw InputError("tokenizer", "{}: add_eos_token beside {} is not supported", config_path.string(), path.filename().string());
+  }
+  auto definition = define_tokenizer(vocabulary);
+  read_config_beside(definition, path.parent_path());
+  return make_tokenizer(std::move(definition));
+}
+
+std::shared_ptr<const Tokenizer> load_file(const fs::path& path) {
+  if (path.extension() == ".txt") return load_vocabulary_lines(path);
+  if (path.extension() == ".model" || path.extension() == ".bin") return load_scored(path);
+  return load_json(path);
 }
 
 }  // namespace
@@ -175,20 +193,22 @@ std::shared_ptr<const Tokenizer> parse_tokenizer(std::string_view tokenizer_json
                                                  std::string_view file) {
   auto definition = read_tokenizer_json(tokenizer_json, file);
   if (!tokenizer_config.empty()) read_tokenizer_config(definition, tokenizer_config, "tokenizer_config.json");
-  return finish(std::move(definition));
+  return make_tokenizer(std::move(definition));
 }
 
 std::shared_ptr<const Tokenizer> load_tokenizer(const fs::path& path) {
   if (path == "bytes") return byte_tokenizer();
   if (!fs::exists(path)) throw InputError("tokenizer", "{}: there is no such file or folder", path.string());
-  if (!fs::is_directory(path)) return path.extension() == ".txt" ? load_vocabulary_lines(path) : load_json(path);
+  if (!fs::is_directory(path)) return load_file(path);
   if (fs::exists(path / "tokenizer.json")) return load_json(path / "tokenizer.json");
   for (const auto& [vocabulary, merges] : {std::pair{"vocab.json", "merges.txt"}, std::pair{"encoder.json", "vocab.bpe"}})
     if (fs::exists(path / vocabulary) && fs::exists(path / merges)) return load_vocabulary_and_merges(path / vocabulary, path / merges);
-  if (fs::exists(path / "vocab.txt")) return load_vocabulary_lines(path / "vocab.txt");
+  for (const char* name : {"vocab.txt", "tokenizer.model", "tokenizer.bin"})
+    if (fs::exists(path / name)) return load_file(path / name);
   if (const auto checkpoint = newest_checkpoint(path)) return load_json(*checkpoint / "tokenizer.json");
   throw with_hint(
-      InputError("tokenizer", "{}: no tokenizer here: expected tokenizer.json, vocab.json and merges.txt, or vocab.txt", path.string()),
+      InputError("tokenizer", "{}: no tokenizer here: expected tokenizer.json, vocab.json and merges.txt, vocab.txt or tokenizer.model",
+                 path.string()),
       "isotrope tokenizer train makes one from text; the name bytes stands for the byte tokenizer");
 }
 

@@ -284,7 +284,6 @@ void read_tokenizer_config(TokenizerDefinition& definition, std::string_view tex
 void find_usual_special_tokens(TokenizerDefinition& definition) {
   const auto usual = [&](const char* key, std::optional<TokenId> SpecialTokens::* token, std::initializer_list<const char*> names) {
     if (definition.config.is_object() && definition.config.contains(key)) return;
-    definition.special.*token = std::nullopt;
     for (const auto* name : names)
       if (!(definition.special.*token)) definition.special.*token = find_id(definition, name);
   };

@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
 """Goldens of the tokenizers that are not byte-level, with Hugging Face `tokenizers` as the oracle: WordPiece, and BPE over characters with
-byte fallback. Writes tests/data/tokenizer/{word_piece,byte_fallback}.tokenizer.json and {word_piece,byte_fallback,pairs}.json.
+byte fallback. `sentencepiece` is the oracle of vocabularies whose merges go by score. Writes tests/data/tokenizer/{word_piece,byte_fallback}
+.tokenizer.json, {word_piece,byte_fallback,pairs,scored}.json, scored.model and the same as llama2.c stores it, scored.tokenizer.bin.
 
-Usage: python tools/oracles/tokenizer_kinds_goldens.py, after tokenizer_goldens.py, whose corpus it learns from
+Usage: python tools/oracles/tokenizer_kinds_goldens.py, after tokenizer_goldens.py, whose corpus it learns from. The oracle's trainers break ties
+by chance, so vocabularies that are there already are kept.
 """
 import copy
 import json
+import random
+import struct
 
+import sentencepiece
 import tokenizers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from tokenizer_goldens import FOLDER, texts, write
@@ -63,7 +68,11 @@ def word_piece():
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    tokenizer.train([str(FOLDER / "corpus.txt")], trainers.WordPieceTrainer(vocab_size=500, special_tokens=BERT_TOKENS, show_progress=False))
+    path = FOLDER / "word_piece.tokenizer.json"
+    if path.exists():
+        tokenizer = Tokenizer.from_file(str(path))
+    else:
+        tokenizer.train([str(FOLDER / "corpus.txt")], trainers.WordPieceTrainer(vocab_size=500, special_tokens=BERT_TOKENS, show_progress=False))
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1",
                                                              special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
     base = json.loads(tokenizer.to_str())
@@ -126,7 +135,11 @@ def byte_fallback():
     # One space a line end would make a token of several words; the corpus is cut before spaces, as SentencePiece's trainer does.
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
     trainer = trainers.BpeTrainer(vocab_size=800, special_tokens=special + [f"<0x{byte:02X}>" for byte in range(256)], limit_alphabet=90, show_progress=False)
-    tokenizer.train([str(FOLDER / "corpus.txt")], trainer)
+    path = FOLDER / "byte_fallback.tokenizer.json"
+    if path.exists():
+        tokenizer = Tokenizer.from_file(str(path))
+    else:
+        tokenizer.train([str(FOLDER / "corpus.txt")], trainer)
     base = json.loads(tokenizer.to_str())
     base["added_tokens"] = [token for token in base["added_tokens"] if token["content"] in special]
     base["pre_tokenizer"] = None
@@ -160,6 +173,28 @@ def str_of(processor):
     return json.dumps(json.loads(tokenizer.to_str())["post_processor"])
 
 
+def scored():
+    """A SentencePiece BPE model as Llama 2's is made, and its ids."""
+    path = FOLDER / "scored.model"
+    with open(path, "wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            input=str(FOLDER / "corpus.txt"), model_writer=file, vocab_size=600, model_type="bpe", byte_fallback=True, character_coverage=0.99, split_digits=True,
+            normalization_rule_name="identity", remove_extra_whitespaces=False, allow_whitespace_only_pieces=True, num_threads=1, minloglevel=2)
+    model = sentencepiece.SentencePieceProcessor(str(path))
+    pieces = [(model.id_to_piece(i), model.get_score(i)) for i in range(model.get_piece_size())]
+    pieces[1], pieces[2] = ("\n<s>\n", 0.0), ("\n</s>\n", 0.0)
+    spelled = [(piece.replace("▁", " ").encode(), score) for piece, score in pieces]
+    longest = max(len(piece) for piece, _ in spelled)
+    (FOLDER / "scored.tokenizer.bin").write_bytes(struct.pack("<i", longest) + b"".join(
+        struct.pack("<fi", score, len(piece)) + piece for piece, score in spelled))
+    rng = random.Random(11)
+    parts = "the in ing an ana n a e  = == th he er r t s ss , . 1 12 é 川 \u0301 ▁ <s> <unk>".split(" ") + [" "]
+    samples = [*texts().values(), *more_texts().values(), *("".join(rng.choice(parts) for _ in range(60)) for _ in range(40))]
+    cases = [{"text": text, "ids": model.encode(text)} for text in samples]
+    write("scored.json", {"made_by": f"{MADE_BY}, sentencepiece {sentencepiece.__version__}", "texts": cases})
+
+
 if __name__ == "__main__":
     pairs(word_piece())
     byte_fallback()
+    scored()
