@@ -72,10 +72,10 @@ void run_embed(const EmbedCommand& options) {
   if (embedding.pooling == Pooling::none && options.output.ends_with(".npy"))
     throw UsageError("embed", "--pooling none writes features and where each text begins: name a .safetensors file");
   const auto max_length = options.max_length > 0 ? options.max_length : recipe ? recipe->max_length : 0;
-  const auto texts = encode_lines(loaded, options, max_length);
   StopRequest stop;
   at::Tensor features;
   const auto begun = std::chrono::steady_clock::now();
+  const auto texts = encode_lines(loaded, options, max_length);
   {
     Progress progress("embed", static_cast<std::int64_t>(texts.size()), "texts");
     embedding.progress = [&](std::int64_t done) { progress.update(done); };
