@@ -62,7 +62,7 @@ class Tokenizer {
   bool is_word_start(TokenId id) const;
   /// Writes tokenizer.json and tokenizer_config.json into an existing folder, as `transformers` reads them.
   virtual void save(const std::filesystem::path& folder) const = 0;
-  /// SHA-256 (hex) over everything that decides ids: vocabulary, merges, pre-tokenizer, added tokens. Equal fingerprints, equal ids.
+  /// SHA-256 (hex) over all that decides a text's ids: vocabulary, model, normalizer, pre-tokenizer, added tokens. Equal prints, equal ids.
   virtual std::string fingerprint() const = 0;
 
   /// The first place at or after `position` where `text` can be cut so that the ids of the two parts, without the post-processor's,

@@ -15,9 +15,10 @@ namespace {
 
 namespace field = json_field;
 
-/// Byte-level means that no text is unknown.
+/// Byte-level means that no text is unknown. Bytes that stand in no UTF-8 may be absent, as in GPT-NeoX's vocabulary.
 void expect_every_byte(const TokenizerDefinition& definition) {
   std::vector<bool> present(256);
+  for (int byte = 0; byte < 256; ++byte) present[byte] = byte == 0xC0 || byte == 0xC1 || byte >= 0xF5;
   for (std::size_t id = 0; id < definition.names.size(); ++id) {
     if (!definition.in_model[id]) continue;
     if (const auto bytes = unspell_bytes(definition.names[id]); bytes && bytes->size() == 1)

@@ -102,6 +102,18 @@ TEST(TokenizerJson, EveryByteNeedsAToken) {
                "no token for byte 0x20");
 }
 
+TEST(TokenizerJson, BytesThatUtf8NeverHasMayBeAbsent) {  // as in GPT-NeoX's vocabulary
+  auto file = tests::golden("gpt2.tokenizer.json");
+  const auto expected = parse_tokenizer(file.dump())->encode("The r\u00EDver \U0010FFFF");
+  auto& vocabulary = file["model"]["vocab"];
+  for (const char* name : {"\u00C0", "\u00C1", "\u00F5", "\u00FF"}) {
+    const auto id = vocabulary[name].get<int>();
+    vocabulary.erase(name);
+    vocabulary["gone " + std::to_string(id)] = id;
+  }
+  EXPECT_EQ(parse_tokenizer(file.dump())->encode("The r\u00EDver \U0010FFFF"), expected);
+}
+
 TEST(TokenizerJson, MergesMustNameTokensOfTheVocabulary) {
   expect_error(error_after([](json& file) { file["model"]["merges"][3] = {"q", "zebra"}; }),
                "merge 3 has the token \"zebra\", which the vocabulary lacks");
