@@ -62,7 +62,10 @@ RopeScaling read_rope(const ConfigFields& fields, const char* layer_type, const 
   const auto& config = fields.json();
   nlohmann::json own{{"rope_theta", config.contains(older_theta) ? config[older_theta] : nlohmann::json(theta)}};
   if (config.contains("rope_scaling")) own["rope_scaling"] = config["rope_scaling"];
-  if (const auto all = config.find("rope_parameters"); all != config.end() && all->is_object() && all->contains(layer_type)) {
+  if (const auto all = config.find("rope_parameters"); all != config.end() && all->is_object() && all->contains("rope_theta"))
+    throw InputError("model", "{}: rope_parameters has its own entry for each layer type (full_attention, sliding_attention)",
+                     fields.name());
+  else if (all != config.end() && all->is_object() && all->contains(layer_type)) {
     own["rope_parameters"] = (*all)[layer_type];
     if (own["rope_parameters"].is_object() && !own["rope_parameters"].contains("rope_theta"))
       own["rope_parameters"]["rope_theta"] = own["rope_theta"];

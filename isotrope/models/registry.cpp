@@ -59,7 +59,7 @@ std::int64_t ConfigFields::divided(const std::string& width_key, std::int64_t wi
 double ConfigFields::rate(const std::string& key, double fallback) {
   const auto value = number(key, fallback);
   if (!(value >= 0 && value < 1)) throw InputError("model", "{}: {} = {} is no rate of dropout (0 ≤ p < 1)", name_, key, value);
-  return value;
+  return rates_[key] = value;
 }
 
 std::vector<bool> ConfigFields::sliding_layers(std::int64_t layers, const std::function<bool(std::int64_t)>& otherwise) {
@@ -163,6 +163,7 @@ std::unique_ptr<Model> make_model(const nlohmann::json& config, const ModelOptio
   ConfigFields fields(config, name);
   auto model = family.make(fields, options);
   fields.finish();
+  model->dropout_rates_ = fields.rates();
   return model;
 }
 

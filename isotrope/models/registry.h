@@ -24,6 +24,7 @@ class ConfigFields {
   std::int64_t divided(const std::string& width_key, std::int64_t width, const std::string& heads_key, std::int64_t heads) const;
   /// A rate of dropout; InputError outside [0, 1).
   double rate(const std::string& key, double fallback);
+  const std::map<std::string, double>& rates() const { return rates_; }  ///< all that were read so
   /// layer_types: which layers' attention slides over a window; `otherwise` says it where the field is absent. InputError for another type.
   std::vector<bool> sliding_layers(std::int64_t layers, const std::function<bool(std::int64_t)>& otherwise);
   /// The first of `architectures`, which says what heads a folder holds; `bare`, the model without any, where there is none.
@@ -51,6 +52,7 @@ class ConfigFields {
   JsonReader reader_;
   std::string name_;
   std::set<std::string> seen_;
+  std::map<std::string, double> rates_;
 };
 
 /// A family registers itself from its own file:

@@ -1,5 +1,7 @@
 #include "isotrope/nn/parameters.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -63,6 +65,12 @@ double time_step(const Initialization& init, double uniform) {
   return std::max(init.floor, std::exp(std::log(init.low) + uniform * (std::log(init.high) - std::log(init.low))));
 }
 
+at::Tensor sinusoids(std::int64_t rows, std::int64_t width) {
+  const auto even = at::arange(0, width, 2, at::kDouble);
+  const auto angles = at::arange(rows, at::kDouble).unsqueeze(1) * at::pow(10000.0, -even / static_cast<double>(width)).unsqueeze(0);
+  return at::stack({angles.sin(), angles.cos()}, 2).flatten(1, 2).narrow(1, 0, width);
+}
+
 }  // namespace
 
 void initialize_(Parameters& parameters, std::uint64_t seed) {
@@ -75,6 +83,7 @@ void initialize_(Parameters& parameters, std::uint64_t seed) {
     switch (init.kind) {
       case Kind::zeros: value.zero_(); break;
       case Kind::ones: value.fill_(1); break;
+      case Kind::sinusoids: value.copy_(sinusoids(value.size(0), value.size(1))); break;
       case Kind::normal: draw([&](RandomStream& stream) { return init.std * stream.normal(); }); break;
       case Kind::log_uniform:
         draw([&](RandomStream& stream) { return std::log(init.low + stream.uniform() * (init.high - init.low)); });
