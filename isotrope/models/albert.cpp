@@ -42,7 +42,8 @@ std::unique_ptr<Model> make(ConfigFields& fields, const ModelOptions& options) {
   c.attention_dropout = fields.rate("attention_probs_dropout_prob", 0);
   c.mlp_output_dropout = 0;
   c.pair_dropout = fields.rate("classifier_dropout_prob", 0.1);
-  const auto groups = fields.integer("num_hidden_groups", 1), inner = fields.integer("inner_group_num", 1), layers = c.num_hidden_layers;
+  const auto groups = fields.integer("num_hidden_groups", 1), inner = fields.integer("inner_group_num", 1, 1, 1000),
+             layers = c.num_hidden_layers;
   if (layers > 0 && groups > layers)
     throw InputError("model", "{}: num_hidden_groups = {} is more than num_hidden_layers = {}", fields.name(), groups, layers);
   c.num_hidden_layers *= inner;

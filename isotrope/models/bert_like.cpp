@@ -14,7 +14,7 @@ namespace isotrope {
 BertLikeConfig read_bert_like(ConfigFields& fields, BertLikeConfig c) {
   c.hidden_size = fields.integer("hidden_size", c.hidden_size);
   c.embedding_size = c.hidden_size;
-  c.num_hidden_layers = fields.integer("num_hidden_layers", c.num_hidden_layers, 0);
+  c.num_hidden_layers = fields.layers("num_hidden_layers", c.num_hidden_layers);
   c.num_attention_heads = fields.integer("num_attention_heads", c.num_attention_heads);
   fields.divided("hidden_size", c.hidden_size, "num_attention_heads", c.num_attention_heads);
   c.intermediate_size = fields.integer("intermediate_size", c.intermediate_size);

@@ -29,7 +29,7 @@ BertLikeNames names() {
 std::unique_ptr<Model> make(ConfigFields& fields, const ModelOptions& options) {
   BertLikeConfig c{};
   c.hidden_size = c.embedding_size = fields.integer("dim", 768);
-  c.num_hidden_layers = fields.integer("n_layers", 6, 0);
+  c.num_hidden_layers = fields.layers("n_layers", 6);
   c.num_attention_heads = fields.integer("n_heads", 12);
   fields.divided("dim", c.hidden_size, "n_heads", c.num_attention_heads);
   c.intermediate_size = fields.integer("hidden_dim", 3072);

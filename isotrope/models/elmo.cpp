@@ -23,7 +23,7 @@ struct ElmoConfig {
 void read_character_fields(ConfigFields& fields, ElmoConfig& c) {
   c.max_characters = fields.integer("max_characters", 50, 3);
   c.character_embedding_size = fields.integer("character_embedding_size", 16);
-  c.num_highway_layers = fields.integer("num_highway_layers", 2, 0);
+  c.num_highway_layers = fields.integer("num_highway_layers", 2, 0, 1000);
   c.filters = fields.pairs("filters", {{1, 32}, {2, 32}, {3, 64}, {4, 128}, {5, 256}, {6, 512}, {7, 1024}});
   for (const auto& [width, count] : c.filters)
     if (width > c.max_characters)
@@ -39,7 +39,7 @@ ElmoConfig read_config(ConfigFields& fields) {
   c.vocab_size = fields.integer("vocab_size");
   c.projection_size = fields.integer("projection_size", 512);
   c.cell_size = fields.integer("cell_size", 8 * c.projection_size);
-  c.num_hidden_layers = fields.integer("num_hidden_layers", 2);
+  c.num_hidden_layers = fields.integer("num_hidden_layers", 2, 1, 1000);
   c.initializer_range = fields.number("initializer_range", 0.1);
   c.dropout = fields.rate("dropout", 0.1);
   c.tie_word_embeddings = fields.boolean("tie_word_embeddings", false);

@@ -26,7 +26,7 @@ ModernBertConfig read_config(ConfigFields& fields) {
   ModernBertConfig c{};
   c.hidden_size = fields.integer("hidden_size", 768);
   c.intermediate_size = fields.integer("intermediate_size", 1152);
-  c.num_hidden_layers = fields.integer("num_hidden_layers", 22, 0);
+  c.num_hidden_layers = fields.layers("num_hidden_layers", 22);
   c.num_attention_heads = fields.integer("num_attention_heads", 12);
   const auto head_dim = fields.divided("hidden_size", c.hidden_size, "num_attention_heads", c.num_attention_heads);
   if (head_dim % 2 != 0) throw InputError("model", "{}: head_dim {} is not even, as rotary positions need", fields.name(), head_dim);

@@ -23,7 +23,7 @@ OptConfig read_config(ConfigFields& fields) {
   OptConfig c{};
   c.hidden_size = fields.integer("hidden_size", 768);
   c.ffn_dim = fields.integer("ffn_dim", 3072);
-  c.num_hidden_layers = fields.integer("num_hidden_layers", 12, 0);
+  c.num_hidden_layers = fields.layers("num_hidden_layers", 12);
   c.num_attention_heads = fields.integer("num_attention_heads", 12);
   fields.divided("hidden_size", c.hidden_size, "num_attention_heads", c.num_attention_heads);
   c.vocab_size = fields.integer("vocab_size", 50272);

@@ -43,11 +43,15 @@ Family::Family(std::string model_type, std::vector<std::string> architectures, M
   families().push_back(this);
 }
 
-std::int64_t ConfigFields::integer(const std::string& key, std::optional<std::int64_t> fallback, std::int64_t min) {
+std::int64_t ConfigFields::integer(const std::string& key, std::optional<std::int64_t> fallback, std::int64_t min, std::int64_t max) {
   seen_.insert(key);
   const auto value = fallback ? reader_.get_int(key, *fallback) : reader_.get_int(key);
-  if (value < min || value > std::int64_t{1} << 40) throw InputError("model", "{}: {} = {} is out of range (≥ {})", name_, key, value, min);
+  if (value < min || value > max) throw InputError("model", "{}: {} = {} is out of range ({} to {})", name_, key, value, min, max);
   return value;
+}
+
+std::int64_t ConfigFields::layers(const std::string& key, std::optional<std::int64_t> fallback) {
+  return integer(key, fallback, 0, 100'000);
 }
 
 std::int64_t ConfigFields::divided(const std::string& width_key, std::int64_t width, const std::string& heads_key,

@@ -18,8 +18,11 @@ class ConfigFields {
  public:
   ConfigFields(const nlohmann::json& config, std::string name) : config_(config), reader_(config, "model", name), name_(std::move(name)) {}
 
-  /// InputError below `min`.
-  std::int64_t integer(const std::string& key, std::optional<std::int64_t> fallback = std::nullopt, std::int64_t min = 1);
+  /// InputError below `min` or above `max`.
+  std::int64_t integer(const std::string& key, std::optional<std::int64_t> fallback = std::nullopt, std::int64_t min = 1,
+                       std::int64_t max = std::int64_t{1} << 31);
+  /// A number of layers, 0 to 100,000.
+  std::int64_t layers(const std::string& key, std::optional<std::int64_t> fallback = std::nullopt);
   /// width / heads, two fields that have been read; InputError where the heads do not divide the width.
   std::int64_t divided(const std::string& width_key, std::int64_t width, const std::string& heads_key, std::int64_t heads) const;
   /// A rate of dropout; InputError outside [0, 1).

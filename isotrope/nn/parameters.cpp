@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "isotrope/base/error.h"
 #include "isotrope/base/random.h"
 
 namespace isotrope {
@@ -21,7 +22,12 @@ std::string_view class_name(ParameterClass kind) {
 }
 
 at::Tensor Parameters::add(std::string name, std::vector<std::int64_t> shape, ParameterClass kind, Initialization init) {
-  auto value = at::empty(shape, options_).set_requires_grad(true);
+  at::Tensor value;
+  try {
+    value = at::empty(shape, options_).set_requires_grad(true);
+  } catch (const c10::Error&) {
+    throw WorkError("memory", "there is no room for {} {}", name, shape_text(shape));
+  }
   all_.push_back({std::move(name), kind, init, value});
   return value;
 }

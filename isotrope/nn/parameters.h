@@ -35,7 +35,7 @@ class Parameters {
  public:
   explicit Parameters(at::TensorOptions options) : options_(options) {}
 
-  /// Allocates (uninitialised), records and returns the tensor.
+  /// Allocates (uninitialised), records and returns the tensor. WorkError when there is no memory for it.
   at::Tensor add(std::string name, std::vector<std::int64_t> shape, ParameterClass kind, Initialization init);
 
   const std::vector<Parameter>& all() const { return all_; }
