@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 
 #include "isotrope/kernels/attention.h"
@@ -81,6 +82,12 @@ class Model {
   /// What the head projects to find the token before, in language models that read from both sides (biLM); InputError for others.
   virtual at::Tensor backward_head_input(const at::Tensor& hidden) const;
   virtual bool reads_backwards() const { return false; }
+
+  /// Models that read the characters of their tokens must be told each token's text, by id, before they are first used; a folder holds them.
+  virtual bool reads_characters() const { return false; }
+  virtual void set_token_texts(std::span<const std::string> /*texts*/) {}
+  /// int32 tensors that belong to the model and are not learned, by their names in the folder.
+  virtual std::map<std::string, at::Tensor> tables() const { return {}; }
 
   /// Which of two texts comes second: logits [N, 2] from the hidden states [N, d] of N rows' first tokens; 0: as they stand (next-sentence
   /// prediction of BERT, sentence order of ALBERT). InputError where the folder holds no such head.

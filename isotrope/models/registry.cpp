@@ -99,6 +99,23 @@ std::vector<double> ConfigFields::numbers(const std::string& key, std::vector<do
   return values;
 }
 
+std::vector<std::pair<std::int64_t, std::int64_t>> ConfigFields::pairs(const std::string& key,
+                                                                       std::vector<std::pair<std::int64_t, std::int64_t>> fallback) {
+  seen_.insert(key);
+  if (!reader_.has(key)) return fallback;
+  constexpr std::int64_t largest = 1 << 20;
+  const auto counts = [](const nlohmann::json& number) {
+    return number.is_number_integer() && number.get<std::int64_t>() >= 1 && number.get<std::int64_t>() <= largest;
+  };
+  const auto& list = reader_.get_array(key);
+  std::vector<std::pair<std::int64_t, std::int64_t>> values;
+  for (const auto& entry : list)
+    if (entry.is_array() && entry.size() == 2 && counts(entry[0]) && counts(entry[1])) values.emplace_back(entry[0], entry[1]);
+  if (values.empty() || values.size() != list.size())
+    throw InputError("model", "{}: \"{}\": expected pairs of whole numbers from 1 to {}, got {}", name_, key, largest, list.dump());
+  return values;
+}
+
 std::pair<double, double> ConfigFields::interval(const std::string& key, double low, double high) {
   const auto ends = numbers(key, {low, high});
   if (ends[0] < 0 || ends[0] > ends[1])
@@ -156,6 +173,13 @@ void ConfigFields::finish() const {
     if (!seen_.contains(key) && !bookkeeping.contains(key) && !value.is_null()) ignored.push_back(key);
   if (!ignored.empty())
     warn_once("model-fields " + name_, fmt::format("[model] {}: fields without effect here: {}", name_, fmt::join(ignored, ", ")));
+}
+
+std::vector<std::string> known_model_types() {
+  std::vector<std::string> types;
+  for (const auto* family : families()) types.push_back(family->model_type);
+  std::ranges::sort(types);
+  return types;
 }
 
 std::unique_ptr<Model> make_model(const nlohmann::json& config, const ModelOptions& options, const std::string& name) {

@@ -32,6 +32,9 @@ class ConfigFields {
   double number(const std::string& key, std::optional<double> fallback = std::nullopt);
   /// A list of as many numbers as the fallback has; infinities as Python or transformers write them.
   std::vector<double> numbers(const std::string& key, std::vector<double> fallback);
+  /// A list of pairs of whole numbers ≥ 1, not empty.
+  std::vector<std::pair<std::int64_t, std::int64_t>> pairs(const std::string& key,
+                                                           std::vector<std::pair<std::int64_t, std::int64_t>> fallback);
   /// Two numbers, 0 ≤ the first ≤ the second.
   std::pair<double, double> interval(const std::string& key, double low, double high);
   bool boolean(const std::string& key, bool fallback);
@@ -66,5 +69,8 @@ class Family {
   std::vector<std::string> architectures;
   Make make;
 };
+
+/// The model_type of every family, sorted.
+std::vector<std::string> known_model_types();
 
 }  // namespace isotrope

@@ -140,6 +140,17 @@ at::Device device_from_option(const std::string& name) {
   return *device;
 }
 
+namespace {
+
+void tell_token_texts(Model& model, const Tokenizer& tokenizer) {
+  std::vector<std::string> texts;
+  const auto known = std::min<std::int64_t>(static_cast<std::int64_t>(tokenizer.vocab_size()), model.shape().vocab_size);
+  for (std::int64_t id = 0; id < known; ++id) texts.push_back(tokenizer.token_bytes(static_cast<TokenId>(id)));
+  model.set_token_texts(texts);
+}
+
+}  // namespace
+
 std::unique_ptr<Model> starting_model(const RunConfig& config, const Tokenizer* tokenizer) {
   const auto device = device_from_option(config.train.device);
   const bool fresh = config.model.init_from.empty();
@@ -151,6 +162,7 @@ std::unique_ptr<Model> starting_model(const RunConfig& config, const Tokenizer* 
     if (tokenizer) json = completed(std::move(json), *tokenizer);
     model = isotrope::make_model(json, {at::kFloat, device}, name);
     initialize_(model->parameters(), static_cast<std::uint64_t>(config.train.seed));
+    if (model->reads_characters()) tell_token_texts(*model, tokenizer ? *tokenizer : *load_tokenizer(tokenizer_path(config)));
   } else {
     model = load_model(resolve_model(name), {.dtype = at::kFloat, .device = device});
   }
