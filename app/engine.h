@@ -59,6 +59,13 @@ struct EmbedCommand {
   bool concatenate = false, normalize = false, no_normalize = false;
 };
 
+struct ParityCommand {
+  CommonOptions common;
+  ComputeOptions compute;
+  std::string model, dump;
+  std::optional<double> tolerance;  ///< default: by the dtype
+};
+
 /// The commands that need tensors. They live in a module of their own, opened with libtorch by the first call to engine():
 /// `--help` and every command that needs none never pay for it.
 struct EngineCommands {
@@ -69,6 +76,7 @@ struct EngineCommands {
   void (*eval)(const EvalCommand&);
   void (*fill)(const FillCommand&);
   void (*embed)(const EmbedCommand&);
+  void (*parity)(const ParityCommand&);
 };
 
 /// Opens the module beside the program. Throws WorkError when it is missing or of another version.

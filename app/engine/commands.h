@@ -16,6 +16,7 @@ void run_generate(const GenerateCommand& options);
 void run_eval(const EvalCommand& options);
 void run_fill(const FillCommand& options);
 void run_embed(const EmbedCommand& options);
+void run_parity(const ParityCommand& options);
 
 /// The configuration of a run with what the command line says over it.
 RunConfig read_run_config(const TrainCommand& options);
