@@ -1,0 +1,21 @@
+#include <cstddef>
+#include <cstdint>
+
+#include "isotrope/base/error.h"
+#include "isotrope/io/gguf.h"
+
+/// Any bytes are either a GGUF file, whose every number can then be read, or an Error.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  try {
+    const isotrope::GgufFile file(std::as_bytes(std::span(data, size)), "fuzz");
+    double sum = 0;
+    for (const auto& tensor : file.tensors()) {
+      std::vector<float> numbers(static_cast<std::size_t>(tensor.count()));
+      isotrope::expand(tensor.packing, tensor.bytes, numbers);
+      for (const float value : numbers) sum += value;
+    }
+    [[maybe_unused]] static volatile double kept;
+    kept = sum;
+  } catch (const isotrope::Error&) {}
+  return 0;
+}
