@@ -38,6 +38,18 @@ class Digest {
   Sha256 hash_;
 };
 
+/// The bytes of valid UTF-8 that no token of the model stands for.
+std::array<bool, 256> absent_bytes(const BpeDefinition& definition) {
+  std::array<bool, 256> absent{};
+  for (int byte = 0; byte < 256; ++byte) absent[static_cast<std::size_t>(byte)] = byte != 0xC0 && byte != 0xC1 && byte < 0xF5;
+  for (std::size_t id = 0; id < definition.names.size(); ++id) {
+    if (!definition.in_model[id]) continue;
+    if (const auto bytes = unspell_bytes(definition.names[id]); bytes && bytes->size() == 1)
+      absent[static_cast<unsigned char>(bytes->front())] = false;
+  }
+  return absent;
+}
+
 }  // namespace
 
 BpeModel::Parts bpe_parts(const BpeDefinition& definition) {
@@ -60,11 +72,17 @@ ByteLevelBpe::ByteLevelBpe(BpeDefinition definition)
       added_(definition_.added_tokens),
       model_(bpe_parts(definition_)),
       bytes_(written_forms(definition_)),
-      special_(definition_.names.size()) {
+      special_(definition_.names.size()),
+      absent_(absent_bytes(definition_)),
+      any_absent_(std::ranges::count(absent_, true) > 0) {
   for (const auto& token : definition_.added_tokens) special_[static_cast<std::size_t>(token.id)] = token.special;
   ids_.reserve(definition_.names.size());
   for (std::size_t id = 0; id < definition_.names.size(); ++id) ids_.emplace(definition_.names[id], static_cast<TokenId>(id));
   cuttable_ = added_.allow_cuts_before_spaces() && pre_tokenizer_.allows_cuts_before_spaces(model_.is_plain_bytes());
+}
+
+bool ByteLevelBpe::has_absent_byte(std::string_view text) const {
+  return any_absent_ && std::ranges::any_of(text, [&](char c) { return absent_[static_cast<unsigned char>(c)]; });
 }
 
 void ByteLevelBpe::encode_text(std::string_view text, bool parse_special, std::vector<TokenId>& ids) const {
@@ -72,8 +90,15 @@ void ByteLevelBpe::encode_text(std::string_view text, bool parse_special, std::v
   const auto pattern = pre_tokenizer_.only_pattern();
   added_.split(text, parse_special, [&](std::string_view stretch, const AddedToken* token) {
     if (token) return ids.push_back(token->id);
-    if (pattern) return worker.encode(*pattern, stretch, ids);
-    pre_tokenizer_.for_each_word(stretch, [&](std::string_view word) { worker.encode_word(word, ids); });
+    const bool drops = has_absent_byte(stretch);
+    if (pattern && !drops) return worker.encode(*pattern, stretch, ids);
+    if (drops) warn_once("absent-bytes", fmt::format("[tokenizer] {}: bytes of the text that have no token are dropped", definition_.file));
+    pre_tokenizer_.for_each_word(stretch, [&](std::string_view word) {
+      if (!has_absent_byte(word)) return worker.encode_word(word, ids);
+      std::string rest(word);  // what is left of a word merges across the gap
+      std::erase_if(rest, [&](char c) { return absent_[static_cast<unsigned char>(c)]; });
+      if (!rest.empty()) worker.encode_word(rest, ids);
+    });
   });
 }
 

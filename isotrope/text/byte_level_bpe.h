@@ -15,7 +15,7 @@
 namespace isotrope {
 
 /// All that tokenizer.json and tokenizer_config.json say about a byte-level BPE tokenizer, in checked form: ids are 0 … names.size() − 1
-/// without holes, all 256 bytes have a token, every merge's three tokens exist.
+/// without holes, every merge's three tokens exist. A byte without a token drops out of a text, as in HF tokenizers.
 struct BpeDefinition {
   std::vector<std::string> names;  ///< by id, as spelled in the file
   std::vector<bool> in_model;      ///< by id: part of the model's vocabulary, not only an added token
@@ -52,6 +52,7 @@ class ByteLevelBpe final : public Tokenizer {
 
  private:
   void check_id(TokenId id) const;
+  bool has_absent_byte(std::string_view text) const;
   /// The ids of valid UTF-8 without what the post-processor adds.
   void encode_text(std::string_view text, bool parse_special, std::vector<TokenId>& ids) const;
 
@@ -61,6 +62,8 @@ class ByteLevelBpe final : public Tokenizer {
   BpeModel model_;
   std::vector<std::string> bytes_;  ///< by id
   std::vector<bool> special_;       ///< by id
+  std::array<bool, 256> absent_{};  ///< bytes that have no token
+  bool any_absent_ = false;
   std::unordered_map<std::string_view, TokenId> ids_;
   bool cuttable_;
 };

@@ -67,7 +67,7 @@ class StreamDecoder {
   std::string pending_;
 };
 
-/// A tokenizer from a folder (HF, run or checkpoint folder) or a tokenizer.json file; "bytes" names the byte tokenizer.
+/// A tokenizer from a folder (HF, run or checkpoint folder), a tokenizer.json or .gguf file, or a .bin of llama2.c; "bytes" names the byte tokenizer.
 /// Throws InputError for a missing, broken or unsupported file, naming the construct.
 std::shared_ptr<const Tokenizer> load_tokenizer(const std::filesystem::path& path);
 

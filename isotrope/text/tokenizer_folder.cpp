@@ -1,4 +1,4 @@
-// Finding a tokenizer on disk: tokenizer.json, GPT-2's vocabulary and merges files, run folders; and the byte tokenizer.
+// Finding a tokenizer on disk: tokenizer.json, GPT-2's vocabulary and merges files, models of one file, run folders; and the byte tokenizer.
 #include <algorithm>
 
 #include "isotrope/base/error.h"
@@ -7,6 +7,7 @@
 #include "isotrope/text/byte_alphabet.h"
 #include "isotrope/text/byte_level_bpe.h"
 #include "isotrope/text/json_field.h"
+#include "isotrope/text/piece_vocabulary.h"
 #include "isotrope/text/utf8.h"
 
 namespace isotrope {
@@ -67,6 +68,25 @@ std::shared_ptr<const Tokenizer> load_vocabulary_and_merges(const fs::path& voca
   return finish(std::move(definition));
 }
 
+/// llama2.c keeps the vocabulary in a file of its own, beside the model: tokenizer.bin, or the only tok….bin.
+fs::path llama2c_vocabulary_of(const fs::path& path) {
+  const auto is_vocabulary = [](const fs::path& file) { return file.extension() == ".bin" && file.filename().string().starts_with("tok"); };
+  if (is_vocabulary(path)) return path;
+  const auto folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  if (fs::exists(folder / "tokenizer.bin")) return folder / "tokenizer.bin";
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (is_vocabulary(entry.path())) found.push_back(entry.path());
+  if (found.size() == 1) return found.front();
+  throw InputError("tokenizer", "{}: no vocabulary beside it: expected tokenizer.bin, or one file tok….bin", path.string());
+}
+
+/// The vocabulary that comes with a model of one file.
+std::shared_ptr<const Tokenizer> load_vocabulary_of(const fs::path& file) {
+  if (file.extension() == ".gguf") return make_tokenizer(read_vocabulary(GgufFile(file)));
+  return make_tokenizer(read_llama2c_pieces(llama2c_vocabulary_of(file)));
+}
+
 }  // namespace
 
 std::shared_ptr<const Tokenizer> parse_tokenizer(std::string_view tokenizer_json, std::string_view tokenizer_config,
@@ -79,13 +99,15 @@ std::shared_ptr<const Tokenizer> parse_tokenizer(std::string_view tokenizer_json
 std::shared_ptr<const Tokenizer> load_tokenizer(const fs::path& path) {
   if (path == "bytes") return byte_tokenizer();
   if (!fs::exists(path)) throw InputError("tokenizer", "{}: there is no such file or folder", path.string());
-  if (!fs::is_directory(path)) return load_json(path);
+  if (!fs::is_directory(path)) return single_file_model(path) ? load_vocabulary_of(path) : load_json(path);
   if (fs::exists(path / "tokenizer.json")) return load_json(path / "tokenizer.json");
   for (const auto& [vocabulary, merges] : {std::pair{"vocab.json", "merges.txt"}, std::pair{"encoder.json", "vocab.bpe"}})
     if (fs::exists(path / vocabulary) && fs::exists(path / merges)) return load_vocabulary_and_merges(path / vocabulary, path / merges);
+  if (const auto file = single_file_model(path)) return load_vocabulary_of(*file);
   if (const auto checkpoint = newest_checkpoint(path)) return load_json(*checkpoint / "tokenizer.json");
-  throw with_hint(InputError("tokenizer", "{}: no tokenizer here: expected tokenizer.json, or vocab.json and merges.txt", path.string()),
-                  "isotrope tokenizer train makes one from text; the name bytes stands for the byte tokenizer");
+  throw with_hint(
+      InputError("tokenizer", "{}: no tokenizer here: expected tokenizer.json, vocab.json and merges.txt, or a .gguf file", path.string()),
+      "isotrope tokenizer train makes one from text; the name bytes stands for the byte tokenizer");
 }
 
 std::shared_ptr<const Tokenizer> byte_tokenizer() {

@@ -14,20 +14,6 @@ namespace {
 
 namespace field = json_field;
 
-/// Byte-level means that no text is unknown.
-void expect_every_byte(const BpeDefinition& definition) {
-  std::vector<bool> present(256);
-  for (std::size_t id = 0; id < definition.names.size(); ++id) {
-    if (!definition.in_model[id]) continue;
-    if (const auto bytes = unspell_bytes(definition.names[id]); bytes && bytes->size() == 1)
-      present[static_cast<unsigned char>(bytes->front())] = true;
-  }
-  const auto missing = std::ranges::find(present, false);
-  if (missing != present.end())
-    throw InputError("tokenizer", "{}: the vocabulary has no token for byte {:#04x}: not a byte-level model", definition.file,
-                     missing - present.begin());
-}
-
 /// Reads one tokenizer.json into a definition, top to bottom.
 class Reader {
  public:
@@ -80,10 +66,23 @@ class Reader {
     if (!added.is_null()) read_added_tokens(field::array(added, "added_tokens", file_));
     read_names(vocabulary);
     read_merges(field::array(field::at(model, "merges", file_), "model.merges", file_), vocabulary);
-    expect_every_byte(definition_);
+    if (!field::find(model, "unk_token").is_null()) expect_every_byte();
   }
 
-  /// unk_token and fuse_unk may stand there: with all 256 bytes in the vocabulary nothing is unknown.
+  /// With an unk_token bytes would become it; that is not built, so there must be none without a token.
+  void expect_every_byte() const {
+    std::vector<bool> present(256);
+    for (std::size_t id = 0; id < definition_.names.size(); ++id) {
+      if (!definition_.in_model[id]) continue;
+      if (const auto bytes = unspell_bytes(definition_.names[id]); bytes && bytes->size() == 1)
+        present[static_cast<unsigned char>(bytes->front())] = true;
+    }
+    const auto missing = std::ranges::find(present, false);
+    if (missing != present.end())
+      throw InputError("tokenizer", "{}: the vocabulary has no token for byte {:#04x}, and unk_token is not supported", file_,
+                       missing - present.begin());
+  }
+
   void refuse_model_options(const json& model) const {
     if (field::flag(model, "byte_fallback", false, file_)) throw InputError("tokenizer", "{}: byte_fallback is not supported", file_);
     const auto& dropout = field::find(model, "dropout");

@@ -235,7 +235,8 @@ TEST(Tokenizer, AMissingTokenizerIsOneClearLine) {
     load_tokenizer(folder.path());
     FAIL();
   } catch (const InputError& error) {
-    EXPECT_EQ(error.message(), folder.path().string() + ": no tokenizer here: expected tokenizer.json, or vocab.json and merges.txt");
+    EXPECT_EQ(error.message(),
+              folder.path().string() + ": no tokenizer here: expected tokenizer.json, vocab.json and merges.txt, or a .gguf file");
     EXPECT_FALSE(error.hint().empty());
   }
   EXPECT_THROW(load_tokenizer(folder.path() / "absent"), InputError);
