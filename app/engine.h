@@ -43,6 +43,12 @@ struct EvalCommand {
   bool strict = false;
 };
 
+struct ConvertCommand {
+  CommonOptions common;
+  std::string in, out, type;  ///< type: empty, as stored
+  bool no_tokenizer = false;
+};
+
 /// The commands that need tensors. They live in a module of their own, opened with libtorch by the first call to engine():
 /// `--help` and every command that needs none never pay for it.
 struct EngineCommands {
@@ -51,6 +57,7 @@ struct EngineCommands {
   void (*train)(const TrainCommand&);
   void (*generate)(const GenerateCommand&);
   void (*eval)(const EvalCommand&);
+  void (*convert)(const ConvertCommand&);
 };
 
 /// Opens the module beside the program. Throws WorkError when it is missing or of another version.

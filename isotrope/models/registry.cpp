@@ -111,6 +111,8 @@ void ConfigFields::finish() const {
     warn_once("model-fields " + name_, fmt::format("[model] {}: fields without effect here: {}", name_, fmt::join(ignored, ", ")));
 }
 
+std::string model_type_of(const nlohmann::json& config, const std::string& name) { return family_of(config, name).model_type; }
+
 std::unique_ptr<Model> make_model(const nlohmann::json& config, const ModelOptions& options, const std::string& name) {
   const auto& family = family_of(config, name);
   ConfigFields fields(config, name);

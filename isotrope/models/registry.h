@@ -54,4 +54,7 @@ class Family {
   Make make;
 };
 
+/// The family's model_type that make_model takes for this config, which need not say it itself. InputError when there is none.
+std::string model_type_of(const nlohmann::json& config, const std::string& name);
+
 }  // namespace isotrope

@@ -125,7 +125,7 @@ PieceVocabulary read_vocabulary(const GgufFile& file) {
   if (file.value("tokenizer.ggml.merges")) v.merges = file.get_strings("tokenizer.ggml.merges");
   check_lengths(v);
   check_utf8_of(v, v.pieces, "token");
-  check_utf8_of(v, v.merges, "merge");
+  if (v.merges) check_utf8_of(v, *v.merges, "merge");
   v.bos = special_id(file, "bos", v.pieces.size());
   v.eos = special_id(file, "eos", v.pieces.size());
   v.eot = special_id(file, "eot", v.pieces.size());
@@ -202,7 +202,7 @@ json tokenizer_config(const PieceVocabulary& v) {
 /// The tokenizer.json that says the same, read as any other.
 std::shared_ptr<const Tokenizer> make_byte_level(const PieceVocabulary& v) {
   const auto& pre = named(v.pre, v.file);
-  if (v.merges.empty()) throw InputError(where, "{}: the vocabulary of kind gpt2 has no merges (tokenizer.ggml.merges)", v.file);
+  if (!v.merges) throw InputError(where, "{}: the vocabulary of kind gpt2 has no merges (tokenizer.ggml.merges)", v.file);
   json vocabulary = json::object(), added = json::array();
   for (std::size_t id = 0; id < v.pieces.size(); ++id) {
     if (!vocabulary.emplace(v.pieces[id], id).second)
@@ -215,7 +215,7 @@ std::shared_ptr<const Tokenizer> make_byte_level(const PieceVocabulary& v) {
       {"pre_tokenizer", describe(pre)},
       {"post_processor", post_processor(v, v.add_bos.value_or(pre.add_bos && v.bos), v.add_eos.value_or(false))},
       {"decoder", {{"type", "ByteLevel"}}},
-      {"model", {{"type", "BPE"}, {"ignore_merges", pre.ignore_merges}, {"vocab", std::move(vocabulary)}, {"merges", v.merges}}}};
+      {"model", {{"type", "BPE"}, {"ignore_merges", pre.ignore_merges}, {"vocab", std::move(vocabulary)}, {"merges", *v.merges}}}};
   auto definition = read_definition(root, v.file);
   definition.config = tokenizer_config(v);
   definition.bos = v.bos;

@@ -21,8 +21,8 @@ struct PieceVocabulary {
   std::string pre;                  ///< the name that llama.cpp gives the pre-tokenizer
   std::vector<std::string> pieces;  ///< "gpt2": in the byte alphabet
   std::vector<PieceKind> kinds;
-  std::vector<float> scores;        ///< by id, or empty
-  std::vector<std::string> merges;  ///< "left right", or empty
+  std::vector<float> scores;                       ///< by id, or empty
+  std::optional<std::vector<std::string>> merges;  ///< "left right", in order; nothing where the file has no list
   std::optional<TokenId> bos, eos, eot, unknown, padding;
   std::optional<bool> add_bos, add_eos, add_space_prefix;  ///< where the file says so
   std::string chat_template;

@@ -22,13 +22,17 @@ std::shared_ptr<const Tokenizer> finish(BpeDefinition definition) {
 }
 
 void read_config_beside(BpeDefinition& definition, const fs::path& folder) {
-  const auto config = folder / "tokenizer_config.json", map = folder / "special_tokens_map.json";
+  const auto config = folder / "tokenizer_config.json", map = folder / "special_tokens_map.json", chat = folder / "chat_template.jinja";
   if (fs::exists(config)) read_tokenizer_config(definition, read_file(config, "tokenizer"), config.string());
-  if (!fs::exists(map)) return;
-  // Older folders name bos and eos here alone; what tokenizer_config.json says goes first.
-  auto merged = json_field::parse(read_file(map, "tokenizer"), map.string());
-  if (definition.config.is_object() && merged.is_object()) merged.update(definition.config);
-  read_tokenizer_config(definition, merged.dump(), map.string());
+  if (fs::exists(map)) {
+    // Older folders name bos and eos here alone; what tokenizer_config.json says goes first.
+    auto merged = json_field::parse(read_file(map, "tokenizer"), map.string());
+    if (definition.config.is_object() && merged.is_object()) merged.update(definition.config);
+    read_tokenizer_config(definition, merged.dump(), map.string());
+  }
+  // transformers 5 keeps the template in a file of its own; saved, it lies in tokenizer_config.json, where every version finds it.
+  if (fs::exists(chat) && definition.config.is_object())
+    definition.config["chat_template"] = replace_invalid_utf8(read_file(chat, "tokenizer"));
 }
 
 std::shared_ptr<const Tokenizer> load_json(const fs::path& path) {
