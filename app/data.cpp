@@ -99,7 +99,7 @@ void add_pack(CLI::App& data) {
       ->capture_default_str()
       ->type_name("HOW");
   command.add_option("--text-key", options.text_key, "Key of the text in JSON lines")->capture_default_str()->type_name("KEY");
-  command.add_flag("--no-eos", arguments->no_eos, "No end-of-text token after each document");
+  command.add_flag("--no-eos", arguments->no_eos, "No end-of-text token (BERT: [SEP]) after each document");
   command.add_flag("--parse-special", options.parse_special_tokens, "Special tokens written in the text become those tokens");
   command.add_flag("--strict", options.strict, "Text that is not UTF-8 is an error, not U+FFFD");
   command.add_option("--skip-bad", options.skip_bad, "Pass over up to N bad JSON lines")->capture_default_str()->type_name("N");

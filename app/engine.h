@@ -43,6 +43,22 @@ struct EvalCommand {
   bool strict = false;
 };
 
+struct FillCommand {
+  CommonOptions common;
+  ComputeOptions compute;
+  std::string model, text, pair;
+  std::int64_t top_k = 5;
+};
+
+struct EmbedCommand {
+  CommonOptions common;
+  ComputeOptions compute;
+  std::string model, text, output, pooling;
+  std::vector<std::int64_t> layers;
+  std::int64_t max_length = 0, batch_tokens = 4096;
+  bool concatenate = false, normalize = false, no_normalize = false;
+};
+
 struct ConvertCommand {
   CommonOptions common;
   std::string in, out, type;  ///< type: empty, as stored
@@ -57,6 +73,8 @@ struct EngineCommands {
   void (*train)(const TrainCommand&);
   void (*generate)(const GenerateCommand&);
   void (*eval)(const EvalCommand&);
+  void (*fill)(const FillCommand&);
+  void (*embed)(const EmbedCommand&);
   void (*convert)(const ConvertCommand&);
 };
 

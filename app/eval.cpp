@@ -17,7 +17,7 @@ void add_eval(CLI::App& root) {
   command->add_option("--data", options->data, "Text file (read with the model's tokenizer) or token file (.tokens)")
       ->type_name("FILE")
       ->required();
-  command->add_option("--context", options->context, "Tokens a window (default: the model's positions)")
+  command->add_option("--context", options->context, "Tokens a window (default: the model's positions, 2048 where it has no limit)")
       ->check(CLI::Range(2, 1 << 30))
       ->type_name("N");
   command->add_option("--stride", options->stride, "Tokens between the starts of windows (default: the context)")

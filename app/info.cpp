@@ -106,7 +106,7 @@ std::size_t shards_in(const fs::path& folder) {
 
 json describe_model(const fs::path& path) {
   const auto folder = resolve_model(path);
-  const auto config = read_json(folder / "config.json", "config");
+  const auto config = read_json(folder / "config.json", "config", {.python_floats = true});
   const JsonReader reader(config, "config", (folder / "config.json").string());
   const TensorFolder tensors(folder);
   auto result = counts_of(tensors.tensors());

@@ -39,7 +39,8 @@ struct TrainOptions {
 
 struct EncodeCommand {
   CommonOptions common;
-  std::string tokenizer, file, text, output, format = "text";
+  std::string tokenizer, file, text, pair, output, format = "text";
+  std::size_t max_length = 0;
   bool no_special = false, strict = false, show = false;
 };
 
@@ -108,7 +109,16 @@ void write_ids(const EncodeCommand& options, std::span<const TokenId> ids) {
   write_npy(options.output, DType::i32, shape, std::as_bytes(ids));
 }
 
-void encode(const EncodeCommand& options, bool has_text) {
+/// What --pair asks for: both texts, and the type of each id.
+TokenSequence encode_pair(const Tokenizer& tokenizer, const EncodeCommand& options, std::string_view text) {
+  if (const auto broken = options.strict ? check_utf8(options.pair) : std::nullopt)
+    throw InputError("tokenizer", "--pair: byte {} is not UTF-8", *broken);
+  return tokenizer.encode_pair(
+      text, options.pair,
+      {.add_special_tokens = !options.no_special, .parse_special_tokens = !options.no_special, .max_length = options.max_length});
+}
+
+void encode(const EncodeCommand& options, bool has_text, bool has_pair) {
   if (has_text == !options.file.empty()) throw UsageError("tokenizer", "expected either --file or --text");
   if (options.format == "npy" && options.output.empty()) throw UsageError("tokenizer", "--format npy needs --output");
   const auto tokenizer = load_tokenizer(options.tokenizer);
@@ -117,8 +127,13 @@ void encode(const EncodeCommand& options, bool has_text) {
   if (const auto broken = options.strict ? check_utf8(text) : std::nullopt)
     throw InputError("tokenizer", "{}: byte {} is not UTF-8", has_text ? "--text" : options.file, *broken);
   const auto start = Clock::now();
-  const auto ids = tokenizer->encode_parallel(text, thread_count(options.common),
-                                              {.add_special_tokens = !options.no_special, .parse_special_tokens = !options.no_special});
+  TokenSequence sequence;
+  if (has_pair) sequence = encode_pair(*tokenizer, options, text);
+  else
+    sequence.ids = tokenizer->encode_parallel(
+        text, thread_count(options.common),
+        {.add_special_tokens = !options.no_special, .parse_special_tokens = !options.no_special, .max_length = options.max_length});
+  const auto& ids = sequence.ids;
   const double seconds = seconds_since(start);
   if (!options.output.empty()) write_ids(options, ids);
   if (options.show) show_tokens(*tokenizer, ids);
@@ -126,6 +141,7 @@ void encode(const EncodeCommand& options, bool has_text) {
     nlohmann::json result{{"tokens", ids.size()}, {"bytes", text.size()}, {"seconds", seconds}, {"vocab", tokenizer->vocab_size()}};
     if (options.output.empty()) result["ids"] = ids;
     else result["output"] = options.output;
+    if (has_pair) result["types"] = sequence.types;
     print_json(result);
   } else if (!options.output.empty()) {
     note(fmt::format("{} tokens from {} in {:.2f} s: {}", ids.size(), bytes_text(static_cast<double>(text.size())), seconds,
@@ -177,7 +193,7 @@ void decode(const DecodeCommand& options, bool has_ids) {
   if (::isatty(STDOUT_FILENO) && !text.ends_with('\n')) std::fputc('\n', stdout);
 }
 
-constexpr const char* tokenizer_help = "A folder with a tokenizer or a model, a tokenizer.json, or bytes";
+constexpr const char* tokenizer_help = "A folder with a tokenizer or a model, a tokenizer.json, vocab.txt or .model file, or bytes";
 
 void add_train(CLI::App& tokenizer) {
   auto* command = tokenizer.add_subcommand("train", "Train a byte-level BPE tokenizer on text files");
@@ -221,19 +237,27 @@ void add_encode(CLI::App& tokenizer) {
   command->add_option("TOKENIZER_OR_MODEL", options->tokenizer, tokenizer_help)->required();
   command->add_option("--file", options->file, "The file whose bytes are the text")->type_name("FILE");
   auto* text = command->add_option("--text", options->text, "The text itself")->type_name("TEXT");
+  auto* pair =
+      command->add_option("--pair", options->pair, "A second text, joined to the first as the tokenizer joins two")->type_name("TEXT");
+  command
+      ->add_option("--max-length", options->max_length,
+                   "Ids at most, special ones included; of two texts the longer is cut first (0: no limit)")
+      ->capture_default_str()
+      ->type_name("N");
   command->add_option("--output", options->output, "Write the ids here instead of printing them")->type_name("FILE");
   command->add_option("--format", options->format, "text: ids separated by spaces; npy: an int32 array")
       ->capture_default_str()
       ->check(CLI::IsMember({"text", "npy"}))
       ->type_name("text|npy");
-  command->add_flag("--no-special", options->no_special, "Add no special tokens, and read <|…|> in the text as plain text");
+  command->add_flag("--no-special", options->no_special, "Add no special tokens, and read their names in the text as plain text");
   command->add_flag("--strict", options->strict, "Refuse bytes that are not UTF-8 instead of reading them as U+FFFD");
   command->add_flag("--show", options->show, "Print a line for each token: its id and its text");
   add_common_options(*command, options->common);
   set_examples(*command, {"isotrope tokenizer encode my-tokenizer --text 'The quick brown fox'",
                           "isotrope tokenizer encode my-tokenizer --file books.txt --output books.npy --format npy",
+                          "isotrope tokenizer encode bert-folder --text 'A question?' --pair 'Its answer.' --max-length 128 --json",
                           "isotrope tokenizer encode bytes --text 'naïve' --show"});
-  command->callback([options, text] { encode(*options, text->count() > 0); });
+  command->callback([options, text, pair] { encode(*options, text->count() > 0, pair->count() > 0); });
 }
 
 void add_decode(CLI::App& tokenizer) {

@@ -6,6 +6,11 @@ import { axes, countText, make, nearestIndex, numberText } from "./format.js";
 const known = [
   { title: "Loss", unit: "nats per token", wide: true, smooth: true, keys: [["loss", "training"], ["eval.nll", "validation"]] },
   { title: "Compression", unit: "bits per byte", keys: [["eval.bits_per_byte", "validation"]] },
+  { title: "Accuracy", unit: "share of targets", smooth: true,
+    keys: [["accuracy", "training"], ["eval.accuracy", "validation"], ["pair_accuracy", "pairs"], ["eval.pair_accuracy", "pairs, validation"]] },
+  { title: "Parts of the loss", unit: "nats", smooth: true,
+    keys: [["token_loss", "tokens"], ["eval.token_loss", "tokens, validation"], ["pair_loss", "pairs"], ["eval.pair_loss", "pairs, validation"],
+      ["backward_loss", "token before"], ["eval.backward_loss", "token before, validation"]] },
   { title: "Learning rate", unit: "per step", keys: [["lr", ""]] },
   { title: "Gradient norm", unit: "L2, before clipping", smooth: true, log: true, keys: [["grad_norm", ""]] },
   { title: "Throughput", unit: "tokens per second", smooth: true, fromZero: true, tick: (v) => countText(v, 3), keys: [["tokens_per_second", ""]] },

@@ -6,6 +6,7 @@
 #include "isotrope/base/error.h"
 #include "isotrope/io/json.h"
 #include "isotrope/io/model_path.h"
+#include "isotrope/kernels/retained_memory.h"
 #include "isotrope/models/checkpoint.h"
 #include "isotrope/train/session.h"
 #include "isotrope_version.h"
@@ -34,6 +35,7 @@ std::vector<TokenId> eos_ids(const LoadedModel& loaded) {
 
 LoadedModel load(const std::string& model, const ComputeOptions& compute, const CommonOptions& common) {
   at::set_num_threads(thread_count(common));
+  retain_tensor_memory();
   LoadedModel loaded{.folder = resolve_model(model)};
   loaded.tokenizer = load_tokenizer(loaded.folder);
   LoadOptions options{.device = device_from_option(compute.device)};
@@ -50,6 +52,6 @@ LoadedModel load(const std::string& model, const ComputeOptions& compute, const 
 
 extern "C" const isotrope::app::EngineCommands* isotrope_engine_commands() {
   using namespace isotrope::app;
-  static const EngineCommands commands{ISOTROPE_VERSION, run_plan, run_train, run_generate, run_eval, run_convert};
+  static const EngineCommands commands{ISOTROPE_VERSION, run_plan, run_train, run_generate, run_eval, run_fill, run_embed, run_convert};
   return &commands;
 }

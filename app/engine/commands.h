@@ -14,6 +14,8 @@ void run_plan(const PlanCommand& options);
 void run_train(const TrainCommand& options);
 void run_generate(const GenerateCommand& options);
 void run_eval(const EvalCommand& options);
+void run_fill(const FillCommand& options);
+void run_embed(const EmbedCommand& options);
 void run_convert(const ConvertCommand& options);
 
 /// The configuration of a run with what the command line says over it.

@@ -20,16 +20,16 @@ TextScore score_data(const LoadedModel& loaded, const EvalCommand& options, cons
   if (is_token_file(options.data)) {
     const TokenFile file(options.data);
     file.expect_tokenizer(*loaded.tokenizer);
-    return score_text(*loaded.model, token_sequence(file), byte_counts, score_options);
+    return score_text(*loaded.model, token_text(file), byte_counts, score_options);
   }
   const auto content = read_file(options.data, "eval", std::size_t{1} << 36);
   if (content.empty()) throw InputError("eval", "{}: the file is empty", options.data);
   if (const auto bad = options.strict ? check_utf8(content) : std::nullopt)
     throw InputError("eval", "{}: byte {} is not UTF-8", options.data, *bad);
   const auto ids = loaded.tokenizer->encode(content);
-  const TokenSequence text{
-      ids.size(), [&](std::uint64_t begin, std::uint64_t count, std::int64_t* out) { std::copy_n(ids.data() + begin, count, out); },
-      options.data};
+  const TokenText text{ids.size(),
+                       [&](std::uint64_t begin, std::uint64_t count, std::int64_t* out) { std::copy_n(ids.data() + begin, count, out); },
+                       options.data};
   return score_text(*loaded.model, text, byte_counts, score_options);
 }
 

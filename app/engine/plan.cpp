@@ -42,10 +42,15 @@ void print_work(const RunPlan& plan) {
                           count(plan.training_tokens));
   line("tokens", tokens);
   const auto all = plan.flops.all();
-  line("operations",
-       fmt::format("{} in all; {} a step, {} a token (matrices {:.0f}%, head {:.0f}%, attention {:.0f}%)", operations(all * plan.tokens()),
-                   operations(all * static_cast<double>(plan.tokens_per_step)), operations(all), 100 * plan.flops.matrices / all,
-                   100 * plan.flops.head / all, 100 * plan.flops.attention / all));
+  std::string parts;
+  for (const auto& [name, part] : {std::pair("matrices", plan.flops.matrices),
+                                   {"head", plan.flops.head},
+                                   {"attention", plan.flops.attention},
+                                   {"recurrence", plan.flops.recurrence}})
+    if (part > 0 || std::string_view(name) != "recurrence")
+      parts += fmt::format("{}{} {:.0f}%", parts.empty() ? "" : ", ", name, 100 * part / all);
+  line("operations", fmt::format("{} in all; {} a step, {} a token ({})", operations(all * plan.tokens()),
+                                 operations(all * static_cast<double>(plan.tokens_per_step)), operations(all), parts));
 }
 
 void print_space(const RunPlan& plan) {

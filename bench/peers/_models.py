@@ -1,14 +1,16 @@
 """The models that the comparisons of training share, and text for them to read."""
+import json
 import random
 import subprocess
 
-from _side_by_side import BUILD
+from _side_by_side import BUILD, ROOT
 
 LLAMA10M = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 8192, "hidden_size": 256, "intermediate_size": 688,
             "num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 8, "max_position_embeddings": 256,
             "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": False, "hidden_act": "silu"}
 GPT2 = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": 50257, "n_embd": 768, "n_layer": 12, "n_head": 12,
         "n_positions": 1024, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+FALCON_H1_10M = json.loads((ROOT / "configs" / "falcon-h1-10m.json").read_text())
 
 
 def pack_random_text(folder):

@@ -72,7 +72,7 @@ class Step {
     batches_.push_back({.ids = ids, .targets = ids.flip(1), .counted = s.rows()});
   }
   void take() {
-    const auto outcome = isotrope::compute_gradients(*model_, *parameters_, batches_, 0);
+    const auto outcome = isotrope::compute_gradients(*model_, *parameters_, batches_);
     optimizer_->step_(1e-4, isotrope::clip_factor(1.0, outcome.grad_norm));
   }
   void optimize() { optimizer_->step_(1e-4, 1.0); }

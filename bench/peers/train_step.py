@@ -1,6 +1,6 @@
 """Training steps against PyTorch and transformers: tokens/s, peak memory and the time to the first step.
 
-    ./dev bench train_step [--rounds N] [--only llama10m|gpt2]
+    ./dev bench train_step [--rounds N] [--only llama10m|gpt2|falcon_h1_10m]
 
 Ours is the program itself (`isotrope train` on packed text, logging every step), the peers keep a process each and take steps on command;
 every round runs each of them once. Ours keeps fp32 master weights; the peers' bf16 forms do not.
@@ -16,10 +16,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from _models import GPT2, LLAMA10M, pack_random_text
+from _models import FALCON_H1_10M, GPT2, LLAMA10M, pack_random_text
 from _side_by_side import BUILD, Case, Worker, compare
 
 EAGER = ("eager-fp32", "eager-autocast", "eager-bf16")
+# --only: name in the cases, model, batch, context, forms of the peer
+MODELS = {"llama10m": ("llama10m", LLAMA10M, 16, 256, (*EAGER, "compile-bf16", "compile-autocast")),
+          "gpt2": ("gpt2-124m", GPT2, 4, 64, ("eager-bf16",)),
+          "falcon_h1_10m": ("falcon_h1_10m", FALCON_H1_10M, 16, 256, ("eager-fp32",))}  # the peer: transformers' reference path
 
 
 class Ours:
@@ -106,14 +110,13 @@ def run_model(name, model, batch, context, forms, peer_steps, rounds, results):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--only", choices=("llama10m", "gpt2"))
+    parser.add_argument("--only", choices=tuple(MODELS))
     parser.add_argument("--forms", nargs="+")
     options = parser.parse_args()
     results = []
-    if options.only != "gpt2":
-        run_model("llama10m", LLAMA10M, 16, 256, options.forms or (*EAGER, "compile-bf16", "compile-autocast"), 2, options.rounds, results)
-    if options.only != "llama10m":
-        run_model("gpt2-124m", GPT2, 4, 64, options.forms or ("eager-bf16",), 2, options.rounds, results)
+    for key, (name, model, batch, context, forms) in MODELS.items():
+        if options.only in (None, key):
+            run_model(name, model, batch, context, options.forms or forms, 2, options.rounds, results)
     print(json.dumps({"bench": "train_step", "results": results}))
 
 

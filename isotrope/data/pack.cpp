@@ -60,7 +60,7 @@ void check(const Tokenizer& tokenizer, const PackOptions& options) {
       options.validation_bytes->begin < options.train_bytes->end)
     throw UsageError(where, "--train-bytes and --validation-bytes overlap");
   if (!(options.journal_seconds >= 0)) throw UsageError(where, "--journal-every {}: expected seconds, 0 or more", options.journal_seconds);
-  if (options.append_eos && !tokenizer.eos())
+  if (options.append_eos && !tokenizer.document_end())
     throw with_hint(UsageError(where, "the tokenizer has no end-of-text token"), "--no-eos packs documents without one");
 }
 
@@ -152,7 +152,7 @@ class Encoder {
     encoded.bytes = text.size();
     encoded.ids = tokenizer_.encode(text, encode_);
     if (options_.append_eos && encoded.ends_document && (!text.empty() || !raw.piece.begins_document))
-      encoded.ids.push_back(*tokenizer_.eos());
+      encoded.ids.push_back(*tokenizer_.document_end());
     return encoded;
   }
 

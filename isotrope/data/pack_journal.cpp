@@ -41,7 +41,7 @@ std::string settings_digest(const Tokenizer& tokenizer, const PackOptions& optio
   digest.add(std::string_view(ISOTROPE_VERSION));
   digest.add(tokenizer.fingerprint());
   digest.add(static_cast<std::uint64_t>(tokenizer.vocab_size()));
-  digest.add(static_cast<std::uint64_t>(tokenizer.eos().value_or(-1)));
+  digest.add(static_cast<std::uint64_t>(tokenizer.document_end().value_or(-1)));
   digest.add(options.tokenizer_name);
   digest.add(static_cast<std::uint64_t>(options.documents.kind));
   digest.add(options.documents.separator);

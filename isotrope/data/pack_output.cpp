@@ -48,7 +48,7 @@ PackOutput::PackOutput(const Tokenizer& tokenizer, const PackOptions& options, s
   info.vocab_size = tokenizer.vocab_size();
   info.fingerprint = tokenizer.fingerprint();
   info.tokenizer_name = options.tokenizer_name;
-  if (options.append_eos) info.eos = tokenizer.eos();
+  if (options.append_eos) info.eos = tokenizer.document_end();
   open(info);
 }
 

@@ -24,6 +24,7 @@ class WindowSampler {
 
   std::uint64_t windows_per_epoch() const { return windows_; }
   std::uint64_t context() const { return context_; }
+  std::uint64_t seed() const { return seed_; }
   Window at(std::uint64_t position) const;
   /// The context + 1 tokens of window `position`.
   void copy(std::uint64_t position, std::int64_t* out) const { file_->copy(at(position).begin, context_ + 1, out); }

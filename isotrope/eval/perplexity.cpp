@@ -24,10 +24,9 @@ std::vector<std::int32_t> token_byte_counts(const Tokenizer& tokenizer) {
   return counts;
 }
 
-TokenSequence token_sequence(const TokenFile& file, bool document_mask) {
-  TokenSequence sequence{file.size(),
-                         [&file](std::uint64_t begin, std::uint64_t count, std::int64_t* out) { file.copy(begin, count, out); },
-                         file.path().string()};
+TokenText token_text(const TokenFile& file, bool document_mask) {
+  TokenText sequence{file.size(), [&file](std::uint64_t begin, std::uint64_t count, std::int64_t* out) { file.copy(begin, count, out); },
+                     file.path().string()};
   if (document_mask) sequence.documents = [&file](std::uint64_t begin, std::uint64_t count) { return file.document_ids(begin, count); };
   return sequence;
 }
@@ -39,7 +38,7 @@ struct Piece {
   std::uint64_t predicted_from;  ///< first token of the text that this window predicts
 };
 
-std::vector<Piece> cut(const TokenSequence& text, std::uint64_t context, std::uint64_t stride, std::int64_t max_windows) {
+std::vector<Piece> cut(const TokenText& text, std::uint64_t context, std::uint64_t stride, std::int64_t max_windows) {
   const auto window = std::min(context, std::max<std::uint64_t>(2, text.size));
   const SequentialWindows windows(text.size, window, std::min(stride, window), text.name);
   std::vector<Piece> pieces;
@@ -57,7 +56,7 @@ std::vector<Piece> cut(const TokenSequence& text, std::uint64_t context, std::ui
 }
 
 /// Scores pieces of one length together.
-void score_batch(Model& model, const TokenSequence& text, const std::vector<std::int32_t>& byte_counts, std::span<const Piece> pieces,
+void score_batch(Model& model, const TokenText& text, const std::vector<std::int32_t>& byte_counts, std::span<const Piece> pieces,
                  TextScore& score) {
   const auto rows = static_cast<std::int64_t>(pieces.size()), length = static_cast<std::int64_t>(pieces.front().count), inputs = length - 1;
   auto tokens = at::empty({rows, length}, at::kLong);
@@ -83,15 +82,18 @@ void score_batch(Model& model, const TokenSequence& text, const std::vector<std:
   ForwardContext context;
   if (documents.defined()) context.documents = documents.to(device);
   const auto hidden = model.forward_ids(tokens.narrow(1, 0, inputs).contiguous().to(device), context);
-  const auto nll = next_token_loss(hidden, model.head(), targets.to(device), {}).nll;
-  score.nll_sum += nll.sum(at::kDouble).item<double>();
+  const auto found = next_token_loss(model.head_input(hidden), model.head(), targets.to(device), {});
+  score.nll_sum += found.nll.sum(at::kDouble).item<double>();
+  score.hits += found.hit.sum(at::kDouble).item<double>();
 }
 
 }  // namespace
 
-TextScore score_text(Model& model, const TokenSequence& text, const std::vector<std::int32_t>& byte_counts, const ScoreOptions& options) {
+TextScore score_text(Model& model, const TokenText& text, const std::vector<std::int32_t>& byte_counts, const ScoreOptions& options) {
   const at::NoGradGuard no_grad;
-  const auto context = options.context > 0 ? options.context : model.shape().max_positions;
+  if (!model.shape().causal) throw InputError("eval", "this model is an encoder, which predicts no next token: it has no perplexity");
+  const auto positions = model.shape().max_positions;
+  const auto context = options.context > 0 ? options.context : positions == unlimited_positions ? unlimited_context : positions;
   const auto stride = options.stride > 0 ? options.stride : context;
   if (context - 1 > model.shape().max_positions)  // a window's last token is only predicted, not read
     throw InputError("eval", "a context of {} tokens exceeds the model's {} positions", context, model.shape().max_positions);

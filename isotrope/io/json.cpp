@@ -1,6 +1,8 @@
 #include "isotrope/io/json.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "isotrope/base/error.h"
@@ -98,9 +100,50 @@ class Builder : public nlohmann::json_sax<json> {
   json* slot_ = nullptr;
 };
 
+constexpr std::string_view float_tag = "__float__";
+constexpr std::pair<std::string_view, double> special_floats[] = {{"Infinity", std::numeric_limits<double>::infinity()},
+                                                                  {"-Infinity", -std::numeric_limits<double>::infinity()},
+                                                                  {"NaN", std::numeric_limits<double>::quiet_NaN()}};
+
+/// The text with every bare Infinity, -Infinity and NaN in its tagged form.
+std::string with_tagged_floats(std::string_view text) {
+  std::string out;
+  bool quoted = false, value = true;  // inside a string; a value may begin here
+  for (std::size_t i = 0; i < text.size();) {
+    const auto rest = text.substr(i);
+    const auto* found =
+        std::ranges::find_if(special_floats, [&](const auto& each) { return !quoted && value && rest.starts_with(each.first); });
+    if (found != std::end(special_floats)) {
+      out += fmt::format(R"({{"{}": "{}"}})", float_tag, found->first);
+      i += found->first.size();
+      value = false;
+      continue;
+    }
+    const char c = text[i++];
+    out += c;
+    if (quoted && c == '\\' && i < text.size()) out += text[i++];
+    else if (c == '"') quoted = !quoted;
+    if (c != ' ' && c != '\t' && c != '\n' && c != '\r') value = c == '[' || c == ':' || c == ',';
+  }
+  return out;
+}
+
 }  // namespace
 
+std::optional<double> json_number(const json& value) {
+  if (value.is_number()) return value.get<double>();
+  if (!value.is_object() || value.size() != 1 || !value.contains(float_tag) || !value.at(float_tag).is_string()) return std::nullopt;
+  for (const auto& [name, number] : special_floats)
+    if (value.at(float_tag).get_ref<const std::string&>() == name) return number;
+  return std::nullopt;
+}
+
 json parse_json(std::string_view text, std::string_view where, std::string_view name, const JsonOptions& options) {
+  if (options.python_floats && (text.find("Infinity") != text.npos || text.find("NaN") != text.npos)) {
+    auto plain = options;
+    plain.python_floats = false;
+    return parse_json(with_tagged_floats(text), where, name, plain);
+  }
   Builder builder(text, where, name, options);
   json::sax_parse(text.begin(), text.end(), &builder);
   return builder.take();

@@ -13,6 +13,9 @@ struct JsonOptions {
   std::size_t max_depth = 256;  ///< arrays and objects within each other
   bool unique_keys = false;     ///< refuse an object that names a key twice; otherwise the last one counts, as in Python
   std::size_t first_line = 1;   ///< where the text begins in its file, for errors
+  /// Reads the bare Infinity, -Infinity and NaN that Python writes as transformers' newer form of them, {"__float__": "Infinity"}; columns of
+  /// errors behind one count that form.
+  bool python_floats = false;
 };
 
 /// Text from outside to a JSON value. `where` is the component and `name` the file in errors.
@@ -54,6 +57,9 @@ class JsonReader {
   const nlohmann::json* object_;
   std::string where_, name_, prefix_;
 };
+
+/// A number, also in the tagged form of what JSON cannot say (JsonOptions::python_floats); nothing for any other value.
+std::optional<double> json_number(const nlohmann::json& value);
 
 /// "an integer", "a string", "null": what a message calls this value.
 std::string_view json_kind(const nlohmann::json& value);

@@ -89,32 +89,4 @@ void Llama2cFile::parse(std::span<const std::byte> bytes) {
   if (weights.left() > 0) throw InputError(where, "{}: {} bytes follow the last weight", file, weights.left());
 }
 
-Llama2cVocabulary read_llama2c_vocabulary(std::span<const std::byte> bytes, const std::string& name) {
-  const auto number = [&]<class T>(T& value) {
-    if (bytes.size() < sizeof value) throw InputError(where, "{}: ends inside a token: truncated?", name);
-    std::memcpy(&value, bytes.data(), sizeof value);
-    bytes = bytes.subspan(sizeof value);
-  };
-  std::int32_t longest = 0;
-  number(longest);
-  Llama2cVocabulary vocabulary;
-  while (!bytes.empty()) {
-    float score = 0;
-    std::int32_t length = 0;
-    number(score);
-    number(length);
-    const auto id = vocabulary.pieces.size();
-    if (length < 0 || length > longest)
-      throw InputError(where, "{}: token {} has {} bytes, the longest is said to have {}: not a llama2.c tokenizer?", name, id, length,
-                       longest);
-    if (static_cast<std::size_t>(length) > bytes.size())
-      throw InputError(where, "{}: token {} has {} bytes, the file has {} left: truncated?", name, id, length, bytes.size());
-    vocabulary.pieces.emplace_back(reinterpret_cast<const char*>(bytes.data()), static_cast<std::size_t>(length));
-    vocabulary.scores.push_back(score);
-    bytes = bytes.subspan(static_cast<std::size_t>(length));
-  }
-  if (vocabulary.pieces.empty()) throw InputError(where, "{}: holds no token", name);
-  return vocabulary;
-}
-
 }  // namespace isotrope

@@ -37,12 +37,4 @@ class Llama2cFile {
   std::vector<PackedTensor> tensors_;
 };
 
-/// The pieces of llama2.c's tokenizer file by id, with their scores: a 32-bit length of the longest piece, then to the end of the file score,
-/// length and bytes of each. Throws InputError for a file that ends inside a piece or has one longer than it says.
-struct Llama2cVocabulary {
-  std::vector<std::string> pieces;
-  std::vector<float> scores;
-};
-Llama2cVocabulary read_llama2c_vocabulary(std::span<const std::byte> bytes, const std::string& name);
-
 }  // namespace isotrope

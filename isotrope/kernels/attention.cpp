@@ -50,7 +50,9 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   if (options.slopes.defined()) scores = scores + options.slopes.to(wide).view({-1, 1, 1}) * distances(q, k).to(wide);
   if (const auto mask = allowed(q, k, options); mask.defined())
     scores = scores.masked_fill(mask.logical_not(), -std::numeric_limits<double>::infinity());
-  return at::matmul(at::softmax(scores, -1), values).to(q.scalar_type());
+  auto probabilities = at::softmax(scores, -1);
+  if (options.on_probabilities) probabilities = options.on_probabilities(probabilities);
+  return at::matmul(probabilities, values).to(q.scalar_type());
 }
 
 }  // namespace reference
@@ -159,7 +161,7 @@ at::Tensor whole_attention(const at::Tensor& q, const at::Tensor& k, const at::T
                                           /*enable_gqa=*/q.size(1) != k.size(1));
 }
 
-/// The lengths of the stretches of equal numbers in a row; empty when a number comes back after another one.
+/// The lengths of the stretches of equal numbers in a row; empty when a number comes back after another one (or the row has no tokens).
 std::vector<std::int64_t> stretches(const std::int64_t* ids, std::int64_t count) {
   std::vector<std::int64_t> lengths;
   std::set<std::int64_t> seen;
@@ -169,6 +171,16 @@ std::vector<std::int64_t> stretches(const std::int64_t* ids, std::int64_t count)
     else lengths.push_back(1);
   }
   return lengths;
+}
+
+/// How many stretches of equal length lie side by side, and how many tokens such a group has in all.
+std::pair<std::vector<std::int64_t>, std::vector<std::int64_t>> neighbours_of_one_length(const std::vector<std::int64_t>& lengths) {
+  std::vector<std::int64_t> groups, sizes;
+  for (std::size_t i = 0; i < lengths.size(); ++i) {
+    if (i > 0 && lengths[i] == lengths[i - 1]) ++groups.back(), sizes.back() += lengths[i];
+    else groups.push_back(1), sizes.push_back(lengths[i]);
+  }
+  return {groups, sizes};
 }
 
 /// Many documents in one row, each by itself: no arithmetic on pairs of tokens that do not see each other. Undefined where documents do not
@@ -185,10 +197,19 @@ at::Tensor attention_by_document(const at::Tensor& q, const at::Tensor& k, const
   const auto queries = q.split(1, 0), keys = k.split(1, 0), values = v.split(1, 0);
   std::vector<at::Tensor> rows;
   for (std::size_t row = 0; row < lengths.size(); ++row) {
-    const auto parts = [&](const at::Tensor& x) { return x.split_with_sizes(lengths[row], 2); };
+    const auto [groups, sizes] = neighbours_of_one_length(lengths[row]);
+    const auto parts = [&](const at::Tensor& x) { return x.split_with_sizes(sizes, 2); };
     const auto qs = parts(queries[row]), ks = parts(keys[row]), vs = parts(values[row]);
     std::vector<at::Tensor> done;
-    for (std::size_t i = 0; i < qs.size(); ++i) done.push_back(whole_attention(qs[i], ks[i], vs[i], inner));
+    for (std::size_t i = 0; i < qs.size(); ++i) {
+      const auto length = sizes[i] / groups[i];
+      // [1, H, documents · length, hd] ⇄ [documents, H, length, hd]
+      const auto apart = [&](const at::Tensor& x) { return x[0].unflatten(1, {groups[i], length}).transpose(0, 1); };
+      const auto mixed = groups[i] == 1
+                             ? whole_attention(qs[i], ks[i], vs[i], inner)
+                             : whole_attention(apart(qs[i]), apart(ks[i]), apart(vs[i]), inner).transpose(0, 1).flatten(1, 2).unsqueeze(0);
+      done.push_back(mixed);
+    }
     rows.push_back(at::cat(done, 2));
   }
   return at::cat(rows, 0);
@@ -198,6 +219,7 @@ at::Tensor attention_by_document(const at::Tensor& q, const at::Tensor& k, const
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options) {
   check(q, k, v, options);
+  if (options.on_probabilities) return reference::attention(q, k, v, options);
   if (takes_blocks(q, k, v)) {
     auto own = options;
     if (own.documents.defined()) own.documents = own.documents.contiguous();

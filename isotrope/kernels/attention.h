@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 
 namespace isotrope {
@@ -15,6 +16,8 @@ struct AttentionOptions {
   std::optional<std::int64_t> reach = {};
   /// [H] fp32: ALiBi (Press et al. 2022) adds slope · (key − query) to a head's scores. Not differentiable in it.
   at::Tensor slopes = {};
+  /// What becomes of the probabilities [B, H, T, S] before they mix the values (dropout); takes the composed way, which holds them all.
+  std::function<at::Tensor(const at::Tensor&)> on_probabilities = {};
 };
 
 /// softmax(scale · q kᵀ + bias + mask) v. q [B, H, T, hd]; k, v [B, Hkv, S, hd] with H a multiple of Hkv (head h reads group h / (H/Hkv)).

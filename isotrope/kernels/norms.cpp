@@ -33,7 +33,8 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& gain, double eps) {
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& gain, const at::Tensor& bias, double eps) {
   const auto wide = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   const auto xw = x.to(wide), centred = xw - xw.mean(-1, /*keepdim=*/true);
-  return (centred * at::rsqrt(centred.square().mean(-1, /*keepdim=*/true) + eps) * gain.to(wide) + bias.to(wide)).to(x.scalar_type());
+  const auto scaled = centred * at::rsqrt(centred.square().mean(-1, /*keepdim=*/true) + eps) * gain.to(wide);
+  return (bias.defined() ? scaled + bias.to(wide) : scaled).to(x.scalar_type());
 }
 
 }  // namespace reference
@@ -143,6 +144,9 @@ bool takes_kernel(const at::Tensor& x, const at::Tensor& gain, const at::Tensor&
   return has_cpu_kernel(x) && fits(gain) && fits(bias);
 }
 
+/// To the kernel a norm without bias is an RMS norm.
+at::Tensor bias_or_zeros(const at::Tensor& bias, const at::Tensor& gain) { return bias.defined() ? bias : at::zeros_like(gain); }
+
 }  // namespace
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& gain, double eps) {
@@ -151,7 +155,7 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& gain, double eps) {
 }
 
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& gain, const at::Tensor& bias, double eps) {
-  return takes_kernel(x, gain, bias) ? Norm::apply(x, std::optional<at::Tensor>(), gain, std::optional(bias), eps)[0]
+  return takes_kernel(x, gain, bias) ? Norm::apply(x, std::optional<at::Tensor>(), gain, std::optional(bias_or_zeros(bias, gain)), eps)[0]
                                      : reference::layer_norm(x, gain, bias, eps);
 }
 
@@ -168,7 +172,7 @@ Residual add_rms_norm(const at::Tensor& x, const at::Tensor& delta, const at::Te
 Residual add_layer_norm(const at::Tensor& x, const at::Tensor& delta, const at::Tensor& gain, const at::Tensor& bias, double eps) {
   if (!delta.defined()) return {x, layer_norm(x, gain, bias, eps)};
   if (takes_kernel(x, gain, bias) && delta.scalar_type() == x.scalar_type()) {
-    const auto out = Norm::apply(x, std::optional(delta), gain, std::optional(bias), eps);
+    const auto out = Norm::apply(x, std::optional(delta), gain, std::optional(bias_or_zeros(bias, gain)), eps);
     return {out[1], out[0]};
   }
   const auto sum = x + delta;

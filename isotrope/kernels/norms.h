@@ -8,7 +8,8 @@ namespace isotrope {
 /// x [..., d] fp32 or bf16, gain [d] of the same dtype; sums in fp32, one rounding at the end. Differentiable in both.
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& gain, double eps);
 
-/// y = (x − mean) / sqrt(var + eps) · gain + bias over the last axis (Ba et al. 2016); as above. Differentiable in all three.
+/// y = (x − mean) / sqrt(var + eps) · gain + bias over the last axis (Ba et al. 2016); as above. Differentiable in all three; an undefined
+/// bias: none.
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& gain, const at::Tensor& bias, double eps);
 
 /// A residual stream and what a norm reads from it.

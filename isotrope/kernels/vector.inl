@@ -153,6 +153,20 @@ inline void transpose(Words (&rows)[lanes]) {
   }
 }
 
+/// Lane i: the sum of the lanes of rows[i].
+inline Floats sums_of(const Floats (&rows)[lanes]) {
+  Words columns[lanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < lanes; ++i) columns[i] = reinterpret_cast<Words>(rows[i]);
+  transpose(columns);
+#pragma GCC unroll 4
+  for (int step = lanes / 2; step > 0; step /= 2)
+#pragma GCC unroll 16
+    for (int i = 0; i < step; ++i)
+      columns[i] = reinterpret_cast<Words>(reinterpret_cast<Floats>(columns[i]) + reinterpret_cast<Floats>(columns[i + step]));
+  return reinterpret_cast<Floats>(columns[0]);
+}
+
 inline void store_words(void* to, Words x, std::int64_t count) {
   if (count >= lanes) std::memcpy(to, &x, sizeof x);
   else std::memcpy(to, &x, static_cast<std::size_t>(count) * 4);

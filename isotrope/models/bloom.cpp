@@ -11,7 +11,7 @@ namespace {
 
 struct BloomConfig {
   std::int64_t hidden_size, n_layer, n_head, vocab_size;
-  double layer_norm_epsilon, initializer_range;
+  double layer_norm_epsilon, initializer_range, hidden_dropout, attention_dropout;
   bool residual_after_norm, tie_word_embeddings;
 };
 
@@ -26,10 +26,11 @@ BloomConfig read_config(ConfigFields& fields) {
   c.initializer_range = fields.number("initializer_range", 0.02);
   c.residual_after_norm = fields.boolean("apply_residual_connection_post_layernorm", false);
   c.tie_word_embeddings = fields.boolean("tie_word_embeddings", true);
-  // Order of operations on many devices, and dropouts (they act in fine-tuning), decide nothing here.
-  fields.inert({"pretraining_tp", "slow_but_exact", "hidden_dropout", "attention_dropout", "attention_softmax_in_fp32",
-                "bias_dropout_fusion", "masked_softmax_fusion", "offset_alibi", "seq_length", "skip_bias_add", "skip_bias_add_qkv",
-                "unk_token_id"});
+  c.hidden_dropout = fields.rate("hidden_dropout", 0);
+  c.attention_dropout = fields.rate("attention_dropout", 0);
+  // Order of operations on many devices decides nothing here.
+  fields.inert({"pretraining_tp", "slow_but_exact", "attention_softmax_in_fp32", "bias_dropout_fusion", "masked_softmax_fusion",
+                "offset_alibi", "seq_length", "skip_bias_add", "skip_bias_add_qkv", "unk_token_id"});
   return c;
 }
 
@@ -72,7 +73,6 @@ class Bloom final : public Model {
     return x;
   }
 
-  const at::Tensor& head() const override { return head_; }
   std::string prefix() const override { return "transformer."; }
   bool is_buffer(std::string_view) const override { return false; }
 
@@ -93,24 +93,24 @@ class Bloom final : public Model {
 
   at::Tensor forward(const Block& b, const at::Tensor& x, const ForwardContext& context) {
     const auto u = b.input_norm(x);
-    const auto attended = self_attention(b, u, context);
+    const auto attended = context.dropout(self_attention(b, u, context), c_.hidden_dropout);
     context.tap("attn_out", b.index, attended);
     const auto [middle, v] = b.post_attention_norm.after(c_.residual_after_norm ? u : x, attended);
     context.tap("resid_mid", b.index, middle);
-    const auto transformed = b.down(activate(b.up(v), Activation::gelu_tanh));
+    const auto transformed = context.dropout(b.down(activate(b.up(v), Activation::gelu_tanh)), c_.hidden_dropout);
     context.tap("mlp_out", b.index, transformed);
     return (c_.residual_after_norm ? v : middle) + transformed;
   }
 
   at::Tensor self_attention(const Block& b, const at::Tensor& u, const ForwardContext& context) {
     const auto qkv = b.query_key_value(u).view({u.size(0), u.size(1), c_.n_head, 3, -1}).unbind(3);
-    return b.dense(attend(qkv[0], qkv[1], qkv[2], {.documents = context.documents, .slopes = slopes_}, context.cache, b.index));
+    return b.dense(attend(qkv[0], qkv[1], qkv[2], context.attention({.slopes = slopes_}, c_.attention_dropout), context.cache, b.index));
   }
 
   BloomConfig c_;
   std::vector<Block> blocks_;
   LayerNorm embedding_norm_, final_norm_;
-  at::Tensor embedding_, head_, slopes_;
+  at::Tensor embedding_, slopes_;
 };
 
 const Family registered{

@@ -5,7 +5,10 @@
 #include <map>
 #include <set>
 
+#include <fmt/ranges.h>
+
 #include "isotrope/base/error.h"
+#include "isotrope/base/log.h"
 #include "isotrope/io/json.h"
 #include "isotrope/io/model_path.h"
 #include "isotrope/io/safetensors.h"
@@ -60,24 +63,28 @@ at::ScalarType main_dtype(const TensorFolder& tensors) {
   return tensor_dtype(std::ranges::max_element(bytes, {}, [](const auto& entry) { return entry.second; })->first);
 }
 
-/// The stored tensor of a parameter: under its own name, or as the bare model writes it, without the prefix.
-const TensorView* stored(const TensorFolder& tensors, const Model& model, const std::string& name) {
-  if (const auto* view = tensors.find(name)) return view;
-  return name.starts_with(model.prefix()) ? tensors.find(name.substr(model.prefix().size())) : nullptr;
+/// The stored tensor of a parameter: under its own name or an older one, with the prefix or, as the bare model writes it, without.
+const TensorView* stored(const TensorFolder& tensors, const Model& model, const std::string& parameter) {
+  for (const auto& name : {parameter, model.older_name(parameter)}) {
+    if (const auto* view = tensors.find(name)) return view;
+    if (!name.starts_with(model.prefix())) continue;
+    if (const auto* view = tensors.find(name.substr(model.prefix().size()))) return view;
+  }
+  return nullptr;
 }
 
 bool same_bytes(const TensorView& a, const TensorView& b) {
   return a.dtype == b.dtype && a.shape == b.shape && std::memcmp(a.bytes.data(), b.bytes.data(), a.bytes.size()) == 0;
 }
 
-/// A tied head may be stored a second time, but then it must be the embedding: a different one would be ignored in silence.
+/// A tied tensor may be stored a second time, but then it must be the same: a different one would be ignored in silence.
 bool is_tied_copy(const TensorFolder& tensors, const Model& model, const TensorView& extra) {
-  if (extra.name != "lm_head.weight" || model.parameters().find(extra.name)) return false;
-  const auto* embedding = stored(tensors, model, model.parameters().all().front().name);
-  if (!embedding || !same_bytes(extra, *embedding))
-    throw with_hint(
-        InputError("model", "{}: lm_head.weight differs from the embedding that config.json ties it to", tensors.path().string()),
-        "set \"tie_word_embeddings\": false in config.json if the head is its own");
+  const auto name = model.copy_of(extra.name);
+  if (name.empty()) return false;
+  const auto* original = stored(tensors, model, name);
+  if (!original || !same_bytes(extra, *original))
+    throw with_hint(InputError("model", "{}: {} differs from {}, which config.json ties it to", tensors.path().string(), extra.name, name),
+                    "set \"tie_word_embeddings\": false in config.json if the head is its own");
   return true;
 }
 
@@ -94,9 +101,15 @@ void read_tensors(Model& model, const TensorFolder& tensors) {
     parameter.value.copy_(tensor_of(*view));
     used.insert(view->name);
   }
-  for (const auto& view : tensors.tensors())
-    if (!used.contains(view.name) && !model.is_buffer(view.name) && !is_tied_copy(tensors, model, view))
+  std::vector<std::string> left_out;
+  for (const auto& view : tensors.tensors()) {
+    if (used.contains(view.name) || model.is_buffer(view.name) || is_tied_copy(tensors, model, view)) continue;
+    if (!model.is_left_out(view.name))
       throw InputError("model", "{}: tensor {} {} belongs to no parameter of this architecture", file, view.name, shape_text(view.shape));
+    left_out.push_back(view.name);
+  }
+  if (!left_out.empty())
+    warn_once("left-out " + file, fmt::format("[model] {}: without effect in this architecture: {}", file, fmt::join(left_out, ", ")));
 }
 
 }  // namespace
@@ -104,7 +117,7 @@ void read_tensors(Model& model, const TensorFolder& tensors) {
 std::unique_ptr<Model> load_model(const fs::path& folder, const LoadOptions& options) {
   if (const auto file = single_file_model(folder))
     return file->extension() == ".gguf" ? load_gguf(*file, options) : load_llama2c(*file, options);
-  const auto config = read_json(folder / "config.json", "model");
+  const auto config = read_json(folder / "config.json", "model", {.python_floats = true});
   const TensorFolder tensors(folder);
   auto model = make_model(config, {options.dtype.value_or(main_dtype(tensors)), options.device}, (folder / "config.json").string());
   read_tensors(*model, tensors);

@@ -13,7 +13,7 @@ namespace {
 
 struct Gpt2Config {
   std::int64_t n_embd, n_layer, n_head, n_positions, n_inner, vocab_size;
-  double layer_norm_epsilon, initializer_range;
+  double layer_norm_epsilon, initializer_range, embd_pdrop, attn_pdrop, resid_pdrop;
   bool tie_word_embeddings, scale_attn_weights, scale_attn_by_inverse_layer_idx;
   Activation activation_function;
 };
@@ -34,9 +34,12 @@ Gpt2Config read_config(ConfigFields& fields) {
   c.scale_attn_by_inverse_layer_idx = fields.boolean("scale_attn_by_inverse_layer_idx", false);
   c.activation_function = activation_from_name(fields.text("activation_function", "gelu_new"), fields.name());
   fields.only("add_cross_attention", false);
-  // Order of operations in half precision, dropouts (they act in fine-tuning) and the classifier's pooling decide nothing here.
-  fields.inert({"reorder_and_upcast_attn", "n_ctx", "attn_pdrop", "embd_pdrop", "resid_pdrop", "summary_activation",
-                "summary_first_dropout", "summary_proj_to_labels", "summary_type", "summary_use_proj"});
+  c.embd_pdrop = fields.rate("embd_pdrop", 0.1);
+  c.attn_pdrop = fields.rate("attn_pdrop", 0.1);
+  c.resid_pdrop = fields.rate("resid_pdrop", 0.1);
+  // Order of operations in half precision and the classifier's pooling decide nothing here.
+  fields.inert({"reorder_and_upcast_attn", "n_ctx", "summary_activation", "summary_first_dropout", "summary_proj_to_labels", "summary_type",
+                "summary_use_proj"});
   return c;
 }
 
@@ -64,6 +67,7 @@ class Gpt2 final : public Model {
 
   at::Tensor forward_embeddings(const at::Tensor& embeddings, const ForwardContext& context) override {
     Stream stream{embeddings + embedding_lookup(wpe_, positions_of(embeddings, context)), {}};
+    stream.x = context.dropout(stream.x, c_.embd_pdrop);
     context.tap("embed", -1, stream.x);
     for (const auto& block : blocks_) forward(block, stream, context);
     if (context.cache) context.cache->advance(embeddings.size(1));
@@ -73,7 +77,6 @@ class Gpt2 final : public Model {
     return x;
   }
 
-  const at::Tensor& head() const override { return head_; }
   std::string prefix() const override { return "transformer."; }
   bool is_buffer(std::string_view name) const override { return name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias"); }
 
@@ -102,11 +105,11 @@ class Gpt2 final : public Model {
   void forward(const Block& b, Stream& stream, const ForwardContext& context) {
     const auto [x, u] = b.ln_1.after(stream.x, stream.delta);
     if (b.index > 0) context.tap("resid_post", b.index - 1, x);
-    const auto attended = self_attention(b, u, context);
+    const auto attended = context.dropout(self_attention(b, u, context), c_.resid_pdrop);
     context.tap("attn_out", b.index, attended);
     const auto [middle, v] = b.ln_2.after(x, attended);
     context.tap("resid_mid", b.index, middle);
-    const auto transformed = b.mlp_proj(activate(b.c_fc(v), c_.activation_function));
+    const auto transformed = context.dropout(b.mlp_proj(activate(b.c_fc(v), c_.activation_function)), c_.resid_pdrop);
     context.tap("mlp_out", b.index, transformed);
     stream = {middle, transformed};
   }
@@ -115,13 +118,13 @@ class Gpt2 final : public Model {
     const auto qkv = b.c_attn(u).view({u.size(0), u.size(1), 3, c_.n_head, -1}).unbind(2);
     double scale = c_.scale_attn_weights ? 1.0 / std::sqrt(static_cast<double>(shape_.head_dim)) : 1.0;
     if (c_.scale_attn_by_inverse_layer_idx) scale /= static_cast<double>(b.index + 1);
-    return b.attn_proj(attend(qkv[0], qkv[1], qkv[2], {.scale = scale, .documents = context.documents}, context.cache, b.index));
+    return b.attn_proj(attend(qkv[0], qkv[1], qkv[2], context.attention({.scale = scale}, c_.attn_pdrop), context.cache, b.index));
   }
 
   Gpt2Config c_;
   std::vector<Block> blocks_;
   LayerNorm ln_f_;
-  at::Tensor wte_, wpe_, head_;
+  at::Tensor wte_, wpe_;
 };
 
 const Family registered{

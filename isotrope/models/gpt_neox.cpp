@@ -17,7 +17,7 @@ namespace {
 
 struct NeoxConfig {
   std::int64_t hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, vocab_size, max_position_embeddings, rotary_dim;
-  double layer_norm_eps, initializer_range;
+  double layer_norm_eps, initializer_range, hidden_dropout, attention_dropout;
   bool use_parallel_residual, attention_bias, tie_word_embeddings;
   Activation hidden_act;
 };
@@ -45,8 +45,9 @@ NeoxConfig read_config(ConfigFields& fields) {
   if (c.rotary_dim < 2 || c.rotary_dim % 2 != 0 || c.rotary_dim > head_dim)
     throw InputError("model", "{}: {} of a head's {} channels are turned by their position, expected an even number up to all of them",
                      fields.name(), c.rotary_dim, head_dim);
-  fields.inert({"rope_theta", "rope_scaling", "rope_parameters", "rotary_emb_base", "partial_rotary_factor", "attention_dropout",
-                "hidden_dropout", "classifier_dropout"});
+  c.hidden_dropout = fields.rate("hidden_dropout", 0);
+  c.attention_dropout = fields.rate("attention_dropout", 0);
+  fields.inert({"rope_theta", "rope_scaling", "rope_parameters", "rotary_emb_base", "partial_rotary_factor", "classifier_dropout"});
   return c;
 }
 
@@ -82,7 +83,7 @@ class GptNeox final : public Model {
 
   at::Tensor forward_embeddings(const at::Tensor& embeddings, const ForwardContext& context) override {
     const auto positions = positions_of(embeddings, context);
-    auto x = embeddings;
+    auto x = context.dropout(embeddings, c_.hidden_dropout);
     context.tap("embed", -1, x);
     for (const auto& block : blocks_) {
       x = forward(block, x, positions, context);
@@ -94,7 +95,6 @@ class GptNeox final : public Model {
     return x;
   }
 
-  const at::Tensor& head() const override { return head_; }
   std::string prefix() const override { return "gpt_neox."; }
   bool is_buffer(std::string_view name) const override {
     return name.ends_with(".attention.bias") || name.ends_with(".attention.masked_bias") || name.ends_with("rotary_emb.inv_freq");
@@ -116,7 +116,7 @@ class GptNeox final : public Model {
   }
 
   at::Tensor forward(const Block& b, const at::Tensor& x, const at::Tensor& positions, const ForwardContext& context) {
-    const auto attended = self_attention(b, b.input_norm(x), positions, context);
+    const auto attended = context.dropout(self_attention(b, b.input_norm(x), positions, context), c_.hidden_dropout);
     context.tap("attn_out", b.index, attended);
     if (c_.use_parallel_residual) return mlp(b, b.post_attention_norm(x), context) + attended + x;
     const auto [middle, u] = b.post_attention_norm.after(x, attended);
@@ -125,7 +125,7 @@ class GptNeox final : public Model {
   }
 
   at::Tensor mlp(const Block& b, const at::Tensor& u, const ForwardContext& context) {
-    auto out = b.down(activate(b.up(u), c_.hidden_act));
+    auto out = context.dropout(b.down(activate(b.up(u), c_.hidden_act)), c_.hidden_dropout);
     context.tap("mlp_out", b.index, out);
     return out;
   }
@@ -140,14 +140,14 @@ class GptNeox final : public Model {
       const auto first = rope(heads.narrow(3, 0, c_.rotary_dim), table, positions);
       return rest > 0 ? at::cat({first, heads.narrow(3, c_.rotary_dim, rest)}, 3) : first;
     };
-    return b.dense(attend(turned(qkv[0]), turned(qkv[1]), qkv[2], {.documents = context.documents}, context.cache, b.index));
+    return b.dense(attend(turned(qkv[0]), turned(qkv[1]), qkv[2], context.attention({}, c_.attention_dropout), context.cache, b.index));
   }
 
   NeoxConfig c_;
   RopeTables rope_;
   std::vector<Block> blocks_;
   LayerNorm final_norm_;
-  at::Tensor embedding_, head_;
+  at::Tensor embedding_;
 };
 
 const Family registered{

@@ -31,7 +31,8 @@ LlamaLikeConfig read_llama_like(ConfigFields& fields, std::int64_t head_dim) {
   c.initializer_range = fields.number("initializer_range", 0.02);
   c.tie_word_embeddings = fields.boolean("tie_word_embeddings", false);
   fields.only("hidden_act", "silu");
-  fields.inert({"rope_theta", "rope_scaling", "rope_parameters", "attention_dropout"});
+  c.attention_dropout = fields.rate("attention_dropout", 0);
+  fields.inert({"rope_theta", "rope_scaling", "rope_parameters"});
   return c;
 }
 
@@ -74,7 +75,6 @@ class LlamaLike final : public Model {
     return x;
   }
 
-  const at::Tensor& head() const override { return head_; }
   std::string prefix() const override { return "model."; }
   bool is_buffer(std::string_view name) const override { return name.ends_with("rotary_emb.inv_freq"); }
 
@@ -124,7 +124,7 @@ class LlamaLike final : public Model {
     const auto& table = rope_.at_least(context.positions.defined() ? c_.max_position_embeddings : past + tokens, u.device());
     auto q = heads(b.q), k = heads(b.k);
     if (c_.qk_norm) q = rms_norm(q, b.q_norm, c_.rms_norm_eps), k = rms_norm(k, b.k_norm, c_.rms_norm_eps);
-    AttentionOptions options{.documents = context.documents};
+    auto options = context.attention({}, c_.attention_dropout);
     if (!c_.reach.empty()) options.reach = c_.reach[static_cast<std::size_t>(b.index)];
     return b.o(attend(rope(q, table, positions), rope(k, table, positions), heads(b.v), options, context.cache, b.index));
   }
@@ -132,7 +132,7 @@ class LlamaLike final : public Model {
   LlamaLikeConfig c_;
   RopeTables rope_;
   std::vector<Block> blocks_;
-  at::Tensor embedding_, final_norm_, head_;
+  at::Tensor embedding_, final_norm_;
 };
 
 }  // namespace

@@ -13,7 +13,7 @@ namespace isotrope {
 struct LlamaLikeConfig {
   std::int64_t hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads, head_dim, vocab_size,
       max_position_embeddings;
-  double rms_norm_eps, initializer_range;
+  double rms_norm_eps, initializer_range, attention_dropout = 0;
   bool tie_word_embeddings = false, qkv_bias = false, output_bias = false, mlp_bias = false;
   bool qk_norm = false;                                 ///< an RMSNorm over each head of q and k before the rotation (Qwen3)
   std::vector<std::optional<std::int64_t>> reach = {};  ///< of each layer's attention, where it slides; empty: everything is seen

@@ -7,9 +7,22 @@
 
 namespace isotrope {
 
-at::Tensor Model::logits(const at::Tensor& hidden) const { return at::linear(hidden, head()); }
+at::Tensor Model::logits(const at::Tensor& hidden) const {
+  if (!head_.weight.defined()) throw InputError("model", "this model has no language-modelling head");
+  return at::linear(head_input(hidden), head_.weight, head_.bias.defined() ? std::optional(head_.bias) : std::nullopt);
+}
+
+at::Tensor Model::backward_head_input(const at::Tensor&) const { throw InputError("model", "this model does not read backwards"); }
+
+at::Tensor Model::pair_logits(const at::Tensor&) const { throw InputError("model", "this model has no head for pairs of texts"); }
+
+std::string Model::copy_of(std::string_view tensor_name) const {
+  const auto& embedding = parameters_.all().front();
+  return tensor_name == "lm_head.weight" && head_.weight.is_same(embedding.value) ? embedding.name : std::string();
+}
 
 at::Tensor Model::positions_of(const at::Tensor& embeddings, const ForwardContext& context) const {
+  if (context.cache && !shape_.causal) throw WorkError("model", "an encoder keeps no cache: every token sees all others");
   const auto past = context.cache ? context.cache->length() : 0;
   const auto positions = context.positions.defined()
                              ? context.positions

@@ -7,6 +7,9 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "isotrope/kernels/attention.h"
+#include "isotrope/kernels/head_loss.h"
+#include "isotrope/nn/dropout.h"
 #include "isotrope/nn/kv_cache.h"
 #include "isotrope/nn/parameters.h"
 #include "isotrope/nn/tap.h"
@@ -19,13 +22,28 @@ namespace fs = std::filesystem;
 struct ForwardContext {
   at::Tensor positions;      ///< [B, T] int64; default: after the cache, or restarting with each document
   at::Tensor documents;      ///< [B, T] int64: tokens attend to their own document only
-  KvCache* cache = nullptr;  ///< read and extended
+  at::Tensor token_types;    ///< [B, T] int64: the segment of each token, for families that have them; default: 0
+  KvCache* cache = nullptr;  ///< read and extended; decoders alone have one
+  Dropout dropout;           ///< in training; which rates, says the model's config
   Tap tap;
+
+  /// The options of an attention in this pass: its documents, and in training the dropout of its probabilities.
+  AttentionOptions attention(AttentionOptions options, double dropout_rate) const {
+    options.documents = documents;
+    if (dropout.acts() && dropout_rate > 0)
+      options.on_probabilities = [drop = dropout, dropout_rate](const at::Tensor& p) { return drop(p, dropout_rate); };
+    return options;
+  }
 };
 
-/// The numbers that code outside a family may ask for.
+/// What max_positions is of a model that has no limit.
+constexpr std::int64_t unlimited_positions = std::int64_t{1} << 60;
+
+/// The numbers that code outside a family may ask for. Without attention, its three are 0.
 struct ModelShape {
   std::int64_t vocab_size, width, layers, heads, kv_heads, head_dim, max_positions;
+  bool causal = true;                 ///< a decoder, whose tokens see what stands before them; an encoder's see their whole document
+  std::int64_t recurrence_flops = 0;  ///< operations of a layer's scan and convolution for one token, forward
 };
 
 /// A language model: ids or embeddings in, hidden states out; the output head is kept apart so that losses need not hold all logits.
@@ -42,25 +60,43 @@ class Model {
 
   /// Token embeddings [B, T, d] of ids [B, T] int64: the input of forward_embeddings.
   virtual at::Tensor embed(const at::Tensor& ids) const = 0;
-  /// Final hidden states [B, T, d], after the last norm.
+  /// Final hidden states [B, T, d], after the last norm where the family has one.
   virtual at::Tensor forward_embeddings(const at::Tensor& embeddings, const ForwardContext& context = {}) = 0;
   at::Tensor forward_ids(const at::Tensor& ids, const ForwardContext& context = {}) { return forward_embeddings(embed(ids), context); }
-  /// The output projection [V, d]; the embedding itself where the two are tied.
-  virtual const at::Tensor& head() const = 0;
-  at::Tensor logits(const at::Tensor& hidden) const;  ///< [..., V]
+  /// The output projection; its weight is the embedding itself where the two are tied, and undefined where the folder holds no language-modelling
+  /// head (BertModel).
+  const OutputHead& head() const { return head_; }
+  /// What the head projects, from hidden [..., d]: the hidden states themselves, but for families that transform or scale them first.
+  virtual at::Tensor head_input(const at::Tensor& hidden) const { return hidden; }
+  at::Tensor logits(const at::Tensor& hidden) const;  ///< [..., V]; InputError without a head
+  /// What the head projects to find the token before, in language models that read from both sides (biLM); InputError for others.
+  virtual at::Tensor backward_head_input(const at::Tensor& hidden) const;
+  virtual bool reads_backwards() const { return false; }
+
+  /// Which of two texts comes second: logits [N, 2] from the hidden states [N, d] of N rows' first tokens; 0: as they stand (next-sentence
+  /// prediction of BERT, sentence order of ALBERT). InputError where the folder holds no such head.
+  virtual at::Tensor pair_logits(const at::Tensor& first) const;
+  virtual bool has_pair_head() const { return false; }
 
   /// The prefix that checkpoints of the bare model leave out ("transformer.").
   virtual std::string prefix() const = 0;
   /// Tensors of older checkpoints that hold no parameter (attention masks, rotary frequencies) and may be passed over.
   virtual bool is_buffer(std::string_view tensor_name) const = 0;
+  /// A parameter's name in older checkpoints (LayerNorm.gamma), or empty.
+  virtual std::string older_name(const std::string& /*parameter*/) const { return {}; }
+  /// The parameter that a stored tensor repeats, because the two are tied; empty for any other.
+  virtual std::string copy_of(std::string_view tensor_name) const;
+  /// Heads and poolers of the family that this architecture does without, and that a folder may hold all the same.
+  virtual bool is_left_out(std::string_view /*tensor_name*/) const { return false; }
 
  protected:
   Model(nlohmann::json config, at::TensorOptions options) : config_(std::move(config)), parameters_(options) {}
-  /// Positions of this pass and the check that they fit: InputError when a token lies past max_positions.
+  /// Positions of this pass and the check that they fit: InputError when a token lies past max_positions, WorkError for an encoder with a cache.
   at::Tensor positions_of(const at::Tensor& embeddings, const ForwardContext& context) const;
 
   nlohmann::json config_;
   ModelShape shape_{};
+  OutputHead head_;
   Parameters parameters_;
 };
 

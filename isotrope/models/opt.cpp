@@ -13,7 +13,7 @@ constexpr std::int64_t position_offset = 2;
 
 struct OptConfig {
   std::int64_t hidden_size, ffn_dim, num_hidden_layers, num_attention_heads, vocab_size, max_position_embeddings, word_embed_proj_dim;
-  double init_std;
+  double init_std, dropout, attention_dropout;
   bool do_layer_norm_before, final_norm, enable_bias, tie_word_embeddings;
   Activation activation_function;
 };
@@ -35,7 +35,10 @@ OptConfig read_config(ConfigFields& fields) {
   c.tie_word_embeddings = fields.boolean("tie_word_embeddings", true);
   c.activation_function = activation_from_name(fields.text("activation_function", "relu"), fields.name());
   fields.only("layer_norm_elementwise_affine", true);
-  fields.inert({"dropout", "attention_dropout", "activation_dropout", "layerdrop", "prefix"});
+  c.dropout = fields.rate("dropout", 0.1);
+  c.attention_dropout = fields.rate("attention_dropout", 0);
+  fields.only("layerdrop", 0.0);
+  fields.inert({"activation_dropout", "prefix"});  // of no effect in transformers either
   return c;
 }
 
@@ -87,7 +90,6 @@ class Opt final : public Model {
     return x;
   }
 
-  const at::Tensor& head() const override { return head_; }
   std::string prefix() const override { return "model."; }
   bool is_buffer(std::string_view) const override { return false; }
 
@@ -122,13 +124,14 @@ class Opt final : public Model {
 
   at::Tensor self_attention(const Block& b, const at::Tensor& u, const ForwardContext& context) {
     const auto heads = [&](const Linear& projection) { return projection(u).view({u.size(0), u.size(1), c_.num_attention_heads, -1}); };
-    auto out = b.out(attend(heads(b.q), heads(b.k), heads(b.v), {.documents = context.documents}, context.cache, b.index));
+    const auto options = context.attention({}, c_.attention_dropout);
+    auto out = context.dropout(b.out(attend(heads(b.q), heads(b.k), heads(b.v), options, context.cache, b.index)), c_.dropout);
     context.tap("attn_out", b.index, out);
     return out;
   }
 
   at::Tensor mlp(const Block& b, const at::Tensor& u, const ForwardContext& context) {
-    auto out = b.fc2(activate(b.fc1(u), c_.activation_function));
+    auto out = context.dropout(b.fc2(activate(b.fc1(u), c_.activation_function)), c_.dropout);
     context.tap("mlp_out", b.index, out);
     return out;
   }
@@ -137,7 +140,7 @@ class Opt final : public Model {
   std::vector<Block> blocks_;
   LayerNorm final_norm_;
   Linear project_in_, project_out_;
-  at::Tensor embedding_, positions_, head_;
+  at::Tensor embedding_, positions_;
 };
 
 const Family registered{

@@ -9,21 +9,12 @@ namespace {
 
 /// Which layers slide: those that `layer_types` names, else those from `max_window_layers` on.
 std::vector<std::optional<std::int64_t>> read_reach(ConfigFields& fields, std::int64_t layers) {
-  std::vector<std::optional<std::int64_t>> reach(static_cast<std::size_t>(layers));
   const bool used = fields.boolean("use_sliding_window", false);
   const auto from = fields.integer("max_window_layers", 28, 0), window = fields.integer("sliding_window", 4096);
-  fields.inert({"layer_types"});
-  const JsonReader reader(fields.json(), "model", fields.name());
-  const auto types = reader.has("layer_types") ? reader.get_array("layer_types") : nlohmann::json::array();
-  if (!types.empty() && types.size() != reach.size())
-    throw InputError("model", "{}: layer_types has {} entries for {} layers", fields.name(), types.size(), layers);
-  for (std::int64_t i = 0; i < layers; ++i) {
-    const auto named = types.empty() ? nlohmann::json() : types[static_cast<std::size_t>(i)];
-    if (!named.is_null() && named != "sliding_attention" && named != "full_attention")
-      throw InputError("model", "{}: layer type {} is not supported (full_attention, sliding_attention)", fields.name(), named.dump());
-    const bool slides = named.is_null() ? i >= from : named == "sliding_attention";
-    if (used && slides) reach[static_cast<std::size_t>(i)] = window - 1;
-  }
+  const auto slides = fields.sliding_layers(layers, [&](std::int64_t layer) { return layer >= from; });
+  std::vector<std::optional<std::int64_t>> reach(slides.size());
+  for (std::size_t i = 0; i < reach.size(); ++i)
+    if (used && slides[i]) reach[i] = window - 1;
   return reach;
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "isotrope/base/error.h"
 #include "isotrope/base/log.h"
@@ -55,9 +56,55 @@ std::int64_t ConfigFields::divided(const std::string& width_key, std::int64_t wi
   return width / heads;
 }
 
+double ConfigFields::rate(const std::string& key, double fallback) {
+  const auto value = number(key, fallback);
+  if (!(value >= 0 && value < 1)) throw InputError("model", "{}: {} = {} is no rate of dropout (0 ≤ p < 1)", name_, key, value);
+  return value;
+}
+
+std::vector<bool> ConfigFields::sliding_layers(std::int64_t layers, const std::function<bool(std::int64_t)>& otherwise) {
+  seen_.insert("layer_types");
+  std::vector<bool> slides;
+  for (std::int64_t i = 0; i < layers; ++i) slides.push_back(otherwise(i));
+  if (!reader_.has("layer_types")) return slides;
+  const auto& types = reader_.get_array("layer_types");
+  if (types.size() != slides.size()) throw InputError("model", "{}: layer_types has {} entries for {} layers", name_, types.size(), layers);
+  for (std::size_t i = 0; i < slides.size(); ++i) {
+    if (types[i] != "sliding_attention" && types[i] != "full_attention")
+      throw InputError("model", "{}: layer type {} is not supported (full_attention, sliding_attention)", name_, types[i].dump());
+    slides[i] = types[i] == "sliding_attention";
+  }
+  return slides;
+}
+
+std::string ConfigFields::architecture(const std::string& bare) const {
+  const auto found = config_.find("architectures");
+  return found != config_.end() && found->is_array() && !found->empty() && (*found)[0].is_string() ? (*found)[0].get<std::string>() : bare;
+}
+
 double ConfigFields::number(const std::string& key, std::optional<double> fallback) {
   seen_.insert(key);
   return fallback ? reader_.get_number(key, *fallback) : reader_.get_number(key);
+}
+
+std::vector<double> ConfigFields::numbers(const std::string& key, std::vector<double> fallback) {
+  seen_.insert(key);
+  if (!reader_.has(key)) return fallback;
+  const auto& list = reader_.get_array(key);
+  std::vector<double> values;
+  for (const auto& entry : list)
+    if (const auto number = json_number(entry); number && !std::isnan(*number)) values.push_back(*number);
+  if (values.size() != list.size() || values.size() != fallback.size())
+    throw InputError("model", "{}: \"{}\": expected {} numbers, got {}", name_, key, fallback.size(), list.dump());
+  return values;
+}
+
+std::pair<double, double> ConfigFields::interval(const std::string& key, double low, double high) {
+  const auto ends = numbers(key, {low, high});
+  if (ends[0] < 0 || ends[0] > ends[1])
+    throw InputError("model", "{}: \"{}\": expected two numbers from 0 on, the smaller one first, got {} and {}", name_, key, ends[0],
+                     ends[1]);
+  return {ends[0], ends[1]};
 }
 
 bool ConfigFields::boolean(const std::string& key, bool fallback) {

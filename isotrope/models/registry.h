@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -21,7 +22,17 @@ class ConfigFields {
   std::int64_t integer(const std::string& key, std::optional<std::int64_t> fallback = std::nullopt, std::int64_t min = 1);
   /// width / heads, two fields that have been read; InputError where the heads do not divide the width.
   std::int64_t divided(const std::string& width_key, std::int64_t width, const std::string& heads_key, std::int64_t heads) const;
+  /// A rate of dropout; InputError outside [0, 1).
+  double rate(const std::string& key, double fallback);
+  /// layer_types: which layers' attention slides over a window; `otherwise` says it where the field is absent. InputError for another type.
+  std::vector<bool> sliding_layers(std::int64_t layers, const std::function<bool(std::int64_t)>& otherwise);
+  /// The first of `architectures`, which says what heads a folder holds; `bare`, the model without any, where there is none.
+  std::string architecture(const std::string& bare) const;
   double number(const std::string& key, std::optional<double> fallback = std::nullopt);
+  /// A list of as many numbers as the fallback has; infinities as Python or transformers write them.
+  std::vector<double> numbers(const std::string& key, std::vector<double> fallback);
+  /// Two numbers, 0 ≤ the first ≤ the second.
+  std::pair<double, double> interval(const std::string& key, double low, double high);
   bool boolean(const std::string& key, bool fallback);
   std::string text(const std::string& key, const std::string& fallback);
   bool has(const std::string& key) const { return reader_.has(key); }

@@ -22,9 +22,10 @@ at::Tensor LayerNorm::operator()(const at::Tensor& x) const { return layer_norm(
 
 Residual LayerNorm::after(const at::Tensor& x, const at::Tensor& delta) const { return add_layer_norm(x, delta, gain, bias, eps); }
 
-LayerNorm add_layer_norm(Parameters& parameters, const std::string& name, std::int64_t width, double eps) {
-  return {parameters.add(name + ".weight", {width}, ParameterClass::vector, {Initialization::Kind::ones}),
-          parameters.add(name + ".bias", {width}, ParameterClass::vector, {Initialization::Kind::zeros}), eps};
+LayerNorm add_layer_norm(Parameters& parameters, const std::string& name, std::int64_t width, double eps, bool bias) {
+  LayerNorm norm{.gain = parameters.add(name + ".weight", {width}, ParameterClass::vector, {Initialization::Kind::ones}), .eps = eps};
+  if (bias) norm.bias = parameters.add(name + ".bias", {width}, ParameterClass::vector, {Initialization::Kind::zeros});
+  return norm;
 }
 
 at::Tensor add_rms_norm(Parameters& parameters, const std::string& name, std::int64_t width) {

@@ -25,7 +25,7 @@ struct LinearOptions {
 /// Adds `name.weight` (class matrix) and, if asked, `name.bias` (class vector).
 Linear add_linear(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t out, const LinearOptions& options);
 
-/// Gain and bias of a layer norm: y = (x − mean) / sqrt(var + eps) · gain + bias.
+/// Gain and bias of a layer norm: y = (x − mean) / sqrt(var + eps) · gain + bias; the bias may be undefined.
 struct LayerNorm {
   at::Tensor gain, bias;
   double eps = 1e-5;
@@ -34,7 +34,7 @@ struct LayerNorm {
   Residual after(const at::Tensor& x, const at::Tensor& delta) const;
 };
 
-LayerNorm add_layer_norm(Parameters& parameters, const std::string& name, std::int64_t width, double eps);
+LayerNorm add_layer_norm(Parameters& parameters, const std::string& name, std::int64_t width, double eps, bool bias = true);
 
 /// The gain of an RMS norm, `name.weight`.
 at::Tensor add_rms_norm(Parameters& parameters, const std::string& name, std::int64_t width);

@@ -1,5 +1,8 @@
 #include "isotrope/nn/parameters.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "isotrope/base/random.h"
 
 namespace isotrope {
@@ -41,26 +44,42 @@ std::int64_t Parameters::count(ParameterClass kind) const {
 
 namespace {
 
-at::Tensor normal_values(at::IntArrayRef shape, double std, std::uint64_t seed, const std::string& name) {
+/// `draw` makes one number from the parameter's own stream and takes two words of it.
+at::Tensor drawn_values(at::IntArrayRef shape, std::uint64_t seed, const std::string& name, const auto& draw) {
   auto values = at::empty(shape, at::kFloat);
   auto* to = values.mutable_data_ptr<float>();
   at::parallel_for(0, values.numel(), 4096, [&](std::int64_t begin, std::int64_t end) {
     RandomStream stream(seed, "init/" + name);
-    stream.seek(2 * static_cast<std::uint64_t>(begin));  // normal() takes two words a number
-    for (auto i = begin; i < end; ++i) to[i] = static_cast<float>(std * stream.normal());
+    stream.seek(2 * static_cast<std::uint64_t>(begin));
+    for (auto i = begin; i < end; ++i) to[i] = static_cast<float>(draw(stream));
   });
   return values;
+}
+
+/// softplus(x) = step.
+double inverse_softplus(double step) { return step + std::log(-std::expm1(-step)); }
+
+double time_step(const Initialization& init, double uniform) {
+  return std::max(init.floor, std::exp(std::log(init.low) + uniform * (std::log(init.high) - std::log(init.low))));
 }
 
 }  // namespace
 
 void initialize_(Parameters& parameters, std::uint64_t seed) {
+  using Kind = Initialization::Kind;
   const at::NoGradGuard no_grad;
-  for (auto& [name, kind, init, value] : parameters.all()) {
+  for (auto& parameter : parameters.all()) {
+    auto& value = parameter.value;
+    const auto& init = parameter.init;
+    const auto draw = [&](const auto& number) { value.copy_(drawn_values(value.sizes(), seed, parameter.name, number)); };
     switch (init.kind) {
-      case Initialization::Kind::zeros: value.zero_(); break;
-      case Initialization::Kind::ones: value.fill_(1); break;
-      case Initialization::Kind::normal: value.copy_(normal_values(value.sizes(), init.std, seed, name)); break;
+      case Kind::zeros: value.zero_(); break;
+      case Kind::ones: value.fill_(1); break;
+      case Kind::normal: draw([&](RandomStream& stream) { return init.std * stream.normal(); }); break;
+      case Kind::log_uniform:
+        draw([&](RandomStream& stream) { return std::log(init.low + stream.uniform() * (init.high - init.low)); });
+        break;
+      case Kind::time_step: draw([&](RandomStream& stream) { return inverse_softplus(time_step(init, stream.uniform())); }); break;
     }
   }
 }

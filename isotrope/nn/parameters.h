@@ -13,10 +13,12 @@ namespace isotrope {
 enum class ParameterClass { matrix, embedding, head, vector, multiplier };
 std::string_view class_name(ParameterClass kind);
 
-/// How a parameter starts. normal: N(0, std²); zeros; ones.
+/// How a parameter starts. normal: N(0, std²); zeros; ones; and those of a state-space layer (Dao & Gu 2024, arXiv 2405.21060):
+/// log_uniform: ln of a number uniform in [low, high); time_step: softplus⁻¹ of a number whose logarithm is, raised to `floor`.
 struct Initialization {
-  enum class Kind { normal, zeros, ones } kind = Kind::normal;
+  enum class Kind { normal, zeros, ones, log_uniform, time_step } kind = Kind::normal;
   double std = 0.02;
+  double low = 1, high = 1, floor = 0;
 };
 
 struct Parameter {

@@ -13,6 +13,22 @@ ConfigSchema RunConfig::schema() {
   s.add("model.config", &model.config, {.meaning = "Path to a Hugging Face config.json: the architecture to train from scratch"});
   s.add("model.init_from", &model.init_from, {.meaning = "Model folder whose weights training starts from, in place of model.config"});
 
+  s.add("model.dropout", &model.dropout, {.meaning = "Let the rates of dropout in the model's config act; false: none do"});
+
+  s.add("objective.name", &objective.name,
+        {.meaning =
+             "What is predicted: clm = the next token; mlm = hidden tokens; mlm_nsp = hidden tokens, and whether one segment follows the "
+             "other; bilm = the next token and the one before; auto = what the model's architecture is made for",
+         .choices = {"auto", "clm", "mlm", "mlm_nsp", "bilm"}});
+  const KeyInfo::Condition masks{"objective.name", {"auto", "mlm", "mlm_nsp"}};
+  s.add("objective.mask_rate", &objective.mask_rate,
+        {.meaning = "Share of the tokens, special ones apart, that are to be predicted", .min = 0.001, .max = 1, .used_when = masks});
+  s.add("objective.mask_share", &objective.mask_share,
+        {.meaning = "Of these, the share that the mask token replaces", .min = 0, .max = 1, .used_when = masks});
+  s.add("objective.random_share", &objective.random_share,
+        {.meaning = "And the share that a random token replaces; the others stay", .min = 0, .max = 1, .used_when = masks});
+  s.add("objective.whole_words", &objective.whole_words, {.meaning = "Hide all tokens of a word together", .used_when = masks});
+
   s.add("data.train", &data.train, {.meaning = "Token file to train on, written by `isotrope data pack`", .required = true});
   s.add("data.validation", &data.validation, {.meaning = "Token file to evaluate on; empty: no evaluation"});
   s.add("data.tokenizer", &data.tokenizer,
@@ -114,6 +130,9 @@ RunConfig read_run_config(const std::filesystem::path& path, std::span<const std
   config.resolve();
   if (config.model.config.empty() == config.model.init_from.empty())
     throw UsageError("config", "set one of model.config (train from scratch) and model.init_from (go on from a model)");
+  if (config.objective.mask_share + config.objective.random_share > 1)
+    throw UsageError("config", "objective.mask_share + objective.random_share = {} is more than 1",
+                     config.objective.mask_share + config.objective.random_share);
   if (config.schedule.name == "exponential" && config.schedule.min_lr_factor <= 0)
     throw UsageError("config", "schedule.min_lr_factor must be above 0 for an exponential decay");
   if (config.schedule.warmup_steps > config.train.steps)

@@ -16,11 +16,17 @@ struct RunConfig {
   struct {
     std::string config;     ///< an HF config.json: the architecture to train from scratch
     std::string init_from;  ///< a model folder: go on from its weights
+    bool dropout = false;
   } model;
   struct {
     std::string train, validation, tokenizer;
     bool document_mask = false;
   } data;
+  struct {
+    std::string name = "auto";
+    double mask_rate = 0.15, mask_share = 0.8, random_share = 0.1;
+    bool whole_words = false;
+  } objective;
   struct {
     std::int64_t steps = 1000, batch_size = 16, micro_batch_size = 0, context = 256, seed = 0, threads = 0;
     std::string precision = "bf16", device = "cpu";

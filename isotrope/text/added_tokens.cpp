@@ -85,15 +85,23 @@ std::size_t AddedTokenMatcher::Trie::next_start(std::string_view text, std::size
   return position;
 }
 
-AddedTokenMatcher::AddedTokenMatcher(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)) {
-  for (std::size_t i = 0; i < tokens_.size(); ++i)
-    (tokens_[i].normalized ? normalized_ : verbatim_).insert(tokens_[i].content, static_cast<std::int32_t>(i));
+AddedTokenMatcher::AddedTokenMatcher(std::vector<AddedToken> tokens, const Normalizer& normalizer)
+    : normalizer_(normalizer), tokens_(std::move(tokens)) {
+  Normalizer::Scratch scratch;
+  for (std::size_t i = 0; i < tokens_.size(); ++i) {
+    const auto& token = tokens_[i];
+    patterns_.emplace_back(token.normalized ? normalizer.apply(token.content, scratch) : token.content);
+    (token.normalized ? normalized_ : verbatim_).insert(patterns_[i], static_cast<std::int32_t>(i));
+  }
 }
 
 void AddedTokenMatcher::split(std::string_view text, bool parse_special, const Visit& visit) const {
-  split_pass(verbatim_, text, parse_special, [&](std::string_view stretch, const AddedToken* token) {
-    if (token) return visit(stretch, token);
-    split_pass(normalized_, stretch, parse_special, visit);
+  Normalizer::Scratch scratch;
+  split_pass(verbatim_, text, parse_special, [&](std::string_view stretch, const AddedToken* token, bool begins_text) {
+    if (token) return visit(stretch, token, begins_text);
+    split_pass(
+        normalized_, normalizer_.apply(stretch, scratch), parse_special,
+        [&](std::string_view part, const AddedToken* found, bool begins_stretch) { visit(part, found, begins_text && begins_stretch); });
   });
 }
 
@@ -107,29 +115,29 @@ void AddedTokenMatcher::split_pass(const Trie& trie, std::string_view text, bool
       continue;
     }
     const auto& token = tokens_[static_cast<std::size_t>(found)];
-    auto start = position, end = position + token.content.size();
+    auto start = position, end = position + patterns_[static_cast<std::size_t>(found)].size();
     position = end;
     if (token.special && !parse_special) continue;
     if (token.single_word && (word_ends_at(text, start) || word_starts_at(text, end))) continue;
     if (start < done) continue;  // begins inside the white space that the token before it took
     if (token.lstrip) start = spaces_before(text, start, done);
     if (token.rstrip) end = spaces_after(text, end);
-    if (start > done) visit(text.substr(done, start - done), nullptr);
-    visit(text.substr(start, end - start), &token);
+    if (start > done) visit(text.substr(done, start - done), nullptr, done == 0);
+    visit(text.substr(start, end - start), &token, start == 0);
     done = end;
     position = std::max(position, end);
   }
-  if (done < text.size()) visit(text.substr(done), nullptr);
+  if (done < text.size()) visit(text.substr(done), nullptr, done == 0);
 }
 
 bool AddedTokenMatcher::allow_cuts_before_spaces() const {
-  return std::ranges::all_of(tokens_, [](const AddedToken& token) {
-    const auto& content = token.content;
-    if (token.rstrip && !content.empty() && is_ascii_letter(content.back())) return false;
+  for (std::size_t index = 0; index < tokens_.size(); ++index) {
+    const auto& content = patterns_[index];
+    if (tokens_[index].rstrip && !content.empty() && is_ascii_letter(content.back())) return false;
     for (std::size_t i = 0; i < content.size(); ++i)
       if (content[i] == ' ' && (i == 0 || is_ascii_letter(content[i - 1]))) return false;
-    return true;
-  });
+  }
+  return true;
 }
 
 }  // namespace isotrope

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "isotrope/text/normalizer.h"
 #include "isotrope/text/tokenizer.h"
 
 namespace isotrope {
@@ -17,21 +18,25 @@ struct AddedToken {
   bool single_word = false;  ///< only between characters that are no word characters
   bool lstrip = false;       ///< takes the white space before it
   bool rstrip = false;       ///< takes the white space after it
-  bool normalized = false;   ///< matched in a second pass, over what the first left
+  bool normalized = false;   ///< matched in a second pass, over what the normalizer makes of what the first left
   bool special = false;
 };
 
-/// Finds added tokens in text as HF tokenizers does: leftmost first, longest first at one place, in two passes. Immutable, thread-safe.
+/// Finds added tokens in text as HF tokenizers does: leftmost first, longest first at one place, in two passes: first those that are not
+/// `normalized`, then the others, in normalized form, in what the normalizer makes of the rest. Immutable, thread-safe.
 class AddedTokenMatcher {
  public:
-  explicit AddedTokenMatcher(std::vector<AddedToken> tokens);
+  /// The normalizer must outlive the matcher.
+  AddedTokenMatcher(std::vector<AddedToken> tokens, const Normalizer& normalizer);
 
-  using Visit = std::function<void(std::string_view text, const AddedToken* token)>;
-  /// Visits the stretches of `text` in order: added tokens with their entry, the text between them with null.
-  /// parse_special false: special tokens are plain text.
+  /// A stretch of text: an added token with its entry, or normalized text between them with null, which lives until visit returns.
+  /// begins_text: nothing comes before it.
+  using Visit = std::function<void(std::string_view text, const AddedToken* token, bool begins_text)>;
+  /// Visits the stretches of `text` in order. parse_special false: special tokens are plain text.
   void split(std::string_view text, bool parse_special, const Visit& visit) const;
 
-  const std::vector<AddedToken>& tokens() const { return tokens_; }
+  /// How each token is looked for, by its place in the list: a `normalized` one in normalized form. HF's decode writes it so, too.
+  const std::vector<std::string>& patterns() const { return patterns_; }
   /// Whether cutting text between an ASCII letter and a space can never change what is found.
   bool allow_cuts_before_spaces() const;
 
@@ -53,7 +58,9 @@ class AddedTokenMatcher {
 
   void split_pass(const Trie& trie, std::string_view text, bool parse_special, const Visit& visit) const;
 
+  const Normalizer& normalizer_;
   std::vector<AddedToken> tokens_;
+  std::vector<std::string> patterns_;
   Trie verbatim_, normalized_;
 };
 

@@ -8,8 +8,8 @@
 #include "isotrope/base/error.h"
 #include "isotrope/base/log.h"
 #include "isotrope/text/byte_alphabet.h"
-#include "isotrope/text/byte_level_bpe.h"
 #include "isotrope/text/hash.h"
+#include "isotrope/text/pipeline.h"
 #include "isotrope/text/utf8.h"
 
 namespace isotrope {
@@ -238,7 +238,8 @@ void BpeTrainer::add(std::string_view text) {
 std::shared_ptr<const Tokenizer> BpeTrainer::train(const std::function<void(std::size_t)>& progress) const {
   if (counts_.size() == 0) throw InputError("tokenizer", "there is no text to train on");
   Vocabulary vocabulary(options_.special_tokens);
-  BpeDefinition definition;
+  TokenizerDefinition definition;
+  auto& merges = std::get<BpeDefinition>(definition.model).merges;
   Merger merger(counts_, vocabulary.byte_ids);
   while (vocabulary.names.size() < options_.vocab_size) {
     auto merge = merger.best(options_.min_frequency);
@@ -246,7 +247,7 @@ std::shared_ptr<const Tokenizer> BpeTrainer::train(const std::function<void(std:
     merge->result =
         vocabulary.id(vocabulary.names[static_cast<std::size_t>(merge->left)] + vocabulary.names[static_cast<std::size_t>(merge->right)]);
     merger.apply(*merge);
-    definition.merges.push_back(*merge);
+    merges.push_back(*merge);
     if (progress) progress(vocabulary.names.size());
   }
   definition.names = std::move(vocabulary.names);
@@ -254,8 +255,8 @@ std::shared_ptr<const Tokenizer> BpeTrainer::train(const std::function<void(std:
   definition.pre_tokenizer = describe_pre_tokenizer(options_.pattern);
   for (std::size_t i = 0; i < options_.special_tokens.size(); ++i)
     definition.added_tokens.push_back({.id = static_cast<TokenId>(i), .content = options_.special_tokens[i], .special = true});
-  find_usual_bos_and_eos(definition);
-  return std::make_shared<ByteLevelBpe>(std::move(definition));
+  find_usual_special_tokens(definition);
+  return std::make_shared<PipelineTokenizer>(std::move(definition));
 }
 
 }  // namespace isotrope

@@ -6,13 +6,13 @@
 #include <algorithm>
 
 #include "isotrope/base/error.h"
-#include "isotrope/io/llama2c.h"
-#include "isotrope/text/byte_level_bpe.h"
+#include "isotrope/text/pipeline.h"
 #include "isotrope/text/utf8.h"
 
 namespace isotrope {
 
 using nlohmann::json;
+using Type = ScoredVocabulary::Type;
 
 namespace {
 
@@ -76,14 +76,14 @@ std::optional<bool> flag(const GgufFile& file, const char* key) {
   return file.value(key) ? std::optional(file.get_bool(key, false)) : std::nullopt;
 }
 
-std::vector<PieceKind> read_kinds(const GgufFile& file, std::size_t size) {
+std::vector<Type> read_kinds(const GgufFile& file, std::size_t size) {
   const auto* key = "tokenizer.ggml.token_type";
-  if (!file.value(key)) return std::vector(size, PieceKind::normal);
+  if (!file.value(key)) return std::vector(size, Type::normal);
   const auto numbers = file.get_ints(key);
-  std::vector<PieceKind> kinds;
+  std::vector<Type> kinds;
   for (const auto number : numbers) {
     if (number < 1 || number > 6) throw InputError(where, "{}: {}: {} is no kind of token", file.path().string(), key, number);
-    kinds.push_back(static_cast<PieceKind>(number));
+    kinds.push_back(static_cast<Type>(number));
   }
   return kinds;
 }
@@ -138,31 +138,6 @@ PieceVocabulary read_vocabulary(const GgufFile& file) {
   return v;
 }
 
-PieceVocabulary read_llama2c_pieces(const std::filesystem::path& path) {
-  const MappedFile file(path, where);
-  auto stored = read_llama2c_vocabulary(file.bytes(), path.string());
-  PieceVocabulary v{.model = "llama", .pre = "default", .pieces = std::move(stored.pieces), .scores = std::move(stored.scores)};
-  v.file = path.string();
-  if (v.pieces.size() < 3)
-    throw InputError(where, "{}: a vocabulary of {} tokens, expected <unk>, <s>, </s> and more", v.file, v.pieces.size());
-  check_utf8_of(v, v.pieces, "token");
-  v.kinds.assign(v.pieces.size(), PieceKind::normal);
-  // The file has white space where SentencePiece writes U+2581, and line breaks around the names of the special tokens.
-  for (std::size_t id = 0; id < v.pieces.size(); ++id) {
-    auto& piece = v.pieces[id];
-    if (id < 3) std::erase(piece, '\n');
-    const bool is_byte = piece.size() == 6 && piece.starts_with("<0x") && piece.ends_with('>');
-    v.kinds[id] = id == 0 ? PieceKind::unknown : id < 3 ? PieceKind::control : is_byte ? PieceKind::byte : PieceKind::normal;
-    if (v.kinds[id] != PieceKind::normal) continue;
-    std::string spelled;
-    for (const char c : piece) spelled += c == ' ' ? std::string("\u2581") : std::string(1, c);
-    piece = spelled;
-  }
-  v.unknown = 0, v.bos = 1, v.eos = 2;
-  v.add_bos = true, v.add_eos = false, v.add_space_prefix = true;
-  return v;
-}
-
 // ---- to a tokenizer -----------------------------------------------------------------------------------------------
 
 namespace {
@@ -200,15 +175,15 @@ json tokenizer_config(const PieceVocabulary& v) {
 }
 
 /// The tokenizer.json that says the same, read as any other.
-std::shared_ptr<const Tokenizer> make_byte_level(const PieceVocabulary& v) {
+TokenizerDefinition define_byte_level(const PieceVocabulary& v) {
   const auto& pre = named(v.pre, v.file);
   if (!v.merges) throw InputError(where, "{}: the vocabulary of kind gpt2 has no merges (tokenizer.ggml.merges)", v.file);
   json vocabulary = json::object(), added = json::array();
   for (std::size_t id = 0; id < v.pieces.size(); ++id) {
     if (!vocabulary.emplace(v.pieces[id], id).second)
       throw InputError(where, "{}: tokens {} and {} are both \"{}\"", v.file, vocabulary[v.pieces[id]].dump(), id, v.pieces[id]);
-    if (v.kinds[id] == PieceKind::control || v.kinds[id] == PieceKind::user_defined)
-      added.push_back({{"id", id}, {"content", v.pieces[id]}, {"special", v.kinds[id] == PieceKind::control}, {"normalized", false}});
+    if (v.kinds[id] == Type::control || v.kinds[id] == Type::user_defined)
+      added.push_back({{"id", id}, {"content", v.pieces[id]}, {"special", v.kinds[id] == Type::control}, {"normalized", false}});
   }
   const json root{
       {"added_tokens", std::move(added)},
@@ -216,35 +191,48 @@ std::shared_ptr<const Tokenizer> make_byte_level(const PieceVocabulary& v) {
       {"post_processor", post_processor(v, v.add_bos.value_or(pre.add_bos && v.bos), v.add_eos.value_or(false))},
       {"decoder", {{"type", "ByteLevel"}}},
       {"model", {{"type", "BPE"}, {"ignore_merges", pre.ignore_merges}, {"vocab", std::move(vocabulary)}, {"merges", *v.merges}}}};
-  auto definition = read_definition(root, v.file);
-  definition.config = tokenizer_config(v);
-  definition.bos = v.bos;
-  definition.eos = v.eos;
-  return std::make_shared<ByteLevelBpe>(std::move(definition));
+  return read_definition(root, v.file);
+}
+
+TokenizerDefinition define_scored(const PieceVocabulary& v) {
+  if (v.scores.empty()) throw InputError(where, "{}: the vocabulary of kind llama has no scores (tokenizer.ggml.scores)", v.file);
+  ScoredVocabulary scored{.add_dummy_prefix = v.add_space_prefix.value_or(true), .add_bos = false, .file = v.file};
+  for (std::size_t id = 0; id < v.pieces.size(); ++id) scored.pieces.push_back({v.pieces[id], v.scores[id], v.kinds[id]});
+  auto definition = define_tokenizer(scored);
+  definition.post_processor = post_processor(v, v.add_bos.value_or(v.bos.has_value()), v.add_eos.value_or(false));
+  return definition;
 }
 
 }  // namespace
 
-std::shared_ptr<const Tokenizer> make_tokenizer(const PieceVocabulary& vocabulary) {
-  if (vocabulary.model == "gpt2") return make_byte_level(vocabulary);
-  if (vocabulary.model == "llama")
-    throw InputError(where, "{}: a vocabulary of kind llama (scores, byte fallback) is not supported yet", vocabulary.file);
-  throw InputError(where, "{}: a vocabulary of kind \"{}\" is not supported (gpt2, llama)", vocabulary.file, vocabulary.model);
+TokenizerDefinition define_tokenizer(const PieceVocabulary& vocabulary) {
+  if (vocabulary.model != "gpt2" && vocabulary.model != "llama")
+    throw InputError(where, "{}: a vocabulary of kind \"{}\" is not supported (gpt2, llama)", vocabulary.file, vocabulary.model);
+  auto definition = vocabulary.model == "gpt2" ? define_byte_level(vocabulary) : define_scored(vocabulary);
+  definition.config = tokenizer_config(vocabulary);
+  definition.special.bos = vocabulary.bos;
+  definition.special.eos = vocabulary.eos;
+  definition.special.pad = vocabulary.padding;
+  if (vocabulary.unknown) definition.special.unk = vocabulary.unknown;
+  return definition;
 }
 
 // ---- writing ------------------------------------------------------------------------------------------------------
 
 namespace {
 
-std::string_view name_of(const BpeDefinition& definition) {
+std::string_view name_of(const TokenizerDefinition& definition) {
+  if (!definition.normalizer.is_null())
+    throw InputError(where, "{}: GGUF has no place for this normalizer: {}", definition.file, definition.normalizer.dump().substr(0, 200));
+  const bool ignore_merges = std::get<BpeDefinition>(definition.model).ignore_merges;
   for (const auto& name : names)
-    if (describe(name) == definition.pre_tokenizer && name.ignore_merges == definition.ignore_merges) return name.name;
+    if (describe(name) == definition.pre_tokenizer && name.ignore_merges == ignore_merges) return name.name;
   throw InputError(where, "{}: GGUF has no name for this pre-tokenizer: {}", definition.file,
                    definition.pre_tokenizer.dump().substr(0, 200));
 }
 
 /// Whether the post-processor puts exactly `id` there, or nothing.
-bool adds(const std::vector<TokenId>& ids, const std::optional<TokenId>& id, const BpeDefinition& definition) {
+bool adds(const std::vector<TokenId>& ids, const std::optional<TokenId>& id, const TokenizerDefinition& definition) {
   if (ids.empty()) return false;
   if (ids.size() == 1 && id && ids.front() == *id) return true;
   throw InputError(where, "{}: GGUF cannot say what this post-processor adds to a text", definition.file);
@@ -253,40 +241,38 @@ bool adds(const std::vector<TokenId>& ids, const std::optional<TokenId>& id, con
 }  // namespace
 
 GgufMetadata vocabulary_metadata(const Tokenizer& tokenizer, std::size_t size) {
-  const auto* bpe = dynamic_cast<const ByteLevelBpe*>(&tokenizer);
-  if (!bpe) throw InputError(where, "only byte-level BPE tokenizers are written to GGUF");
-  const auto& definition = bpe->definition();
+  const auto* pipeline = dynamic_cast<const PipelineTokenizer*>(&tokenizer);
+  if (!pipeline || !pipeline->definition().is_byte_level()) throw InputError(where, "only byte-level BPE tokenizers are written to GGUF");
+  const auto& definition = pipeline->definition();
   auto pieces = definition.names;
-  std::vector<std::int32_t> kinds(pieces.size(), static_cast<std::int32_t>(PieceKind::normal));
+  std::vector<std::int32_t> kinds(pieces.size(), static_cast<std::int32_t>(Type::normal));
   for (const auto& token : definition.added_tokens)
-    kinds[static_cast<std::size_t>(token.id)] = static_cast<std::int32_t>(token.special ? PieceKind::control : PieceKind::user_defined);
+    kinds[static_cast<std::size_t>(token.id)] = static_cast<std::int32_t>(token.special ? Type::control : Type::user_defined);
   while (pieces.size() < size) {
     pieces.push_back(fmt::format("[PAD{}]", pieces.size()));
-    kinds.push_back(static_cast<std::int32_t>(PieceKind::unused));
+    kinds.push_back(static_cast<std::int32_t>(Type::unused));
   }
   std::vector<std::string> merges;
-  for (const auto& merge : definition.merges)
+  for (const auto& merge : std::get<BpeDefinition>(definition.model).merges)
     merges.push_back(definition.names[static_cast<std::size_t>(merge.left)] + " " +
                      definition.names[static_cast<std::size_t>(merge.right)]);
 
+  const PostProcessor around(definition.post_processor, definition.names.size(), definition.file);
+  const auto& special = definition.special;
   GgufMetadata metadata{{"tokenizer.ggml.model", std::string("gpt2")},
                         {"tokenizer.ggml.pre", std::string(name_of(definition))},
                         {"tokenizer.ggml.tokens", GgufArray{std::move(pieces)}},
                         {"tokenizer.ggml.token_type", GgufArray{std::move(kinds)}},
                         {"tokenizer.ggml.merges", GgufArray{std::move(merges)}},
-                        {"tokenizer.ggml.add_bos_token", adds(definition.before, definition.bos, definition)},
-                        {"tokenizer.ggml.add_eos_token", adds(definition.after, definition.eos, definition)}};
+                        {"tokenizer.ggml.add_bos_token", adds(around.before(), special.bos, definition)},
+                        {"tokenizer.ggml.add_eos_token", adds(around.after(), special.eos, definition)}};
   const auto add_id = [&](const char* name, const std::optional<TokenId>& id) {
     if (id) metadata.emplace_back(fmt::format("tokenizer.ggml.{}_token_id", name), static_cast<std::uint32_t>(*id));
   };
-  const auto configured = [&](const char* key) -> std::optional<TokenId> {
-    if (!definition.config.is_object() || !definition.config.contains(key) || !definition.config[key].is_string()) return std::nullopt;
-    return bpe->find(definition.config[key].get<std::string>());
-  };
-  add_id("bos", definition.bos);
-  add_id("eos", definition.eos);
-  add_id("unknown", configured("unk_token"));
-  add_id("padding", configured("pad_token"));
+  add_id("bos", special.bos);
+  add_id("eos", special.eos);
+  add_id("unknown", special.unk);
+  add_id("padding", special.pad);
   if (definition.config.is_object() && definition.config.contains("chat_template") && definition.config["chat_template"].is_string())
     metadata.emplace_back("tokenizer.chat_template", definition.config["chat_template"].get<std::string>());
   return metadata;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -7,24 +8,29 @@
 #include <string_view>
 #include <vector>
 
+#include "isotrope/text/normalization.h"
 #include "isotrope/text/pattern.h"
 #include "isotrope/text/pattern_regex.h"
+#include "isotrope/text/utf8.h"
 
 namespace isotrope {
 
-/// Cuts text into words for a byte-level model: the pre_tokenizer of tokenizer.json. Immutable, thread-safe.
+/// Cuts text into words for a model: the pre_tokenizer of tokenizer.json. Immutable, thread-safe.
 ///
-/// Honoured: ByteLevel (add_prefix_space, use_regex), alone or as the last of a Sequence after any of Split (Regex or String;
-/// Isolated, Removed, invert) and Digits. Everything else is an InputError that names it.
+/// Honoured before byte-level models: ByteLevel (add_prefix_space, use_regex), alone or as the last of a Sequence after any of Split (Regex or
+/// String; Isolated, Removed, invert) and Digits. Before others: null, BertPreTokenizer, WhitespaceSplit, Metaspace, Split, Digits, Sequences
+/// of these. Everything else is an InputError that names it.
 class PreTokenizer {
  public:
-  /// `description` is the pre_tokenizer object; `file` names it in errors.
-  PreTokenizer(const nlohmann::json& description, std::string_view file);
+  /// `description` is the pre_tokenizer object, or null; `file` names it in errors.
+  PreTokenizer(const nlohmann::json& description, bool byte_level, std::string_view file);
 
   /// Visits the words of `text` (valid UTF-8) in order, as views that live until the visit returns.
+  /// begins_text: no text comes before this one, which Metaspace's "first" asks.
   template <class Visit>
-  void for_each_word(std::string_view text, Visit&& visit) const {
-    if (!scans_one_pattern_) return apply(0, text, [&](std::string_view word) { visit(word); });
+  void for_each_word(std::string_view text, bool begins_text, Visit&& visit) const {
+    if (steps_.size() == 1 && steps_.front().kind == Step::Kind::bert) return split_for_bert(text, visit);
+    if (!scans_one_pattern_) return apply(0, text, begins_text, [&](std::string_view word) { visit(word); });
     const auto& table = UnicodeTable::instance();
     for (std::size_t position = 0; position < text.size();) {
       const auto length = next_piece(steps_.front().pattern, table, text, position);
@@ -41,19 +47,42 @@ class PreTokenizer {
 
  private:
   struct Step {
-    enum class Kind { pattern, regex, digits, byte_level } kind = Kind::pattern;
+    enum class Kind { pattern, regex, digits, byte_level, bert, white_space, metaspace } kind = Kind::pattern;
     Pattern pattern = Pattern::gpt2;
     std::shared_ptr<const PatternRegex> regex;
     bool keep_matches = true, keep_others = true;  ///< what Split's behaviour leaves of matches and of the rest
     bool individual_digits = false;
     bool add_prefix_space = false;  ///< byte_level
+    enum class Prefix { never, first, always } prefix = Prefix::always;
+    std::string replacement;  ///< metaspace: what stands for a space
+    bool split = true;        ///< metaspace
   };
+  using Words = std::function<void(std::string_view)>;
 
   void read(const nlohmann::json& description, std::string_view file);
   void read_split(const nlohmann::json& description, std::string_view file);
   void read_byte_level(const nlohmann::json& description, std::string_view file);
-  void apply(std::size_t step, std::string_view text, const std::function<void(std::string_view)>& visit) const;
+  void read_metaspace(const nlohmann::json& description, std::string_view file);
+  void apply(std::size_t step, std::string_view text, bool begins_text, const Words& visit) const;
+  static void apply_metaspace(const Step& step, std::string_view text, bool begins_text, const Words& visit);
 
+  /// Words between white space, each punctuation mark by itself.
+  template <class Visit>
+  static void split_for_bert(std::string_view text, Visit&& visit) {
+    const auto& table = NormalizationTable::instance();
+    std::size_t start = 0;
+    for (std::size_t position = 0; position < text.size();) {
+      const auto here = position;
+      const auto traits = table.traits(next_code_point(text, position));
+      if (!(traits & (text_trait::separator | text_trait::punctuation))) continue;
+      if (here > start) visit(text.substr(start, here - start));
+      if (traits & text_trait::punctuation) visit(text.substr(here, position - here));
+      start = position;
+    }
+    if (start < text.size()) visit(text.substr(start));
+  }
+
+  bool byte_level_;
   std::vector<Step> steps_;
   bool scans_one_pattern_ = false;
 };

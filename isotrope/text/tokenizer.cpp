@@ -1,5 +1,8 @@
 #include "isotrope/text/tokenizer.h"
 
+#include <nlohmann/json.hpp>
+
+#include "isotrope/text/post_processor.h"
 #include "isotrope/text/utf8.h"
 
 namespace isotrope {
@@ -8,6 +11,26 @@ std::size_t Tokenizer::safe_cut(std::string_view text, std::size_t) const { retu
 
 std::vector<TokenId> Tokenizer::encode_parallel(std::string_view text, int, const EncodeOptions& options) const {
   return encode(text, options);
+}
+
+bool Tokenizer::is_word_start(TokenId id) const {
+  if (is_special(id)) return true;
+  const auto bytes = token_bytes(id);
+  return !bytes.empty() && std::string_view(" \n\r\t").find(bytes.front()) != std::string_view::npos;
+}
+
+TokenSequence Tokenizer::assemble(std::vector<TokenId> first, std::optional<std::vector<TokenId>> second,
+                                  const EncodeOptions& options) const {
+  return PostProcessor(nullptr, vocab_size(), {}).assemble(std::move(first), std::move(second), options);
+}
+
+TokenSequence Tokenizer::encode_typed(std::string_view text, const EncodeOptions& options) const {
+  return assemble(encode(text, {.add_special_tokens = false, .parse_special_tokens = options.parse_special_tokens}), std::nullopt, options);
+}
+
+TokenSequence Tokenizer::encode_pair(std::string_view first, std::string_view second, const EncodeOptions& options) const {
+  const EncodeOptions plain{.add_special_tokens = false, .parse_special_tokens = options.parse_special_tokens};
+  return assemble(encode(first, plain), encode(second, plain), options);
 }
 
 std::string Tokenizer::decode(std::span<const TokenId> ids, const DecodeOptions& options) const {
@@ -19,7 +42,8 @@ std::string Tokenizer::decode(std::span<const TokenId> ids, const DecodeOptions&
 
 std::string StreamDecoder::push(TokenId id) {
   if (options_.skip_special_tokens && tokenizer_.is_special(id)) return {};
-  pending_ += tokenizer_.token_bytes(id);
+  pending_ += tokenizer_.token_bytes_at(id, first_);
+  first_ = false;
   const auto certain = pending_.size() - unfinished_utf8(pending_);
   auto text = replace_invalid_utf8(std::string_view(pending_).substr(0, certain));
   pending_.erase(0, certain);

@@ -1,13 +1,16 @@
-// Finding a tokenizer on disk: tokenizer.json, GPT-2's vocabulary and merges files, models of one file, run folders; and the byte tokenizer.
+// Finding a tokenizer on disk: tokenizer.json, GPT-2's vocabulary and merges files, BERT's vocab.txt, scored vocabularies, models of one file, run folders; and the byte tokenizer.
 #include <algorithm>
+#include <charconv>
+#include <map>
 
 #include "isotrope/base/error.h"
 #include "isotrope/base/file.h"
 #include "isotrope/io/model_path.h"
 #include "isotrope/text/byte_alphabet.h"
-#include "isotrope/text/byte_level_bpe.h"
 #include "isotrope/text/json_field.h"
 #include "isotrope/text/piece_vocabulary.h"
+#include "isotrope/text/pipeline.h"
+#include "isotrope/text/scored_vocabulary.h"
 #include "isotrope/text/utf8.h"
 
 namespace isotrope {
@@ -16,12 +19,7 @@ using nlohmann::json;
 
 namespace {
 
-std::shared_ptr<const Tokenizer> finish(BpeDefinition definition) {
-  find_usual_bos_and_eos(definition);
-  return std::make_shared<ByteLevelBpe>(std::move(definition));
-}
-
-void read_config_beside(BpeDefinition& definition, const fs::path& folder) {
+void read_config_beside(TokenizerDefinition& definition, const fs::path& folder) {
   const auto config = folder / "tokenizer_config.json", map = folder / "special_tokens_map.json", chat = folder / "chat_template.jinja";
   if (fs::exists(config)) read_tokenizer_config(definition, read_file(config, "tokenizer"), config.string());
   if (fs::exists(map)) {
@@ -38,7 +36,7 @@ void read_config_beside(BpeDefinition& definition, const fs::path& folder) {
 std::shared_ptr<const Tokenizer> load_json(const fs::path& path) {
   auto definition = read_tokenizer_json(read_file(path, "tokenizer"), path.string());
   read_config_beside(definition, path.parent_path());
-  return finish(std::move(definition));
+  return make_tokenizer(std::move(definition));
 }
 
 /// The lines of merges.txt: "left right", after a first line "#version…".
@@ -69,26 +67,146 @@ std::shared_ptr<const Tokenizer> load_vocabulary_and_merges(const fs::path& voca
                   {"model", {{"type", "BPE"}, {"vocab", std::move(vocabulary)}, {"merges", merges_of(merges_path)}}}};
   auto definition = read_definition(root, name);
   read_config_beside(definition, vocabulary_path.parent_path());
-  return finish(std::move(definition));
+  return make_tokenizer(std::move(definition));
 }
 
-/// llama2.c keeps the vocabulary in a file of its own, beside the model: tokenizer.bin, or the only tok….bin.
+/// The lines of vocab.txt as a vocabulary: each is a token, and its number from 0 the id.
+json vocabulary_of_lines(const fs::path& path) {
+  const auto text = read_file(path, "tokenizer");
+  if (const auto broken = check_utf8(text)) throw InputError("tokenizer", "{}: byte {} is not UTF-8", path.string(), *broken);
+  auto vocabulary = json::object();
+  for (std::size_t start = 0, line = 0; start < text.size(); ++line) {
+    const auto end = std::min(text.find('\n', start), text.size());
+    auto token = std::string_view(text).substr(start, end - start);
+    if (token.ends_with('\r')) token.remove_suffix(1);
+    if (!vocabulary.emplace(token, line).second)
+      throw InputError("tokenizer", "{}: line {}: the token \"{}\" stands on an earlier line too", path.string(), line + 1, token);
+    start = end + 1;
+  }
+  return vocabulary;
+}
+
+/// The name of a special token in tokenizer_config.json: a string, or an object with "content".
+std::string name_in(const json& config, const char* key, const char* usual, const std::string& file) {
+  const auto& named = json_field::find(config, key);
+  const auto& value = named.is_object() ? json_field::at(named, "content", file) : named;
+  return value.is_null() ? std::string(usual) : json_field::text(value, key, file);
+}
+
+/// The tokens that BERT's configuration names, and its added_tokens_decoder, as tokenizer.json lists them.
+json bert_added_tokens(const json& config, const json& vocabulary, const std::string& file) {
+  std::map<std::int64_t, json> by_id;
+  const auto& described = json_field::find(config, "added_tokens_decoder");
+  if (!described.is_null()) {
+    for (const auto& [id, entry] : json_field::object(described, "added_tokens_decoder", file).items()) {
+      auto token = json_field::object(entry, "added_tokens_decoder", file);
+      std::int64_t number = 0;
+      if (const auto [end, error] = std::from_chars(id.data(), id.data() + id.size(), number);
+          error != std::errc{} || end != id.data() + id.size())
+        throw InputError("tokenizer", "{}: added_tokens_decoder: expected an id, got \"{}\"", file, id);
+      token["id"] = number;
+      by_id[number] = std::move(token);
+    }
+  }
+  for (const auto& [key, usual] : {std::pair{"pad_token", "[PAD]"},
+                                   {"unk_token", "[UNK]"},
+                                   {"cls_token", "[CLS]"},
+                                   {"sep_token", "[SEP]"},
+                                   {"mask_token", "[MASK]"}}) {
+    const auto name = name_in(config, key, usual, file);
+    if (const auto found = vocabulary.find(name); found != vocabulary.end())
+      by_id.try_emplace(found->get<std::int64_t>(), json{{"id", *found}, {"content", name}, {"special", true}});
+  }
+  auto tokens = json::array();
+  for (auto& [id, token] : by_id) tokens.push_back(std::move(token));
+  return tokens;
+}
+
+json bert_template(const json& added) {
+  json special = json::object();
+  for (const auto& token : added) {
+    const auto& name = token["content"];
+    special[name.get<std::string>()] = {{"id", name}, {"ids", {token["id"]}}, {"tokens", {name}}};
+  }
+  return special;
+}
+
+/// The tokenizer.json that says the same as BERT's vocab.txt with its tokenizer_config.json (do_lower_case, strip_accents,
+/// tokenize_chinese_chars, the names of the special tokens).
+std::shared_ptr<const Tokenizer> load_vocabulary_lines(const fs::path& path) {
+  const auto config_path = path.parent_path() / "tokenizer_config.json";
+  const auto config_name = config_path.string();
+  const auto config = fs::exists(config_path) ? json_field::parse(read_file(config_path, "tokenizer"), config_name) : json::object();
+  json_field::object(config, "the file", config_name);
+  auto vocabulary = vocabulary_of_lines(path);
+  auto added = bert_added_tokens(config, vocabulary, config_name);
+  const auto name_of = [&](const char* key, const char* usual) { return name_in(config, key, usual, config_name); };
+  const auto token = [](const std::string& name, int type) { return json{{"SpecialToken", {{"id", name}, {"type_id", type}}}}; };
+  const auto text = [](const char* name, int type) { return json{{"Sequence", {{"id", name}, {"type_id", type}}}}; };
+  const auto cls = name_of("cls_token", "[CLS]"), sep = name_of("sep_token", "[SEP]");
+  const auto& accents = json_field::find(config, "strip_accents");
+  const json root{{"added_tokens", added},
+                  {"normalizer",
+                   {{"type", "BertNormalizer"},
+                    {"clean_text", true},
+                    {"handle_chinese_chars", json_field::flag(config, "tokenize_chinese_chars", true, config_name)},
+                    {"strip_accents", accents},
+                    {"lowercase", json_field::flag(config, "do_lower_case", true, config_name)}}},
+                  {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
+                  {"post_processor",
+                   {{"type", "TemplateProcessing"},
+                    {"single", {token(cls, 0), text("A", 0), token(sep, 0)}},
+                    {"pair", {token(cls, 0), text("A", 0), token(sep, 0), text("B", 1), token(sep, 1)}},
+                    {"special_tokens", bert_template(added)}}},
+                  {"decoder", {{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}}},
+                  {"model",
+                   {{"type", "WordPiece"},
+                    {"unk_token", name_of("unk_token", "[UNK]")},
+                    {"continuing_subword_prefix", "##"},
+                    {"max_input_chars_per_word", 100},
+                    {"vocab", std::move(vocabulary)}}}};
+  auto definition = read_definition(root, path.string());
+  read_config_beside(definition, path.parent_path());
+  return make_tokenizer(std::move(definition));
+}
+
+std::shared_ptr<const Tokenizer> load_scored(const fs::path& path) {
+  const auto bytes = read_file(path, "tokenizer");
+  auto vocabulary =
+      path.extension() == ".bin" ? read_llama2c_vocabulary(bytes, path.string()) : read_sentencepiece_model(bytes, path.string());
+  if (const auto config_path = path.parent_path() / "tokenizer_config.json"; fs::exists(config_path)) {
+    const auto config = json_field::parse(read_file(config_path, "tokenizer"), config_path.string());
+    vocabulary.add_bos =
+        json_field::flag(json_field::object(config, "the file", config_path.string()), "add_bos_token", true, config_path.string());
+    if (json_field::flag(config, "add_eos_token", false, config_path.string()))
+      throw InputError("tokenizer", "{}: add_eos_token beside {} is not supported", config_path.string(), path.filename().string());
+  }
+  auto definition = define_tokenizer(vocabulary);
+  read_config_beside(definition, path.parent_path());
+  return make_tokenizer(std::move(definition));
+}
+
+/// llama2.c keeps the vocabulary in a file of its own: tokenizer.bin beside the model, or the only tok….bin. `path` itself where it is called so, or
+/// begins as one does: the longest length, a score, 5, <unk>.
 fs::path llama2c_vocabulary_of(const fs::path& path) {
-  const auto is_vocabulary = [](const fs::path& file) { return file.extension() == ".bin" && file.filename().string().starts_with("tok"); };
-  if (is_vocabulary(path)) return path;
+  const auto is_named_so = [](const fs::path& file) { return file.extension() == ".bin" && file.filename().string().starts_with("tok"); };
+  const MappedFile map(path, "tokenizer");
+  if (is_named_so(path) || (map.text().size() > 12 && map.text().substr(12).starts_with("<unk>"))) return path;
   const auto folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
   if (fs::exists(folder / "tokenizer.bin")) return folder / "tokenizer.bin";
   std::vector<fs::path> found;
   for (const auto& entry : fs::directory_iterator(folder))
-    if (is_vocabulary(entry.path())) found.push_back(entry.path());
+    if (is_named_so(entry.path())) found.push_back(entry.path());
   if (found.size() == 1) return found.front();
   throw InputError("tokenizer", "{}: no vocabulary beside it: expected tokenizer.bin, or one file tok….bin", path.string());
 }
 
-/// The vocabulary that comes with a model of one file.
-std::shared_ptr<const Tokenizer> load_vocabulary_of(const fs::path& file) {
-  if (file.extension() == ".gguf") return make_tokenizer(read_vocabulary(GgufFile(file)));
-  return make_tokenizer(read_llama2c_pieces(llama2c_vocabulary_of(file)));
+std::shared_ptr<const Tokenizer> load_file(const fs::path& path) {
+  if (path.extension() == ".txt") return load_vocabulary_lines(path);
+  if (path.extension() == ".gguf") return make_tokenizer(define_tokenizer(read_vocabulary(GgufFile(path))));
+  if (path.extension() == ".model") return load_scored(path);
+  if (path.extension() == ".bin") return load_scored(llama2c_vocabulary_of(path));
+  return load_json(path);
 }
 
 }  // namespace
@@ -97,34 +215,38 @@ std::shared_ptr<const Tokenizer> parse_tokenizer(std::string_view tokenizer_json
                                                  std::string_view file) {
   auto definition = read_tokenizer_json(tokenizer_json, file);
   if (!tokenizer_config.empty()) read_tokenizer_config(definition, tokenizer_config, "tokenizer_config.json");
-  return finish(std::move(definition));
+  return make_tokenizer(std::move(definition));
 }
 
 std::shared_ptr<const Tokenizer> load_tokenizer(const fs::path& path) {
   if (path == "bytes") return byte_tokenizer();
   if (!fs::exists(path)) throw InputError("tokenizer", "{}: there is no such file or folder", path.string());
-  if (!fs::is_directory(path)) return single_file_model(path) ? load_vocabulary_of(path) : load_json(path);
+  if (!fs::is_directory(path)) return load_file(path);
   if (fs::exists(path / "tokenizer.json")) return load_json(path / "tokenizer.json");
   for (const auto& [vocabulary, merges] : {std::pair{"vocab.json", "merges.txt"}, std::pair{"encoder.json", "vocab.bpe"}})
     if (fs::exists(path / vocabulary) && fs::exists(path / merges)) return load_vocabulary_and_merges(path / vocabulary, path / merges);
-  if (const auto file = single_file_model(path)) return load_vocabulary_of(*file);
+  for (const char* name : {"vocab.txt", "tokenizer.model", "tokenizer.bin"})
+    if (fs::exists(path / name)) return load_file(path / name);
+  if (const auto file = single_file_model(path)) return load_file(*file);
   if (const auto checkpoint = newest_checkpoint(path)) return load_json(*checkpoint / "tokenizer.json");
   throw with_hint(
-      InputError("tokenizer", "{}: no tokenizer here: expected tokenizer.json, vocab.json and merges.txt, or a .gguf file", path.string()),
+      InputError("tokenizer",
+                 "{}: no tokenizer here: expected tokenizer.json, vocab.json and merges.txt, vocab.txt, tokenizer.model or a .gguf file",
+                 path.string()),
       "isotrope tokenizer train makes one from text; the name bytes stands for the byte tokenizer");
 }
 
 std::shared_ptr<const Tokenizer> byte_tokenizer() {
   static const auto tokenizer = [] {
-    BpeDefinition definition;
+    TokenizerDefinition definition;
     for (int byte = 0; byte < 256; ++byte) definition.names.push_back(spell_bytes(std::string(1, static_cast<char>(byte))));
     definition.names.push_back("<|endoftext|>");
     definition.in_model.assign(257, true);
     definition.added_tokens.push_back({.id = 256, .content = "<|endoftext|>", .special = true});
     definition.pre_tokenizer = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
     definition.file = "bytes";
-    definition.bos = definition.eos = 256;
-    return std::make_shared<const ByteLevelBpe>(std::move(definition));
+    definition.special.bos = definition.special.eos = 256;
+    return std::make_shared<const PipelineTokenizer>(std::move(definition));
   }();
   return tokenizer;
 }

@@ -1,10 +1,11 @@
 // Reading tokenizer.json and tokenizer_config.json: docs/formats/tokenizer.md says what is honoured and what refused.
 #include <algorithm>
+#include <charconv>
 
 #include "isotrope/base/error.h"
 #include "isotrope/text/byte_alphabet.h"
-#include "isotrope/text/byte_level_bpe.h"
 #include "isotrope/text/json_field.h"
+#include "isotrope/text/tokenizer_definition.h"
 
 namespace isotrope {
 
@@ -14,77 +15,142 @@ namespace {
 
 namespace field = json_field;
 
+/// Where bytes without a token would become the unknown one, which is not built, there must be none. Those that stand in no UTF-8 may be
+/// absent, as in GPT-NeoX's vocabulary.
+void expect_every_byte(const TokenizerDefinition& definition) {
+  std::vector<bool> present(256);
+  for (int byte = 0; byte < 256; ++byte) present[byte] = byte == 0xC0 || byte == 0xC1 || byte >= 0xF5;
+  for (std::size_t id = 0; id < definition.names.size(); ++id) {
+    if (!definition.in_model[id]) continue;
+    if (const auto bytes = unspell_bytes(definition.names[id]); bytes && bytes->size() == 1)
+      present[static_cast<unsigned char>(bytes->front())] = true;
+  }
+  const auto missing = std::ranges::find(present, false);
+  if (missing != present.end())
+    throw InputError("tokenizer", "{}: the vocabulary has no token for byte {:#04x}, and unk_token is not supported there", definition.file,
+                     missing - present.begin());
+}
+
 /// Reads one tokenizer.json into a definition, top to bottom.
 class Reader {
  public:
   Reader(const json& root, std::string_view file) : root_(root), file_(file) { definition_.file = file; }
 
-  BpeDefinition read() {
+  TokenizerDefinition read() {
     field::object(root_, "the file", file_);
-    refuse_unless_null("truncation");
-    refuse_unless_null("padding");
-    read_normalizer(field::find(root_, "normalizer"));
-    read_model(field::object(field::at(root_, "model", file_), "model", file_));
+    read_truncation(definition_.truncation = field::find(root_, "truncation"));
+    read_padding(definition_.padding = field::find(root_, "padding"));
+    definition_.normalizer = drop_empty(field::find(root_, "normalizer"));
     definition_.pre_tokenizer = field::find(root_, "pre_tokenizer");
     definition_.post_processor = field::find(root_, "post_processor");
-    if (!definition_.post_processor.is_null()) read_post_processor(definition_.post_processor);
-    read_decoder(field::find(root_, "decoder"), "decoder");
+    definition_.decoder = field::find(root_, "decoder");
+    read_model(field::object(field::at(root_, "model", file_), "model", file_));
+    if (definition_.is_byte_level()) expect_byte_level_decoder(definition_.decoder);
     return std::move(definition_);
   }
 
  private:
-  void refuse_unless_null(const char* key) const {
-    if (!field::find(root_, key).is_null()) throw InputError("tokenizer", "{}: {} is not supported", file_, key);
+  /// Not acted upon, so that only what max_length does by itself may stand there.
+  void read_truncation(const json& truncation) const {
+    if (truncation.is_null()) return;
+    field::object(truncation, "truncation", file_);
+    field::integer(field::at(truncation, "max_length", file_), "truncation.max_length", file_);
+    const auto expect = [&](const char* key, std::string_view usual) {
+      const auto& value = field::find(truncation, key);
+      if (!value.is_null() && value != usual)
+        throw InputError("tokenizer", "{}: truncation with {} {} is not supported", file_, key, field::text(value, key, file_));
+    };
+    expect("strategy", "LongestFirst");
+    expect("direction", "Right");
   }
 
-  void read_normalizer(const json& normalizer) const {
-    if (normalizer.is_null()) return;
-    const auto type = field::type(normalizer, "normalizer", file_);
-    if (type != "Sequence") throw InputError("tokenizer", "{}: normalizer {} is not supported", file_, type);
-    for (const auto& part : field::array(field::at(normalizer, "normalizers", file_), "normalizers", file_)) read_normalizer(part);
+  void read_padding(const json& padding) const {
+    if (!padding.is_null()) field::object(padding, "padding", file_);
   }
 
-  void read_decoder(const json& decoder, std::string_view what) const {
-    if (decoder.is_null())
-      throw InputError("tokenizer", "{}: the {} is null; only byte-level tokenizers (ByteLevel) are read", file_, what);
-    const auto type = field::type(decoder, what, file_);
+  /// Null for a Sequence without parts, which does nothing.
+  static json drop_empty(const json& normalizer) {
+    const bool empty =
+        normalizer.is_object() && field::find(normalizer, "type") == "Sequence" && field::find(normalizer, "normalizers") == json::array();
+    return empty ? json() : normalizer;
+  }
+
+  /// Whether a component, or one in its Sequence, is ByteLevel.
+  static bool is_byte_level(const json& component, const char* parts) {
+    if (!component.is_object()) return false;
+    if (field::find(component, "type") == "ByteLevel") return true;
+    const auto& list = field::find(component, parts);
+    return list.is_array() && std::ranges::any_of(list, [&](const json& part) { return is_byte_level(part, parts); });
+  }
+
+  void expect_byte_level_decoder(const json& decoder) const {
+    if (decoder.is_null()) throw InputError("tokenizer", "{}: the decoder is null; a byte-level model needs ByteLevel", file_);
+    const auto type = field::type(decoder, "decoder", file_);
     if (type == "ByteLevel") return;
-    if (type != "Sequence") throw InputError("tokenizer", "{}: {} {} is not supported", file_, what, type);
+    if (type != "Sequence") throw InputError("tokenizer", "{}: decoder {} is not supported after a byte-level model", file_, type);
     const auto& parts = field::array(field::at(decoder, "decoders", file_), "decoders", file_);
     if (parts.size() != 1)
-      throw InputError("tokenizer", "{}: a Sequence of {} decoders is not supported, only ByteLevel", file_, parts.size());
-    read_decoder(parts.front(), what);
+      throw InputError("tokenizer", "{}: a Sequence of {} decoders is not supported after a byte-level model, only ByteLevel", file_,
+                       parts.size());
+    expect_byte_level_decoder(parts.front());
   }
 
   void read_model(const json& model) {
-    if (const auto& type = field::find(model, "type"); !type.is_null() && type != "BPE")
-      throw InputError("tokenizer", "{}: model {} is not supported, only BPE", file_, field::text(type, "type", file_));
-    refuse_model_options(model);
-    definition_.ignore_merges = field::flag(model, "ignore_merges", false, file_);
     const auto& vocabulary = field::object(field::at(model, "vocab", file_), "model.vocab", file_);
     const auto& added = field::find(root_, "added_tokens");
     if (!added.is_null()) read_added_tokens(field::array(added, "added_tokens", file_));
+    // Older files do not name the type.
+    const auto& named = field::find(model, "type");
+    const auto type = named.is_null() ? (model.contains("merges") ? "BPE" : "WordPiece") : field::text(named, "type", file_);
+    if (type == "WordPiece") {
+      read_names(vocabulary);
+      read_word_piece(model, vocabulary);
+    } else if (type == "BPE") {
+      read_bpe(model, vocabulary);
+    } else {
+      throw InputError("tokenizer", "{}: model {} is not supported, only BPE and WordPiece", file_, type);
+    }
+  }
+
+  void read_word_piece(const json& model, const json& vocabulary) {
+    WordPieceDefinition pieces;
+    const auto& prefix = field::find(model, "continuing_subword_prefix");
+    if (!prefix.is_null()) pieces.prefix = field::text(prefix, "continuing_subword_prefix", file_);
+    const auto& longest = field::find(model, "max_input_chars_per_word");
+    if (!longest.is_null()) {
+      const auto characters = field::integer(longest, "max_input_chars_per_word", file_);
+      if (characters < 0) throw InputError("tokenizer", "{}: max_input_chars_per_word is {}, below 0", file_, characters);
+      pieces.longest_word = static_cast<std::size_t>(characters);
+    }
+    const auto& unknown = field::find(model, "unk_token");
+    pieces.unknown = unknown_token(unknown.is_null() ? "[UNK]" : field::text(unknown, "unk_token", file_), vocabulary);
+    definition_.model = std::move(pieces);
+  }
+
+  TokenId unknown_token(const std::string& name, const json& vocabulary) const {
+    const auto found = vocabulary.find(name);
+    if (found == vocabulary.end()) throw InputError("tokenizer", "{}: the vocabulary lacks the unk_token \"{}\"", file_, name);
+    return found->get<TokenId>();
+  }
+
+  void read_bpe(const json& model, const json& vocabulary) {
+    auto& bpe = std::get<BpeDefinition>(definition_.model);
+    bpe.byte_level = is_byte_level(definition_.pre_tokenizer, "pretokenizers") || is_byte_level(definition_.decoder, "decoders");
+    refuse_model_options(model);
+    bpe.ignore_merges = field::flag(model, "ignore_merges", false, file_);
     read_names(vocabulary);
     read_merges(field::array(field::at(model, "merges", file_), "model.merges", file_), vocabulary);
-    if (!field::find(model, "unk_token").is_null()) expect_every_byte();
+    if (bpe.byte_level) return field::find(model, "unk_token").is_null() ? void() : expect_every_byte(definition_);
+    bpe.byte_fallback = field::flag(model, "byte_fallback", false, file_);
+    bpe.fuse_unknown = field::flag(model, "fuse_unk", false, file_);
+    const auto& unknown = field::find(model, "unk_token");
+    if (!unknown.is_null()) bpe.unknown = unknown_token(field::text(unknown, "unk_token", file_), vocabulary);
   }
 
-  /// With an unk_token bytes would become it; that is not built, so there must be none without a token.
-  void expect_every_byte() const {
-    std::vector<bool> present(256);
-    for (std::size_t id = 0; id < definition_.names.size(); ++id) {
-      if (!definition_.in_model[id]) continue;
-      if (const auto bytes = unspell_bytes(definition_.names[id]); bytes && bytes->size() == 1)
-        present[static_cast<unsigned char>(bytes->front())] = true;
-    }
-    const auto missing = std::ranges::find(present, false);
-    if (missing != present.end())
-      throw InputError("tokenizer", "{}: the vocabulary has no token for byte {:#04x}, and unk_token is not supported", file_,
-                       missing - present.begin());
-  }
-
+  /// In a byte-level model unk_token and fuse_unk may stand there where every byte has a token, so that nothing is unknown.
   void refuse_model_options(const json& model) const {
-    if (field::flag(model, "byte_fallback", false, file_)) throw InputError("tokenizer", "{}: byte_fallback is not supported", file_);
+    if (definition_.is_byte_level() && field::flag(model, "byte_fallback", false, file_))
+      throw InputError("tokenizer", "{}: byte_fallback is not supported in a byte-level model", file_);
     const auto& dropout = field::find(model, "dropout");
     if (!dropout.is_null() && dropout != 0) throw InputError("tokenizer", "{}: dropout is not supported", file_);
     for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
@@ -143,7 +209,8 @@ class Reader {
   }
 
   void read_merges(const json& merges, const json& vocabulary) {
-    definition_.merges.reserve(merges.size());
+    auto& read = std::get<BpeDefinition>(definition_.model).merges;
+    read.reserve(merges.size());
     const auto id_of = [&](std::size_t rank, const std::string& name) {
       const auto found = vocabulary.find(name);
       if (found == vocabulary.end())
@@ -151,9 +218,9 @@ class Reader {
       return found->get<TokenId>();
     };
     for (const auto& merge : merges) {
-      const auto [left, right] = merge_names(merge, definition_.merges.size());
-      const auto rank = definition_.merges.size();
-      definition_.merges.push_back({id_of(rank, left), id_of(rank, right), id_of(rank, left + right)});
+      const auto [left, right] = merge_names(merge, read.size());
+      const auto rank = read.size();
+      read.push_back({id_of(rank, left), id_of(rank, right), id_of(rank, left + right)});
     }
   }
 
@@ -170,87 +237,65 @@ class Reader {
                      merge.dump().substr(0, 60));
   }
 
-  void read_post_processor(const json& processor) {
-    const auto type = field::type(processor, "post_processor", file_);
-    if (type == "ByteLevel") return;  // moves offsets, not ids
-    if (type == "TemplateProcessing") return read_template(processor);
-    if (type != "Sequence") throw InputError("tokenizer", "{}: post_processor {} is not supported", file_, type);
-    for (const auto& part : field::array(field::at(processor, "processors", file_), "processors", file_)) read_post_processor(part);
-  }
-
-  void read_template(const json& processor) {
-    std::vector<TokenId> before, after;
-    int sequences = 0;
-    const auto& special = field::object(field::at(processor, "special_tokens", file_), "special_tokens", file_);
-    for (const auto& piece : field::array(field::at(processor, "single", file_), "single", file_)) {
-      field::object(piece, "single", file_);
-      if (piece.contains("Sequence")) {
-        ++sequences;
-        continue;
-      }
-      const auto& token = field::object(field::at(piece, "SpecialToken", file_), "SpecialToken", file_);
-      const auto name = field::text(field::at(token, "id", file_), "SpecialToken.id", file_);
-      for (const auto& id : template_ids(special, name)) (sequences ? after : before).push_back(id);
-    }
-    if (sequences != 1)
-      throw InputError("tokenizer", "{}: TemplateProcessing with {} sequences in \"single\" is not supported, only 1", file_, sequences);
-    definition_.before.insert(definition_.before.begin(), before.begin(), before.end());
-    definition_.after.insert(definition_.after.end(), after.begin(), after.end());
-  }
-
-  std::vector<TokenId> template_ids(const json& special, const std::string& name) const {
-    const auto found = special.find(name);
-    if (found == special.end()) throw InputError("tokenizer", "{}: TemplateProcessing has no ids for \"{}\"", file_, name);
-    std::vector<TokenId> ids;
-    for (const auto& id : field::array(field::at(field::object(*found, name, file_), "ids", file_), "ids", file_)) {
-      const auto value = field::integer(id, "ids", file_);
-      if (value < 0 || static_cast<std::size_t>(value) >= definition_.names.size())
-        throw InputError("tokenizer", "{}: TemplateProcessing: \"{}\" has id {}, but the vocabulary has {} tokens", file_, name, value,
-                         definition_.names.size());
-      ids.push_back(static_cast<TokenId>(value));
-    }
-    return ids;
-  }
-
   const json& root_;
   std::string_view file_;
-  BpeDefinition definition_;
+  TokenizerDefinition definition_;
 };
 
-std::optional<TokenId> find_id(const BpeDefinition& definition, std::string_view name) {
+std::optional<TokenId> find_id(const TokenizerDefinition& definition, std::string_view name) {
   const auto found = std::ranges::find(definition.names, name);
   if (found == definition.names.end()) return std::nullopt;
   return static_cast<TokenId>(found - definition.names.begin());
 }
 
+constexpr std::pair<const char*, std::optional<TokenId> SpecialTokens::*> named_tokens[] = {
+    {"bos_token", &SpecialTokens::bos}, {"eos_token", &SpecialTokens::eos},   {"cls_token", &SpecialTokens::cls},
+    {"sep_token", &SpecialTokens::sep}, {"mask_token", &SpecialTokens::mask}, {"pad_token", &SpecialTokens::pad},
+    {"unk_token", &SpecialTokens::unk}};
+
 }  // namespace
 
-BpeDefinition read_definition(const json& root, std::string_view file) { return Reader(root, file).read(); }
+std::optional<unsigned char> fallback_byte(std::string_view name) {
+  unsigned byte = 0;
+  if (name.size() != 6 || !name.starts_with("<0x") || name[5] != '>') return std::nullopt;
+  const auto [end, error] = std::from_chars(name.data() + 3, name.data() + 5, byte, 16);
+  if (error != std::errc{} || end != name.data() + 5) return std::nullopt;
+  return static_cast<unsigned char>(byte);
+}
 
-BpeDefinition read_tokenizer_json(std::string_view text, std::string_view file) { return read_definition(field::parse(text, file), file); }
+TokenizerDefinition read_definition(const json& root, std::string_view file) { return Reader(root, file).read(); }
 
-void read_tokenizer_config(BpeDefinition& definition, std::string_view text, std::string_view file) {
+TokenizerDefinition read_tokenizer_json(std::string_view text, std::string_view file) {
+  return read_definition(field::parse(text, file), file);
+}
+
+void read_tokenizer_config(TokenizerDefinition& definition, std::string_view text, std::string_view file) {
   auto config = field::parse(text, file);
   field::object(config, "the file", file);
-  const auto named = [&](const char* key) -> std::optional<TokenId> {
+  for (const auto& [key, token] : named_tokens) {
     const auto& value = field::find(config, key);
-    if (value.is_null()) return std::nullopt;
-    return find_id(definition, field::text(value.is_object() ? field::at(value, "content", file) : value, key, file));
-  };
-  if (config.contains("bos_token")) definition.bos = named("bos_token");
-  if (config.contains("eos_token")) definition.eos = named("eos_token");
+    if (!config.contains(key)) continue;
+    definition.special.*token = std::nullopt;
+    if (!value.is_null())
+      definition.special.*token =
+          find_id(definition, field::text(value.is_object() ? field::at(value, "content", file) : value, key, file));
+  }
   definition.config = std::move(config);
 }
 
-void find_usual_bos_and_eos(BpeDefinition& definition) {
-  const auto first_of = [&](std::initializer_list<const char*> names) -> std::optional<TokenId> {
+void find_usual_special_tokens(TokenizerDefinition& definition) {
+  const auto usual = [&](const char* key, std::optional<TokenId> SpecialTokens::* token, std::initializer_list<const char*> names) {
+    if (definition.config.is_object() && definition.config.contains(key)) return;
     for (const auto* name : names)
-      if (const auto id = find_id(definition, name)) return id;
-    return std::nullopt;
+      if (!(definition.special.*token)) definition.special.*token = find_id(definition, name);
   };
-  const auto told = [&](const char* key) { return definition.config.is_object() && definition.config.contains(key); };
-  if (!told("bos_token")) definition.bos = first_of({"<|begin_of_text|>", "<s>", "<|endoftext|>"});
-  if (!told("eos_token")) definition.eos = first_of({"<|endoftext|>", "<|end_of_text|>", "</s>"});
+  usual("bos_token", &SpecialTokens::bos, {"<|begin_of_text|>", "<s>", "<|endoftext|>"});
+  usual("eos_token", &SpecialTokens::eos, {"<|endoftext|>", "<|end_of_text|>", "</s>"});
+  usual("cls_token", &SpecialTokens::cls, {"[CLS]"});
+  usual("sep_token", &SpecialTokens::sep, {"[SEP]"});
+  usual("mask_token", &SpecialTokens::mask, {"[MASK]", "<mask>"});
+  usual("pad_token", &SpecialTokens::pad, {"[PAD]", "<pad>"});
+  usual("unk_token", &SpecialTokens::unk, {"[UNK]", "<unk>"});
 }
 
 }  // namespace isotrope

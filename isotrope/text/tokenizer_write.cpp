@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "isotrope/text/byte_level_bpe.h"
+#include "isotrope/text/tokenizer_definition.h"
 
 namespace isotrope {
 
@@ -9,7 +9,7 @@ using nlohmann::ordered_json;
 
 namespace {
 
-ordered_json added_tokens(const BpeDefinition& definition) {
+ordered_json added_tokens(const TokenizerDefinition& definition) {
   auto list = ordered_json::array();
   for (const auto& token : definition.added_tokens)
     list.push_back({{"id", token.id},
@@ -22,46 +22,66 @@ ordered_json added_tokens(const BpeDefinition& definition) {
   return list;
 }
 
-ordered_json model(const BpeDefinition& definition) {
+ordered_json vocabulary(const TokenizerDefinition& definition) {
   auto vocabulary = ordered_json::object();
   auto& entries = vocabulary.get_ref<ordered_json::object_t&>();  // names are distinct: no search before each insertion
   for (std::size_t id = 0; id < definition.names.size(); ++id)
     if (definition.in_model[id]) entries.emplace_back(definition.names[id], id);
+  return vocabulary;
+}
+
+ordered_json name_of(const TokenizerDefinition& definition, std::optional<TokenId> id) {
+  return id ? ordered_json(definition.names[static_cast<std::size_t>(*id)]) : ordered_json(nullptr);
+}
+
+ordered_json model(const TokenizerDefinition& definition, const BpeDefinition& bpe) {
   auto merges = ordered_json::array();
-  for (const auto& merge : definition.merges)
-    merges.push_back({definition.names[static_cast<std::size_t>(merge.left)], definition.names[static_cast<std::size_t>(merge.right)]});
+  for (const auto& merge : bpe.merges) merges.push_back({name_of(definition, merge.left), name_of(definition, merge.right)});
   return {{"type", "BPE"},
           {"dropout", nullptr},
-          {"unk_token", nullptr},
+          {"unk_token", name_of(definition, bpe.unknown)},
           {"continuing_subword_prefix", nullptr},
           {"end_of_word_suffix", nullptr},
-          {"fuse_unk", false},
-          {"byte_fallback", false},
-          {"ignore_merges", definition.ignore_merges},
-          {"vocab", std::move(vocabulary)},
+          {"fuse_unk", bpe.fuse_unknown},
+          {"byte_fallback", bpe.byte_fallback},
+          {"ignore_merges", bpe.ignore_merges},
+          {"vocab", vocabulary(definition)},
           {"merges", std::move(merges)}};
+}
+
+ordered_json model(const TokenizerDefinition& definition, const WordPieceDefinition& pieces) {
+  return {{"type", "WordPiece"},
+          {"unk_token", name_of(definition, pieces.unknown)},
+          {"continuing_subword_prefix", pieces.prefix},
+          {"max_input_chars_per_word", pieces.longest_word},
+          {"vocab", vocabulary(definition)}};
 }
 
 }  // namespace
 
-std::string write_tokenizer_json(const BpeDefinition& definition) {
+std::string write_tokenizer_json(const TokenizerDefinition& definition) {
+  const ordered_json byte_level{{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}};
   const ordered_json root{{"version", "1.0"},
-                          {"truncation", nullptr},
-                          {"padding", nullptr},
+                          {"truncation", definition.truncation},
+                          {"padding", definition.padding},
                           {"added_tokens", added_tokens(definition)},
-                          {"normalizer", nullptr},
+                          {"normalizer", definition.normalizer},
                           {"pre_tokenizer", definition.pre_tokenizer},
                           {"post_processor", definition.post_processor},
-                          {"decoder", {{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}}},
-                          {"model", model(definition)}};
+                          {"decoder", definition.is_byte_level() ? byte_level : ordered_json(definition.decoder)},
+                          {"model", std::visit([&](const auto& kind) { return model(definition, kind); }, definition.model)}};
   return root.dump(1) + "\n";
 }
 
-std::string write_tokenizer_config(const BpeDefinition& definition) {
+std::string write_tokenizer_config(const TokenizerDefinition& definition) {
   if (!definition.config.is_null()) return definition.config.dump(2) + "\n";
   ordered_json config{{"tokenizer_class", "PreTrainedTokenizerFast"}, {"clean_up_tokenization_spaces", false}};
-  if (definition.bos) config["bos_token"] = definition.names[static_cast<std::size_t>(*definition.bos)];
-  if (definition.eos) config["eos_token"] = definition.names[static_cast<std::size_t>(*definition.eos)];
+  const auto& special = definition.special;
+  const std::pair<const char*, std::optional<TokenId>> tokens[] = {
+      {"bos_token", special.bos},   {"eos_token", special.eos}, {"cls_token", special.cls}, {"sep_token", special.sep},
+      {"mask_token", special.mask}, {"pad_token", special.pad}, {"unk_token", special.unk}};
+  for (const auto& [key, id] : tokens)
+    if (id) config[key] = name_of(definition, id);
   return config.dump(2) + "\n";
 }
 

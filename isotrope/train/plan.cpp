@@ -88,7 +88,7 @@ class Rehearsal {
     for (std::int64_t row = 0; row < t.batch_size; row += micro) {
       const auto count = std::min(micro, t.batch_size - row);
       const auto ids = random_ids({count, t.context}, model_.shape().vocab_size).to(device);
-      batches.push_back({.ids = ids, .targets = ids.flip(1), .counted = count * t.context});
+      batches.push_back({.ids = ids, .targets = ids.flip(1), .counted = count * t.context, .tokens = count * t.context});
       if (config_.data.document_mask)
         batches.back().documents =
             at::arange(t.context, at::kLong).div(document_length_, "floor").expand({count, t.context}).contiguous().to(device);
@@ -97,7 +97,7 @@ class Rehearsal {
   }
 
   void step(const std::vector<Batch>& batches) {
-    const auto outcome = compute_gradients(model_, parameters_, batches, config_.train.z_loss);
+    const auto outcome = compute_gradients(model_, parameters_, batches, {.z_loss = config_.train.z_loss});
     optimizer_->step_(0.0, clip_factor(config_.train.clip, outcome.grad_norm));
   }
 
@@ -105,7 +105,7 @@ class Rehearsal {
   double evaluate() {
     const auto context = config_.train.context, rows = config_.eval.batch_size;
     const auto ids = random_ids({rows * context + 1}, model_.shape().vocab_size);
-    const TokenSequence text{
+    const TokenText text{
         .size = static_cast<std::uint64_t>(ids.numel()),
         .copy = [&](auto begin, auto count, auto* out) { std::copy_n(ids.const_data_ptr<std::int64_t>() + begin, count, out); },
         .name = "random tokens"};
@@ -183,8 +183,9 @@ class PlanReader {
 TokenFlops flops_per_token(const Model& model, std::int64_t context) {
   const auto& shape = model.shape();
   return {.matrices = 6.0 * static_cast<double>(model.parameters().count(ParameterClass::matrix)),
-          .head = 6.0 * static_cast<double>(model.head().numel()),
-          .attention = 6.0 * static_cast<double>(shape.layers * shape.heads * shape.head_dim) * static_cast<double>(context + 1)};
+          .head = 6.0 * static_cast<double>(model.head().weight.numel()),
+          .attention = 6.0 * static_cast<double>(shape.layers * shape.heads * shape.head_dim) * static_cast<double>(context + 1),
+          .recurrence = 3.0 * static_cast<double>(shape.layers * shape.recurrence_flops)};
 }
 
 double RunPlan::tokens_per_second() const { return calibration ? static_cast<double>(tokens_per_step) / calibration->step_seconds : 0; }
@@ -230,27 +231,28 @@ RunPlan plan_run(const RunConfig& given, std::int64_t calibration_steps) {
 }
 
 nlohmann::json to_json(const RunPlan& plan) {
-  nlohmann::json json{
-      {"format", plan_format},
-      {"family", plan.family},
-      {"parameters", plan.parameters},
-      {"parameter_count", plan.parameter_count},
-      {"steps", plan.steps},
-      {"tokens_per_step", plan.tokens_per_step},
-      {"training_tokens", plan.training_tokens},
-      {"validation_tokens", plan.validation_tokens},
-      {"flops_per_token", {{"matrices", plan.flops.matrices}, {"head", plan.flops.head}, {"attention", plan.flops.attention}}},
-      {"weight_bytes", plan.weight_bytes},
-      {"gradient_bytes", plan.gradient_bytes},
-      {"optimizer_bytes", plan.optimizer_bytes},
-      {"checkpoint_bytes", plan.checkpoint_bytes},
-      {"checkpoints_kept", plan.checkpoints_kept},
-      {"checkpoints_written", plan.checkpoints_written},
-      {"evaluations", plan.evaluations},
-      {"evaluation_batches", plan.evaluation_batches},
-      {"max_seconds", plan.max_seconds},
-      {"calibration", nullptr},
-      {"settings", plan.settings}};
+  const auto& f = plan.flops;
+  const nlohmann::json flops{{"matrices", f.matrices}, {"head", f.head}, {"attention", f.attention}, {"recurrence", f.recurrence}};
+  nlohmann::json json{{"format", plan_format},
+                      {"family", plan.family},
+                      {"parameters", plan.parameters},
+                      {"parameter_count", plan.parameter_count},
+                      {"steps", plan.steps},
+                      {"tokens_per_step", plan.tokens_per_step},
+                      {"training_tokens", plan.training_tokens},
+                      {"validation_tokens", plan.validation_tokens},
+                      {"flops_per_token", flops},
+                      {"weight_bytes", plan.weight_bytes},
+                      {"gradient_bytes", plan.gradient_bytes},
+                      {"optimizer_bytes", plan.optimizer_bytes},
+                      {"checkpoint_bytes", plan.checkpoint_bytes},
+                      {"checkpoints_kept", plan.checkpoints_kept},
+                      {"checkpoints_written", plan.checkpoints_written},
+                      {"evaluations", plan.evaluations},
+                      {"evaluation_batches", plan.evaluation_batches},
+                      {"max_seconds", plan.max_seconds},
+                      {"calibration", nullptr},
+                      {"settings", plan.settings}};
   if (const auto& c = plan.calibration)
     json["calibration"] = {{"steps", c->steps},
                            {"step_seconds", c->step_seconds},
@@ -282,7 +284,8 @@ RunPlan read_plan(const fs::path& file) {
   const auto parameters = reader.object("parameters"), settings = reader.object("settings"), flops = reader.object("flops_per_token");
   for (const auto& [kind, count] : parameters.json().object().items()) plan.parameters[kind] = parameters.integer(kind);
   for (const auto& [key, value] : settings.json().object().items()) plan.settings[key] = settings.json().get_string(key);
-  plan.flops = {flops.number("matrices"), flops.number("head"), flops.number("attention")};
+  plan.flops = {flops.number("matrices"), flops.number("head"), flops.number("attention"),
+                flops.json().has("recurrence") ? flops.number("recurrence") : 0};  // not written by the first plans
   if (reader.json().has("calibration")) {
     const auto c = reader.object("calibration");
     constexpr double least = 1e-9;  // a step that takes no time has no speed

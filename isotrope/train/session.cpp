@@ -10,6 +10,7 @@
 #include "isotrope/io/model_path.h"
 #include "isotrope/kernels/retained_memory.h"
 #include "isotrope/models/checkpoint.h"
+#include "isotrope/train/objective.h"
 
 namespace isotrope {
 
@@ -32,7 +33,12 @@ void open_data(Session& s) {
   } else if (s.config.eval.every > 0) {
     warn("[train] data.validation is empty: the run is not evaluated");
   }
-  s.sampler = std::make_unique<WindowSampler>(*s.data, static_cast<std::uint64_t>(s.config.train.context),
+}
+
+/// The sampler's windows are as long as what the objective takes from the text.
+void open_sampler(Session& s) {
+  s.collation = collation_for(*s.model, *s.tokenizer, s.config);
+  s.sampler = std::make_unique<WindowSampler>(*s.data, static_cast<std::uint64_t>(text_tokens(s.collation)),
                                               static_cast<std::uint64_t>(s.config.train.seed));
 }
 
@@ -43,22 +49,23 @@ nlohmann::json completed(nlohmann::json config, const Tokenizer& tokenizer) {
   };
   fill("bos_token_id", tokenizer.bos());
   fill("eos_token_id", tokenizer.eos());
+  fill("pad_token_id", tokenizer.pad());
   return config;
 }
 
-/// Names the dropouts of a model's config that ask for something in language modelling (a classifier's do not): none of them acts yet.
+/// Names the dropouts of a model's config that ask for something in language modelling (a classifier's do not) and are told not to act.
 void name_dropouts(const Model& model, const std::string& name) {
   std::string found;
   for (const auto& [key, value] : model.config().items())
     if (key.find("drop") != std::string::npos && !key.starts_with("summary_") && !key.starts_with("classifier_") && value.is_number() &&
         value.get<double>() > 0)
       found += fmt::format("{}{} = {}", found.empty() ? "" : ", ", key, value.dump());
-  if (!found.empty()) warn(fmt::format("[train] {}: dropout does not act in training yet: {}", name, found));
+  if (!found.empty()) warn(fmt::format("[train] {}: without effect, as model.dropout = false: {}", name, found));
 }
 
 void make_model(Session& s) {
   s.model = starting_model(s.config, s.tokenizer.get());
-  name_dropouts(*s.model, s.config.model.init_from.empty() ? s.config.model.config : s.config.model.init_from);
+  if (!s.config.model.dropout) name_dropouts(*s.model, s.config.model.init_from.empty() ? s.config.model.config : s.config.model.init_from);
   s.parameters = std::make_unique<FlatParameters>(s.model->parameters(), s.config.train.precision == "bf16" ? at::kBFloat16 : at::kFloat);
   const auto& o = s.config.optimizer;
   s.optimizer = make_adamw(*s.parameters, {o.beta1, o.beta2, o.eps, o.weight_decay});
@@ -131,7 +138,7 @@ std::unique_ptr<Model> starting_model(const RunConfig& config, const Tokenizer* 
   const auto& name = fresh ? config.model.config : config.model.init_from;
   std::unique_ptr<Model> model;
   if (fresh) {
-    auto json = read_json(name, "model");
+    auto json = read_json(name, "model", {.python_floats = true});
     const JsonReader object(json, "model", name);  // refuses what is no object
     if (tokenizer) json = completed(std::move(json), *tokenizer);
     model = isotrope::make_model(json, {at::kFloat, device}, name);
@@ -159,6 +166,7 @@ Session open_session(const RunConfig& config, bool resume) {
   open_data(s);
   retain_tensor_memory();
   make_model(s);
+  open_sampler(s);
   create_folders(s.folder, "train");
   s.lock = std::make_unique<FileLock>(s.folder / ".lock", "train");
   remove_leftovers(s.folder);

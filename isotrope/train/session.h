@@ -11,6 +11,7 @@
 #include "isotrope/runlog/run_config.h"
 #include "isotrope/runlog/run_log.h"
 #include "isotrope/text/tokenizer.h"
+#include "isotrope/train/batch.h"
 #include "isotrope/train/run_state.h"
 
 namespace isotrope {
@@ -27,6 +28,7 @@ struct Session {
   std::unique_ptr<Model> model;
   std::unique_ptr<FlatParameters> parameters;
   std::unique_ptr<Optimizer> optimizer;
+  CollatorOptions collation;  ///< what is predicted, and how rows are put together for it
   std::unique_ptr<WindowSampler> sampler;
   std::unique_ptr<RunLog> log;
   TrainState state;

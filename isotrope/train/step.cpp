@@ -7,20 +7,76 @@
 
 #include "isotrope/kernels/adamw.h"
 #include "isotrope/kernels/gradient_sink.h"
-#include "isotrope/loss/next_token.h"
 
 namespace isotrope {
 
-StepOutcome compute_gradients(Model& model, FlatParameters& parameters, std::span<const Batch> batches, double z_loss) {
-  StepOutcome outcome;
-  for (const auto& batch : batches) outcome.counted += batch.counted;
-  parameters.zero_gradients();
-  const HeadLossOptions options{.scale = 1.0 / static_cast<double>(std::max<std::int64_t>(1, outcome.counted)),
-                                .z_loss = z_loss,
-                                .sink = gradient_sink(model.head())};
+double Predictions::loss() const {
+  double sum = 0;
+  for (const auto* part : {&tokens, &backward, &pairs})
+    if (part->count > 0) sum += part->loss();
+  return sum;
+}
+
+StepCounts::StepCounts(std::span<const Batch> batches) {
   for (const auto& batch : batches) {
-    const auto hidden = model.forward_ids(batch.ids, {.documents = batch.documents});
-    const auto loss = next_token_loss(hidden, model.head(), batch.targets, options).loss;
+    tokens += batch.counted, backward += batch.backward_counted;
+    pairs += batch.pair_targets.defined() ? batch.rows() : 0;
+  }
+}
+
+namespace {
+
+double share_of(std::int64_t count) { return 1.0 / static_cast<double>(std::max<std::int64_t>(1, count)); }
+
+/// hidden [N, d] against targets [N], through the model's head.
+at::Tensor token_loss(const Model& model, const at::Tensor& head_input, const at::Tensor& targets, std::int64_t counted, double scale,
+                      double z_loss, Prediction& prediction) {
+  const auto out =
+      head_loss(head_input, model.head(), targets, {.scale = scale, .z_loss = z_loss, .sink = gradient_sink(model.head().weight)});
+  prediction.add(out.nll.sum(at::kDouble).item<double>(), out.hit.sum(at::kDouble).item<double>(), counted);
+  return out.loss;
+}
+
+at::Tensor pair_loss(const Model& model, const at::Tensor& first, const at::Tensor& targets, double scale, Prediction& prediction) {
+  const auto logits = model.pair_logits(first).to(at::kFloat);
+  const auto nll = at::cross_entropy_loss(logits, targets, {}, at::Reduction::Sum);
+  prediction.add(nll.item<double>(), (logits.argmax(1) == targets).sum().item<double>(), targets.numel());
+  return scale * nll;
+}
+
+}  // namespace
+
+at::Tensor batch_loss(Model& model, const Batch& batch, const StepCounts& counts, const ForwardContext& context, double z_loss,
+                      Predictions& predictions) {
+  const auto hidden = model.forward_ids(batch.ids, context);
+  at::Tensor loss;
+  const auto add = [&](const at::Tensor& part) { loss = loss.defined() ? loss + part : part; };
+  if (batch.counted > 0) {
+    auto rows = hidden.flatten(0, 1);
+    if (batch.predicted.defined()) rows = rows.index_select(0, batch.predicted);
+    add(token_loss(model, model.head_input(rows), batch.targets.flatten(), batch.counted, share_of(counts.tokens), z_loss,
+                   predictions.tokens));
+  }
+  if (batch.backward_counted > 0)
+    add(token_loss(model, model.backward_head_input(hidden.flatten(0, 1)), batch.backward_targets.flatten(), batch.backward_counted,
+                   share_of(counts.backward), z_loss, predictions.backward));
+  if (batch.pair_targets.defined())
+    add(pair_loss(model, hidden.select(1, 0), batch.pair_targets, share_of(counts.pairs), predictions.pairs));
+  return loss;
+}
+
+StepOutcome compute_gradients(Model& model, FlatParameters& parameters, std::span<const Batch> batches, const GradientOptions& options) {
+  StepOutcome outcome;
+  const StepCounts counts(batches);
+  parameters.zero_gradients();
+  std::int64_t first_row = 0;
+  for (const auto& batch : batches) {
+    ForwardContext context{.documents = batch.documents, .token_types = batch.token_types};
+    if (options.dropout) context.dropout = {options.dropout->seed, options.dropout->step, first_row};
+    const auto loss = batch_loss(model, batch, counts, context, options.z_loss, outcome.predictions);
+    first_row += batch.rows();
+    outcome.tokens += batch.tokens;
+    if (!loss.defined()) continue;
     outcome.loss += loss.item<double>();
     loss.backward();
     parameters.collect_gradients();

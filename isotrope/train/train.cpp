@@ -32,11 +32,10 @@ double seconds_since(Clock::time_point begin) { return std::chrono::duration<dou
 std::vector<Batch> step_batches(const Session& s, std::uint64_t position) {
   const auto& t = s.config.train;
   const auto micro = t.micro_batch_size > 0 ? t.micro_batch_size : t.batch_size;
-  const CollatorOptions collation{s.config.data.document_mask, s.model->parameters().options().device()};
   std::vector<Batch> batches;
   for (std::int64_t row = 0; row < t.batch_size; row += micro)
     batches.push_back(
-        collate(*s.sampler, *s.data, position + static_cast<std::uint64_t>(row), std::min(micro, t.batch_size - row), collation));
+        collate(*s.sampler, *s.data, position + static_cast<std::uint64_t>(row), std::min(micro, t.batch_size - row), s.collation));
   return batches;
 }
 
@@ -46,6 +45,15 @@ std::string non_finite(Session& s, const StepOutcome& outcome) {
   for (const auto& segment : s.parameters->segments())
     if (!std::isfinite(squared_norm(s.parameters->gradients().narrow(0, segment.offset, segment.count)))) return segment.name;
   return "loss";
+}
+
+/// Into a record of the log: the accuracy, and where there is more than one part, the loss of each (docs/formats/run_log.md).
+void add_predictions(nlohmann::json& record, const Predictions& p) {
+  if (p.tokens.count > 0) record["accuracy"] = p.tokens.accuracy();
+  if (p.backward.count == 0 && p.pairs.count == 0) return;
+  if (p.tokens.count > 0) record["token_loss"] = p.tokens.loss();
+  if (p.backward.count > 0) record["backward_loss"] = p.backward.loss(), record["backward_accuracy"] = p.backward.accuracy();
+  if (p.pairs.count > 0) record["pair_loss"] = p.pairs.loss(), record["pair_accuracy"] = p.pairs.accuracy();
 }
 
 ScheduleOptions schedule_options(const RunConfig& config) {
@@ -116,7 +124,9 @@ class Training {
     checkpoints_.poll();
     auto& state = s_.state;
     const auto begun = Clock::now();
-    const auto outcome = compute_gradients(*s_.model, *s_.parameters, step_batches(s_, state.position), s_.config.train.z_loss);
+    GradientOptions options{.z_loss = s_.config.train.z_loss};
+    if (s_.config.model.dropout) options.dropout = {state.seed, static_cast<std::uint64_t>(state.step)};
+    const auto outcome = compute_gradients(*s_.model, *s_.parameters, step_batches(s_, state.position), options);
     state.position += static_cast<std::uint64_t>(s_.config.train.batch_size);
     const double lr = s_.config.optimizer.lr * schedule_.factor(state.step);
     ++state.step;
@@ -128,7 +138,7 @@ class Training {
     for (auto* observer : observers_)
       observer->after_step({state.step, outcome.loss, lr, outcome.grad_norm, *s_.model, *s_.parameters, *s_.optimizer});
     state.skipped_in_row = 0;
-    state.tokens += outcome.counted;
+    state.tokens += outcome.tokens;
     const double seconds = seconds_since(begun);
     state.seconds += seconds;
     result_.loss = outcome.loss;
@@ -162,30 +172,61 @@ class Training {
 
   void record_step(const StepOutcome& outcome, double lr, double seconds) {
     const auto& state = s_.state;
-    const double speed = static_cast<double>(outcome.counted) / seconds;
+    const double speed = static_cast<double>(outcome.tokens) / seconds;
     smoothed_speed_ = smoothed_speed_ > 0 ? 0.9 * smoothed_speed_ + 0.1 * speed : speed;
     progress_.update(state.step, fmt::format("loss {:.4f}  {:.0f} tokens/s  {}", outcome.loss, smoothed_speed_,
                                              bytes_text(static_cast<double>(resident_bytes()))));
     if (!due(s_.config.log.every)) return;
-    s_.log->append({{"type", "step"},
-                    {"step", state.step},
-                    {"loss", outcome.loss},
-                    {"lr", lr},
-                    {"grad_norm", outcome.grad_norm},
-                    {"tokens", state.tokens},
-                    {"tokens_per_second", speed},
-                    {"seconds", state.seconds},
-                    {"memory_bytes", resident_bytes()}});
+    nlohmann::json record{{"type", "step"},
+                          {"step", state.step},
+                          {"loss", outcome.loss},
+                          {"lr", lr},
+                          {"grad_norm", outcome.grad_norm},
+                          {"tokens", state.tokens},
+                          {"tokens_per_second", speed},
+                          {"seconds", state.seconds},
+                          {"memory_bytes", resident_bytes()}};
+    add_predictions(record, outcome.predictions);
+    s_.log->append(record);
   }
 
   /// Given up without a record when the user asks to stop meanwhile.
   void evaluate(const StopRequest& stop) {
     evaluated_at_ = s_.state.step;
     if (!s_.validation) return;
+    if (s_.collation.objective == Objective::clm) evaluate_text(stop);
+    else evaluate_objective(stop);
+  }
+
+  /// What the objective asks, of the validation file: the same rows, masks and pairs at every evaluation.
+  void evaluate_objective(const StopRequest& stop) {
+    const at::NoGradGuard no_grad;
+    const WindowSampler sampler(*s_.validation, static_cast<std::uint64_t>(text_tokens(s_.collation)), /*seed=*/0);
+    auto windows = static_cast<std::int64_t>(sampler.windows_per_epoch());
+    if (s_.config.eval.max_windows > 0) windows = std::min(windows, s_.config.eval.max_windows);
+    Predictions predictions;
+    for (std::int64_t at = 0; at < windows; at += s_.config.eval.batch_size) {
+      if (stop.requested()) return;
+      const auto batch =
+          collate(sampler, *s_.validation, static_cast<std::uint64_t>(at), std::min(s_.config.eval.batch_size, windows - at), s_.collation);
+      batch_loss(*s_.model, batch, StepCounts({&batch, 1}), {.documents = batch.documents, .token_types = batch.token_types}, 0,
+                 predictions);
+    }
+    result_.validation_nll = predictions.loss();
+    nlohmann::json record{{"type", "eval"}, {"step", s_.state.step}, {"nll", predictions.loss()}, {"tokens", predictions.tokens.count}};
+    add_predictions(record, predictions);
+    s_.log->append(record);
+    note(fmt::format("step {:>6}  train loss {:.4f}  validation loss {:.4f}  accuracy {:.1f}%{}  {}", s_.state.step, result_.loss,
+                     predictions.loss(), 100 * predictions.tokens.accuracy(),
+                     predictions.pairs.count > 0 ? fmt::format("  pairs {:.1f}%", 100 * predictions.pairs.accuracy()) : "",
+                     duration_text(s_.state.seconds)));
+  }
+
+  void evaluate_text(const StopRequest& stop) {
     const auto context = s_.config.train.context;
     TextScore score;
     try {
-      score = score_text(*s_.model, token_sequence(*s_.validation, s_.config.data.document_mask), s_.byte_counts,
+      score = score_text(*s_.model, token_text(*s_.validation, s_.config.data.document_mask), s_.byte_counts,
                          {.context = context + 1,
                           .stride = context,
                           .batch_size = s_.config.eval.batch_size,
@@ -198,6 +239,7 @@ class Training {
     s_.log->append({{"type", "eval"},
                     {"step", s_.state.step},
                     {"nll", score.nll()},
+                    {"accuracy", score.accuracy()},
                     {"bits_per_byte", score.bits_per_byte()},
                     {"perplexity", score.perplexity()},
                     {"tokens", score.tokens},

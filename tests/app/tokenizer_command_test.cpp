@@ -59,6 +59,20 @@ TEST(TokenizerCommand, PrintsOneJsonObject) {
   EXPECT_TRUE(result["seconds"].is_number());
 }
 
+TEST(TokenizerCommand, EncodesPairsUpToALength) {
+  const auto bert = tests::golden_path("word_piece.tokenizer.json").string();
+  const auto result =
+      nlohmann::json::parse(tokenizer("encode " + bert + " --text 'the river opens' --pair 'the window' --max-length 6 --json").output);
+  const auto expected = load_tokenizer(bert)->encode_pair("the river opens", "the window", {.max_length = 6});
+  EXPECT_EQ(result["ids"], expected.ids);
+  EXPECT_EQ(result["types"], expected.types);
+  EXPECT_EQ(result["tokens"], 6);
+  EXPECT_EQ(tokenizer("encode " + bert + " --text 'the river' --max-length 3").output,
+            "2 " + std::to_string(*load_tokenizer(bert)->find("the")) + " 3\n");
+  EXPECT_EQ(tokenizer("encode " + bert + " --text a --pair b --max-length 2").code, 2);
+  EXPECT_EQ(tokenizer("decode " + bert + " --ids '2 3' --skip-special").output, "");
+}
+
 TEST(TokenizerCommand, BrokenUtf8IsWarnedOfOnceOrRefusedWhenStrict) {
   const tests::TemporaryFolder folder;
   const auto file = (folder.path() / "broken.txt").string();

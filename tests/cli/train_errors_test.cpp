@@ -178,7 +178,7 @@ TEST(TrainDropout, ThatDoesNotActIsNamed) {
   const Workplace place(with(gpt2_json, "{", R"({"resid_pdrop": 0.1, "embd_pdrop": 0.0, "summary_first_dropout": 0.1, )"));
   const auto result = place.train({"train.steps=2"}, "--quiet");
   EXPECT_EQ(result.code, 0) << result.err;
-  EXPECT_NE(result.err.find("dropout does not act in training yet: resid_pdrop = 0.1\n"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("without effect, as model.dropout = false: resid_pdrop = 0.1\n"), std::string::npos) << result.err;
 }
 
 }  // namespace

@@ -105,6 +105,29 @@ TEST_F(Pack, ATokenizerThatSeesEveryCutIsGivenWholeDocuments) {
   EXPECT_EQ(report.train.token_count, text.size() + 2);  // one token in front, one at the end
 }
 
+TEST_F(Pack, WordPieceDocumentsEndWithSepAndHoldNoOtherSpecialToken) {
+  const auto bert = load_tokenizer(fs::path(ISOTROPE_TEST_SOURCE) / "data/tokenizer/word_piece.tokenizer.json");
+  std::string text;
+  for (int i = 0; i < 2000; ++i) text += "The river opens the window, it's 12\u00e9. ";
+  put(folder / "in.txt", text + "\n[MASK] the\n");
+  auto options = this->options({"in.txt"});
+  options.documents = DocumentBreak::parse("line");
+  options.piece_bytes = 5000;
+  const auto report = pack(*bert, options);
+  const TokenFile file(folder / "out/train.tokens");
+  EXPECT_EQ(file.info().eos, bert->sep());
+  ASSERT_EQ(report.train.document_count, 2u);
+  for (const auto& [index, line] : {std::pair<std::uint64_t, std::string>{0, text}, {1, "[MASK] the"}}) {
+    const auto [begin, count] = file.document(index);
+    std::vector<TokenId> ids(count);
+    file.copy(begin, count, ids.data());
+    auto expected = bert->encode(line, {.add_special_tokens = false, .parse_special_tokens = false});
+    expected.push_back(*bert->sep());
+    EXPECT_EQ(ids, expected);
+  }
+  file.expect_tokenizer(*load_tokenizer(folder / "out"));
+}
+
 TEST_F(Pack, WithoutEndOfTextTokens) {
   put(folder / "in.txt", "ab");
   auto options = this->options({"in.txt"});

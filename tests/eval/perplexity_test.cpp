@@ -16,7 +16,7 @@ std::vector<std::int64_t> some_tokens(std::int64_t count, std::int64_t vocab) {
   return out;
 }
 
-TokenSequence sequence(const std::vector<std::int64_t>& tokens) {
+TokenText sequence(const std::vector<std::int64_t>& tokens) {
   return {tokens.size(),
           [&tokens](std::uint64_t begin, std::uint64_t count, std::int64_t* out) { std::copy_n(tokens.data() + begin, count, out); },
           "test"};

@@ -1,10 +1,14 @@
-// Any bytes as text: the vectorized scanner and the cached merges give what one character and one merge after another give.
+// Any bytes as text: the vectorized scanner and the cached merges give what one character and one merge after another give; words cut before
+// "▁" give what the whole text gives; normalization forms agree with each other; WordPiece encodes whatever comes.
 #include <cstddef>
 #include <cstdint>
 #include <string>
 
 #include "isotrope/text/bpe_train.h"
-#include "isotrope/text/byte_level_bpe.h"
+#include "isotrope/text/character_bpe.h"
+#include "isotrope/text/normalization.h"
+#include "isotrope/text/pipeline.h"
+#include "isotrope/text/scored_vocabulary.h"
 #include "isotrope/text/unicode.h"
 #include "isotrope/text/utf8.h"
 
@@ -18,7 +22,32 @@ std::unique_ptr<const BpeModel> make_model() {
       "The river opens the window. It's 12345 and 678; don't the others' rivers open?\n\u0440\u0435\u043A\u0430 \u0440\u0435\u043A\u0438 "
       "\u6CB3\u6D41 \u6CB3\u6D41 \u0928\u0926\u0940 \u0928\u0926\u0940\n");
   const auto tokenizer = trainer.train();
-  return std::make_unique<const BpeModel>(bpe_parts(dynamic_cast<const ByteLevelBpe&>(*tokenizer).definition()));
+  return std::make_unique<const BpeModel>(bpe_parts(dynamic_cast<const PipelineTokenizer&>(*tokenizer).definition()));
+}
+
+std::unique_ptr<const CharacterBpe> make_character_model() {
+  ScoredVocabulary vocabulary{.add_dummy_prefix = false};
+  vocabulary.pieces.push_back({"<unk>", 0, ScoredVocabulary::Type::unknown});
+  for (const char* text : {"\u2581", "a", "b", "\u2581a", "ab", "\u2581\u2581", "aba", "b\u2581a", "\u00E9", "a\u00E9", "\u5DDD"})
+    vocabulary.pieces.push_back({text, -static_cast<float>(vocabulary.pieces.size())});
+  return std::make_unique<const CharacterBpe>(define_tokenizer(vocabulary));
+}
+
+std::shared_ptr<const Tokenizer> make_word_pieces() {
+  return parse_tokenizer(R"({"added_tokens": [{"id": 0, "content": "[UNK]", "special": true}],
+    "normalizer": {"type": "BertNormalizer"}, "pre_tokenizer": {"type": "BertPreTokenizer"},
+    "decoder": {"type": "WordPiece", "prefix": "##"},
+    "model": {"type": "WordPiece", "unk_token": "[UNK]", "vocab": {"[UNK]": 0, "a": 1, "##b": 2, "##a": 3, "ab": 4, ".": 5, "川": 6, "##ae": 7}}})");
+}
+
+void check_forms(const std::string& text) {
+  std::string decomposed, composed, again, recomposed;
+  append_nfd(text, decomposed);
+  append_nfd(decomposed, again);
+  if (again != decomposed) __builtin_trap();
+  append_nfc(text, composed);
+  append_nfc(decomposed, recomposed);
+  if (recomposed != composed || check_utf8(composed) || check_utf8(decomposed)) __builtin_trap();
 }
 
 }  // namespace
@@ -38,5 +67,17 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     if (ids != expected) __builtin_trap();
   }
+  check_forms(text);
+  static const auto characters = make_character_model();
+  std::vector<TokenId> ids, expected;
+  CharacterBpe::Worker(*characters).encode_word(text, ids);
+  characters->encode_word(text, expected);
+  if (ids != expected) __builtin_trap();
+  static const auto pieces = make_word_pieces();
+  const auto word_pieces = pieces->encode(text);
+  StreamDecoder stream(*pieces);
+  std::string streamed;
+  for (const auto id : word_pieces) streamed += stream.push(id);
+  if (streamed + stream.finish() != pieces->decode(word_pieces)) __builtin_trap();
   return 0;
 }

@@ -13,6 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto ids = tokenizer->encode("The river <|endoftext|> it's 12345  naïve 川\n\n");
     (void)tokenizer->decode(ids);
     (void)tokenizer->fingerprint();
+    (void)tokenizer->encode_pair("The river", "[CLS] ▁it's na\u0131\u0308ve 川 \u0301", {.max_length = 12});
   } catch (const isotrope::Error&) {
     // what broken files are answered with
   }

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
+
 #include "isotrope/base/error.h"
 #include "tests/io/temporary_folder.h"
 
@@ -74,6 +77,25 @@ TEST(Json, FallbacksStandForAbsentAndNullNotForTheWrongType) {
   EXPECT_THROW(reader.get_int("wrong", 3), InputError);
   EXPECT_FALSE(reader.has("none"));
   EXPECT_TRUE(reader.has("wrong"));
+}
+
+TEST(Json, ReadsTheFloatsThatPythonWritesBare) {
+  const auto read = [](std::string_view text) { return parse_json(text, "config", "config.json", {.python_floats = true}); };
+  const auto json = read(R"({"limits": [0.0, Infinity], "low":-Infinity, "none": NaN, "text": "NaN, \\\"Infinity", "one": 1})");
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  EXPECT_EQ(json_number(json["limits"][1]), infinity);
+  EXPECT_EQ(json_number(json["low"]), -infinity);
+  EXPECT_TRUE(std::isnan(*json_number(json["none"])));
+  EXPECT_EQ(json["text"], "NaN, \\\"Infinity");
+  EXPECT_EQ(json_number(json["one"]), 1.0);
+  // As transformers 5 writes it, and as we do: reading what was dumped gives the same.
+  EXPECT_EQ(json["limits"][1], (nlohmann::json{{"__float__", "Infinity"}}));
+  EXPECT_EQ(read(json.dump()), json);
+  EXPECT_FALSE(json_number(json["text"]));
+  EXPECT_FALSE(json_number(nlohmann::json{{"__float__", "Infinite"}}));
+  for (const auto* broken : {"[Infinity, Infinit]", "[1Infinity]", "{Infinity: 1}", "[Infinity Infinity]", "[--Infinity]"})
+    EXPECT_THROW(read(broken), InputError) << broken;
+  EXPECT_THROW(parse_json("[Infinity]", "config", "config.json"), InputError);
 }
 
 }  // namespace

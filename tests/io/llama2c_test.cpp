@@ -90,27 +90,5 @@ TEST(Llama2c, RefusesAnotherLengthAndNumbersThatMakeNoModel) {
   EXPECT_NE(header({1 << 30, 3, 2, 1, 1, INT32_MIN, 3}).find("token_embd.weight [2147483648, 1073741824] takes"), std::string::npos);
 }
 
-TEST(Llama2c, AVocabularyIsScoresAndPieces) {
-  std::string bytes = raw<std::int32_t>({4});
-  const auto add = [&](float score, std::string_view piece) {
-    bytes += raw<float>({score}) + raw<std::int32_t>({static_cast<std::int32_t>(piece.size())}) + std::string(piece);
-  };
-  add(0, "unk");
-  add(-2.5, "");
-  add(-3, " the");
-  const auto read = [](const std::string& file) { return read_llama2c_vocabulary(std::as_bytes(std::span(file)), "t.bin"); };
-  const auto vocabulary = read(bytes);
-  EXPECT_EQ(vocabulary.pieces, (std::vector<std::string>{"unk", "", " the"}));
-  EXPECT_EQ(vocabulary.scores, (std::vector<float>{0, -2.5, -3}));
-  EXPECT_EQ(message_of([&] { read(bytes.substr(0, bytes.size() - 1)); }),
-            "[llama2c] t.bin: token 2 has 4 bytes, the file has 3 left: truncated?");
-  EXPECT_EQ(message_of([&] { read(bytes + "xy"); }), "[llama2c] t.bin: ends inside a token: truncated?");
-  EXPECT_EQ(message_of([&] { read(""); }), "[llama2c] t.bin: ends inside a token: truncated?");
-  EXPECT_EQ(message_of([&] { read(raw<std::int32_t>({4})); }), "[llama2c] t.bin: holds no token");
-  add(0, "12345");
-  EXPECT_EQ(message_of([&] { read(bytes); }),
-            "[llama2c] t.bin: token 3 has 5 bytes, the longest is said to have 4: not a llama2.c tokenizer?");
-}
-
 }  // namespace
 }  // namespace isotrope

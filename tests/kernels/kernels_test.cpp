@@ -9,40 +9,15 @@
 #include "isotrope/kernels/norms.h"
 #include "isotrope/kernels/rope.h"
 #include "isotrope/kernels/weight_gradient.h"
+#include "tests/kernels/against_reference.h"
 
 // Every kernel against its composed reference in float64: fp32 to a few units of its rounding, bf16 to one rounding of each value.
 namespace isotrope {
 namespace {
 
 using at::Tensor;
+using test::bf16_bound, test::fp32_bound, test::leaf, test::normal, test::relative, test::worst;
 using torch::autograd::variable_list;
-
-double relative(const Tensor& got, const Tensor& expected) {
-  const auto reference = expected.to(at::kDouble);
-  return ((got.to(at::kDouble) - reference).norm() / reference.norm()).item<double>();
-}
-
-Tensor normal(at::IntArrayRef shape, std::uint64_t seed) {
-  return at::randn(shape, at::make_generator<at::CPUGeneratorImpl>(seed), at::kDouble);
-}
-
-Tensor leaf(const Tensor& value, at::ScalarType type) { return value.to(type).detach().clone().set_requires_grad(true); }
-
-/// Runs `function` on leaves of `type` and in float64 on the same (already rounded) values; returns the largest relative
-/// difference over the output and every input gradient.
-double worst(const std::vector<Tensor>& inputs, at::ScalarType type, const auto& fast, const auto& slow) {
-  variable_list a, b;
-  for (const auto& input : inputs) a.push_back(leaf(input, type)), b.push_back(leaf(a.back(), at::kDouble));
-  const auto out = fast(a), expected = slow(b);
-  const auto upstream = normal(expected.sizes(), 99).to(type);
-  const auto grads = torch::autograd::grad({out}, a, {upstream.to(out.scalar_type())});
-  const auto expected_grads = torch::autograd::grad({expected}, b, {upstream.to(at::kDouble)});
-  double largest = relative(out, expected);
-  for (std::size_t i = 0; i < grads.size(); ++i) largest = std::max(largest, relative(grads[i], expected_grads[i]));
-  return largest;
-}
-
-constexpr double fp32_bound = 2e-6, bf16_bound = 4e-3;  // bf16 keeps 8 bits: one rounding is up to 2^-9 = 2e-3 of a value
 
 TEST(Kernels, RmsNormEqualsItsReference) {
   for (const auto& shape : {std::vector<std::int64_t>{3, 5, 33}, {4, 1, 2}, {700, 64}, {2, 768}}) {
@@ -356,9 +331,11 @@ TEST(Kernels, AttentionOfOneDocumentIgnoresTheOthers) {
 }
 
 TEST(Kernels, HeadLossEqualsItsReferenceInEveryChunking) {
-  const auto hidden = normal({37, 24}, 1), head = normal({101, 24}, 2) * 0.5;
+  const auto hidden = normal({37, 24}, 1), head = normal({101, 24}, 2) * 0.5, bias = normal({101}, 3);
   auto targets = at::randint(0, 101, {37}, at::kLong);
   targets[5] = ignored_target, targets[36] = ignored_target;
+  for (std::int64_t i = 0; i < 12; ++i)  // some that the model would hit
+    if (i != 5) targets[i] = at::matmul(hidden[i], head.t()).argmax();
   for (const double z_loss : {0.0, 1e-2})
     for (const std::int64_t chunk_bytes : {std::int64_t{1}, std::int64_t{32} << 20}) {
       const HeadLossOptions options{.scale = 1.0 / 35, .z_loss = z_loss, .chunk_bytes = chunk_bytes};
@@ -367,8 +344,17 @@ TEST(Kernels, HeadLossEqualsItsReferenceInEveryChunking) {
       EXPECT_LT(worst({hidden, head}, at::kFloat, fast, slow), fp32_bound);
       // bf16 rounds the logits (and the chunk's slopes) before the fp32 softmax: an absolute error of |logit|·2^-9 in the exponent.
       EXPECT_LT(worst({hidden, head}, at::kBFloat16, fast, slow), 1.5e-2);
-      const auto nll = head_loss(hidden.to(at::kFloat), head.to(at::kFloat), targets, options).nll;
-      EXPECT_LT(relative(nll, reference::head_loss(hidden, head, targets, options).nll), fp32_bound);
+      const auto fast_biased = [&](const variable_list& in) { return head_loss(in[0], {in[1], in[2]}, targets, options).loss; };
+      const auto slow_biased = [&](const variable_list& in) { return reference::head_loss(in[0], {in[1], in[2]}, targets, options).loss; };
+      EXPECT_LT(worst({hidden, head, bias}, at::kFloat, fast_biased, slow_biased), fp32_bound);
+      EXPECT_LT(worst({hidden, head, bias}, at::kBFloat16, fast_biased, slow_biased), 1.5e-2);
+      const auto exact = reference::head_loss(hidden, head, targets, options);
+      const auto found = head_loss(hidden.to(at::kFloat), head.to(at::kFloat), targets, options);
+      EXPECT_LT(relative(found.nll, exact.nll), fp32_bound);
+      EXPECT_TRUE(at::equal(found.hit, exact.hit));
+      EXPECT_GE(found.hit.sum().item<double>(), 11);
+      const auto rounded = head_loss(hidden.to(at::kBFloat16), head.to(at::kBFloat16), targets, options);
+      EXPECT_GE(rounded.hit.sum().item<double>(), 8);  // near-ties may turn
     }
 }
 

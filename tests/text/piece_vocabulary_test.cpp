@@ -1,9 +1,11 @@
 #include "isotrope/text/piece_vocabulary.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "isotrope/text/byte_alphabet.h"
-#include "isotrope/text/byte_level_bpe.h"
 #include "tests/io/temporary_folder.h"
 #include "tests/text/golden_files.h"
 
@@ -156,24 +158,60 @@ TEST(PieceVocabulary, WhatIsWrittenGivesTheSameIds) {
             std::string::npos);
 }
 
-TEST(PieceVocabulary, ReadsTheVocabularyOfLlama2cAsPiecesWithScores) {
+/// <unk>, <s>, </s>, the 256 bytes, then "a", "b", "▁", "ab", "▁a" with scores that let "▁a" go first.
+GgufMetadata scored_vocabulary() {
+  std::vector<std::string> pieces{"<unk>", "<s>", "</s>"};
+  std::vector<std::int32_t> kinds{2, 3, 3};
+  for (int byte = 0; byte < 256; ++byte) pieces.push_back(fmt::format("<0x{:02X}>", byte)), kinds.push_back(6);
+  for (const auto* piece : {"a", "b", "\u2581", "ab", "\u2581a"}) pieces.emplace_back(piece), kinds.push_back(1);
+  std::vector<float> scores(pieces.size(), 0.0f);
+  scores[262] = -2, scores[263] = -1;
+  return {{"tokenizer.ggml.model", std::string("llama")},    {"tokenizer.ggml.tokens", GgufArray{pieces}},
+          {"tokenizer.ggml.token_type", GgufArray{kinds}},   {"tokenizer.ggml.scores", GgufArray{scores}},
+          {"tokenizer.ggml.bos_token_id", std::uint32_t{1}}, {"tokenizer.ggml.eos_token_id", std::uint32_t{2}}};
+}
+
+TEST(PieceVocabulary, PiecesWithScoresMergeByThemAndFallBackToBytes) {
   const TemporaryFolder folder;
-  std::string bytes("\7\0\0\0", 4);
-  const auto add = [&](float score, std::string_view piece) {
-    const auto length = static_cast<std::int32_t>(piece.size());
-    bytes.append(reinterpret_cast<const char*>(&score), 4).append(reinterpret_cast<const char*>(&length), 4).append(piece);
+  const auto ids = [&](const GgufMetadata& metadata, const char* text) {
+    return load_tokenizer(write_vocabulary(folder, metadata))->encode(text);
   };
-  for (const auto* piece : {"<unk>", "\n<s>\n", "\n</s>\n", "<0x0A>", " the", "\n"}) add(-1.5f, piece);
-  test::put(folder / "tok6.bin", bytes);
-  const auto v = read_llama2c_pieces(folder / "tok6.bin");
-  EXPECT_EQ(v.pieces, (std::vector<std::string>{"<unk>", "<s>", "</s>", "<0x0A>", "\u2581the", "\n"}));
-  EXPECT_EQ(v.kinds, (std::vector{PieceKind::unknown, PieceKind::control, PieceKind::control, PieceKind::byte, PieceKind::normal,
-                                  PieceKind::normal}));
-  EXPECT_EQ(v.scores, std::vector<float>(6, -1.5f));
-  EXPECT_EQ(v.bos, 1);
-  EXPECT_EQ(v.eos, 2);
-  test::put(folder / "model.bin", "x");  // the vocabulary beside a model is found
-  EXPECT_NE(message_of([&] { load_tokenizer(folder / "model.bin"); }).find("tok6.bin: a vocabulary of kind llama"), std::string::npos);
+  const auto v = scored_vocabulary();
+  EXPECT_EQ(ids(v, "ab"), (std::vector<TokenId>{1, 263, 260}));
+  EXPECT_EQ(ids(v, "bab!"), (std::vector<TokenId>{1, 261, 260, 262, 3 + '!'}));
+  EXPECT_EQ(ids(with(v, "tokenizer.ggml.add_space_prefix", false), "ab"), (std::vector<TokenId>{1, 262}));
+  EXPECT_EQ(ids(with(v, "tokenizer.ggml.add_bos_token", false), "ab"), (std::vector<TokenId>{263, 260}));
+  EXPECT_EQ(ids(with(v, "tokenizer.ggml.add_eos_token", true), "ab"), (std::vector<TokenId>{1, 263, 260, 2}));
+  const auto tokenizer = load_tokenizer(write_vocabulary(folder, v));
+  EXPECT_EQ(tokenizer->decode(tokenizer->encode("ab !"), {.skip_special_tokens = true}), "ab !");
+  auto without_scores = v;
+  std::erase_if(without_scores, [](const auto& entry) { return entry.first == "tokenizer.ggml.scores"; });
+  EXPECT_EQ(refusal(without_scores), "[tokenizer] v.gguf: the vocabulary of kind llama has no scores (tokenizer.ggml.scores)");
+}
+
+TEST(PieceVocabulary, LlamaAndGpt2OfLlamaCppEncodeAsTheTokenizersThatTheyCameFrom) {
+  const auto* data = std::getenv("ISOTROPE_DATA");
+  if (!data) GTEST_SKIP() << "ISOTROPE_DATA is not set";
+  const fs::path tokenizers = fs::path(data) / "tokenizers";
+  const auto texts = tests::golden("texts.json");
+  for (const auto& [gguf, original] :
+       {std::pair{"gguf/ggml-vocab-llama-spm.gguf", "llama2/tokenizer.model"}, {"gguf/ggml-vocab-gpt-2.gguf", "gpt2/tokenizer.json"}}) {
+    const auto ours = load_tokenizer(tokenizers / gguf), other = load_tokenizer(tokenizers / original);
+    for (const auto& entry : texts["texts"]) {
+      const auto text = entry["text"].get<std::string>();
+      EXPECT_EQ(ours->encode(text), other->encode(text)) << gguf << ' ' << entry["name"];
+    }
+  }
+}
+
+TEST(PieceVocabulary, TheVocabularyOfLlama2cIsFoundBesideItsModel) {
+  const TemporaryFolder folder;
+  test::put(folder / "model.bin", "x");
+  EXPECT_NE(message_of([&] { load_tokenizer(folder / "model.bin"); }).find("no vocabulary beside it"), std::string::npos);
+  test::put(folder / "tok6.bin", "x");
+  EXPECT_NE(message_of([&] { load_tokenizer(folder / "model.bin"); }).find("tok6.bin: not a vocabulary of llama2.c"), std::string::npos);
+  test::put(folder / "tok7.bin", "x");
+  EXPECT_NE(message_of([&] { load_tokenizer(folder / "model.bin"); }).find("no vocabulary beside it"), std::string::npos);
 }
 
 }  // namespace

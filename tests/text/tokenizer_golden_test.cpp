@@ -3,7 +3,7 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/text/bpe_train.h"
-#include "isotrope/text/byte_level_bpe.h"
+#include "isotrope/text/pipeline.h"
 #include "isotrope/text/sha256.h"
 #include "isotrope/text/tokenizer.h"
 #include "tests/text/golden_files.h"
@@ -44,7 +44,7 @@ TEST_P(TokenizerGolden, TrainingGivesTheMergesOfTheOracle) {
     const auto corpus = read_file(golden_path("corpus.txt"), "test");
     trainer.add(corpus);
     const auto trained = trainer.train();
-    const auto written = nlohmann::json::parse(write_tokenizer_json(dynamic_cast<const ByteLevelBpe&>(*trained).definition()));
+    const auto written = nlohmann::json::parse(write_tokenizer_json(dynamic_cast<const PipelineTokenizer&>(*trained).definition()));
     EXPECT_EQ(written["model"], expected["model"]);
     EXPECT_EQ(written["added_tokens"], expected["added_tokens"]);
     EXPECT_EQ(written["pre_tokenizer"], expected["pre_tokenizer"]);
@@ -92,7 +92,7 @@ TEST(TokenizerGoldens, CutAndBrokenCharactersDecodeAsTheOracleDoes) {
 }
 
 TEST(TokenizerGoldens, TheByteTokenizersFileIsTheOneThatTheOracleReads) {
-  const auto& bytes = dynamic_cast<const ByteLevelBpe&>(*byte_tokenizer());
+  const auto& bytes = dynamic_cast<const PipelineTokenizer&>(*byte_tokenizer());
   EXPECT_EQ(write_tokenizer_json(bytes.definition()), read_file(golden_path("bytes.tokenizer.json"), "test"));
 }
 
@@ -125,10 +125,11 @@ TEST(TokenizerExternalSlow, TrainingOnShakespeareGivesTheMergesOfTheOracle) {
                         .threads = 2});
     trainer.add(read_file(data / entry["file"].get<std::string>(), "test"));
     const auto trained = trainer.train();
-    const auto& definition = dynamic_cast<const ByteLevelBpe&>(*trained).definition();
+    const auto& definition = dynamic_cast<const PipelineTokenizer&>(*trained).definition();
     std::string merges;
-    for (const auto& merge : definition.merges) merges += definition.names[merge.left] + " " + definition.names[merge.right] + "\n";
-    EXPECT_EQ(definition.merges.size(), entry["merges"]);
+    for (const auto& merge : std::get<BpeDefinition>(definition.model).merges)
+      merges += definition.names[merge.left] + " " + definition.names[merge.right] + "\n";
+    EXPECT_EQ(std::get<BpeDefinition>(definition.model).merges.size(), entry["merges"]);
     EXPECT_EQ(sha256_hex(merges), entry["sha256"]);
   }
 }

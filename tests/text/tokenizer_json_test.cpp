@@ -4,7 +4,7 @@
 #include <functional>
 
 #include "isotrope/base/error.h"
-#include "isotrope/text/byte_level_bpe.h"
+#include "isotrope/text/pipeline.h"
 #include "isotrope/text/tokenizer.h"
 #include "tests/text/golden_files.h"
 
@@ -116,6 +116,18 @@ TEST(TokenizerJson, EveryByteNeedsATokenWhenOthersWouldBecomeTheUnknownOne) {
   expect_error(error_of(file.dump()), "no token for byte 0x20, and unk_token is not supported");
 }
 
+TEST(TokenizerJson, BytesThatUtf8NeverHasMayBeAbsent) {  // as in GPT-NeoX's vocabulary
+  auto file = tests::golden("gpt2.tokenizer.json");
+  const auto expected = parse_tokenizer(file.dump())->encode("The r\u00EDver \U0010FFFF");
+  auto& vocabulary = file["model"]["vocab"];
+  for (const char* name : {"\u00C0", "\u00C1", "\u00F5", "\u00FF"}) {
+    const auto id = vocabulary[name].get<int>();
+    vocabulary.erase(name);
+    vocabulary["gone " + std::to_string(id)] = id;
+  }
+  EXPECT_EQ(parse_tokenizer(file.dump())->encode("The r\u00EDver \U0010FFFF"), expected);
+}
+
 TEST(TokenizerJson, MergesMustNameTokensOfTheVocabulary) {
   expect_error(error_after([](json& file) { file["model"]["merges"][3] = {"q", "zebra"}; }),
                "merge 3 has the token \"zebra\", which the vocabulary lacks");
@@ -136,17 +148,18 @@ TEST(TokenizerJson, WhatIsNotSupportedIsRefusedByName) {
   const auto refused = [](const std::string& what, const std::function<void(json&)>& change) {
     expect_error(error_after(change), what + " is not supported");
   };
-  refused("model WordPiece", [](json& file) { file["model"]["type"] = "WordPiece"; });
+  refused("model Unigram", [](json& file) { file["model"]["type"] = "Unigram"; });
   refused("byte_fallback", [](json& file) { file["model"]["byte_fallback"] = true; });
   refused("dropout", [](json& file) { file["model"]["dropout"] = 0.1; });
   refused("end_of_word_suffix", [](json& file) { file["model"]["end_of_word_suffix"] = "</w>"; });
   refused("continuing_subword_prefix", [](json& file) { file["model"]["continuing_subword_prefix"] = "##"; });
-  refused("truncation", [](json& file) { file["truncation"] = {{"max_length", 8}}; });
-  refused("padding", [](json& file) { file["padding"] = {{"pad_id", 0}}; });
+  refused("truncation with strategy OnlyFirst",
+          [](json& file) { file["truncation"] = {{"max_length", 8}, {"strategy", "OnlyFirst"}, {"stride", 0}}; });
+  refused("truncation with direction Left", [](json& file) { file["truncation"] = {{"max_length", 8}, {"direction", "Left"}}; });
   refused("normalizer NFKC", [](json& file) { file["normalizer"] = {{"type", "NFKC"}}; });
   refused("normalizer NFKC", [](json& file) { file["normalizer"] = {{"type", "Sequence"}, {"normalizers", {{{"type", "NFKC"}}}}}; });
   refused("pre_tokenizer Metaspace", [](json& file) { file["pre_tokenizer"] = {{"type", "Metaspace"}}; });
-  refused("post_processor BertProcessing", [](json& file) { file["post_processor"] = {{"type", "BertProcessing"}}; });
+  refused("post_processor Odd", [](json& file) { file["post_processor"] = {{"type", "Odd"}}; });
   refused("decoder Metaspace", [](json& file) { file["decoder"] = {{"type", "Metaspace"}}; });
   expect_error(error_after([](json& file) { file["decoder"] = nullptr; }), "the decoder is null");
   expect_error(error_after([](json& file) { file["pre_tokenizer"] = nullptr; }), "pre_tokenizer is null");
@@ -199,6 +212,59 @@ TEST(TokenizerJson, TemplatesAreChecked) {
   expect_error(error([](json& part) { part["special_tokens"].erase("<|endoftext|>"); }),
                "TemplateProcessing has no ids for \"<|endoftext|>\"");
   expect_error(error([](json& part) { part["single"].push_back({{"Sequence", {{"id", "A"}, {"type_id", 0}}}}); }), "with 2 sequences");
+}
+
+TEST(TokenizerJson, PostProcessorsAreChecked) {
+  const auto error = [](json processor) { return error_after([&](json& file) { file["post_processor"] = std::move(processor); }); };
+  const json bert{{"type", "BertProcessing"}, {"cls", {"<|endoftext|>", 0}}, {"sep", {"<|user|>", 1}}};
+  EXPECT_EQ(error(bert), "no error");
+  expect_error(error({{"type", "Sequence"}, {"processors", {bert, bert}}}), "two post_processors that add tokens");
+  expect_error(error({{"type", "BertProcessing"}, {"cls", {"a", 0}}}), "\"sep\" is missing");
+  expect_error(error({{"type", "RobertaProcessing"}, {"cls", {"a", 0}}, {"sep", {"a", 700}}}), "\"a\" has id 700");
+  expect_error(error({{"type", "RobertaProcessing"}, {"cls", {"a", 0, 1}}, {"sep", {"a", 0}}}), "cls: expected [name, id], got 3 entries");
+  const json text{{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
+  expect_error(error({{"type", "TemplateProcessing"}, {"single", {text}}, {"pair", {text, text}}, {"special_tokens", json::object()}}),
+               "expected each of A and B once in \"pair\"");
+  expect_error(error({{"type", "TemplateProcessing"}, {"single", {{{"Sequence", {{"id", "C"}}}}}}, {"special_tokens", json::object()}}),
+               "expected sequence A or B, got \"C\"");
+  expect_error(error({{"type", "TemplateProcessing"},
+                      {"single", {{{"Sequence", {{"id", "A"}, {"type_id", 300}}}}}},
+                      {"special_tokens", json::object()}}),
+               "type_id 300 is out of range");
+}
+
+/// The message after `change` was made to a good file of another kind.
+std::string error_in(const char* name, const std::function<void(json&)>& change) {
+  auto file = tests::golden(name);
+  change(file);
+  return error_of(file.dump());
+}
+
+TEST(TokenizerJson, WordPieceIsChecked) {
+  const auto error = [](const std::function<void(json&)>& change) { return error_in("word_piece.tokenizer.json", change); };
+  EXPECT_EQ(error([](json&) {}), "no error");
+  expect_error(error([](json& file) { file["model"]["unk_token"] = "<none>"; }), "the vocabulary lacks the unk_token \"<none>\"");
+  expect_error(error([](json& file) { file["model"]["max_input_chars_per_word"] = -1; }), "max_input_chars_per_word is -1, below 0");
+  expect_error(error([](json& file) { file["normalizer"]["lowercase"] = 1; }), "lowercase: expected true or false, got number");
+  expect_error(error([](json& file) { file["normalizer"] = {{"type", "Replace"}, {"pattern", {{"String", ""}}}, {"content", "a"}}; }),
+               "the normalizer Replace has an empty pattern");
+  expect_error(error([](json& file) { file["pre_tokenizer"] = {{"type", "Whitespace"}}; }), "pre_tokenizer Whitespace is not supported");
+  expect_error(error([](json& file) { file["decoder"] = {{"type", "CTC"}}; }), "decoder CTC is not supported");
+  expect_error(error([](json& file) { file["decoder"].erase("prefix"); }), "\"prefix\" is missing");
+}
+
+TEST(TokenizerJson, ByteFallbackIsChecked) {
+  const auto error = [](const std::function<void(json&)>& change) { return error_in("byte_fallback.tokenizer.json", change); };
+  EXPECT_EQ(error([](json&) {}), "no error");
+  expect_error(error([](json& file) { file["model"]["unk_token"] = "<none>"; }), "the vocabulary lacks the unk_token \"<none>\"");
+  expect_error(error([](json& file) { file["pre_tokenizer"] = {{"type", "Metaspace"}, {"replacement", "ab"}}; }),
+               "expected one character as replacement, got \"ab\"");
+  expect_error(error([](json& file) { file["pre_tokenizer"] = {{"type", "Metaspace"}, {"replacement", "a"}, {"prepend_scheme", "odd"}}; }),
+               "Metaspace with prepend_scheme odd is not supported");
+  expect_error(error([](json& file) { file["decoder"] = {{"type", "Strip"}, {"content", " "}, {"start", -1}, {"stop", 0}}; }),
+               "start is -1, out of range");
+  expect_error(error([](json& file) { file["decoder"] = {{"type", "ByteLevel"}}; }),
+               "byte_fallback is not supported in a byte-level model");
 }
 
 TEST(TokenizerJson, IgnoreMergesTakesWholeWordsFromTheVocabulary) {

@@ -8,7 +8,7 @@
 #include "isotrope/base/error.h"
 #include "isotrope/base/random.h"
 #include "isotrope/text/bpe_train.h"
-#include "isotrope/text/byte_level_bpe.h"
+#include "isotrope/text/pipeline.h"
 #include "isotrope/text/utf8.h"
 #include "tests/text/golden_files.h"
 
@@ -30,13 +30,13 @@ RC_GTEST_PROP(TokenizerProperty, AnyTextComesBack, (const std::string& bytes)) {
 }
 
 /// The merges applied as the definition says: the lowest rank of all pairs, the leftmost of equals, until none is left.
-Ids merge_by_definition(const BpeDefinition& definition, std::string_view word) {
+Ids merge_by_definition(const TokenizerDefinition& definition, std::string_view word) {
   Ids ids;
   for (const char byte : word) {
-    const auto& letter = dynamic_cast<const ByteLevelBpe&>(*byte_tokenizer()).definition().names[static_cast<unsigned char>(byte)];
+    const auto& letter = dynamic_cast<const PipelineTokenizer&>(*byte_tokenizer()).definition().names[static_cast<unsigned char>(byte)];
     ids.push_back(static_cast<TokenId>(std::ranges::find(definition.names, letter) - definition.names.begin()));
   }
-  for (const auto& merge : definition.merges)
+  for (const auto& merge : std::get<BpeDefinition>(definition.model).merges)
     for (std::size_t i = 0; i + 1 < ids.size(); ++i)
       if (ids[i] == merge.left && ids[i + 1] == merge.right)
         ids[i] = merge.result, ids.erase(ids.begin() + static_cast<std::ptrdiff_t>(i) + 1);
@@ -44,7 +44,7 @@ Ids merge_by_definition(const BpeDefinition& definition, std::string_view word) 
 }
 
 TEST(Tokenizer, ShortAndLongWordsMergeByTheDefinition) {
-  const auto& definition = dynamic_cast<const ByteLevelBpe&>(*small()).definition();
+  const auto& definition = dynamic_cast<const PipelineTokenizer&>(*small()).definition();
   RandomStream random(1, "test");
   for (int round = 0; round < 200; ++round) {
     std::string word;
@@ -236,7 +236,8 @@ TEST(Tokenizer, AMissingTokenizerIsOneClearLine) {
     FAIL();
   } catch (const InputError& error) {
     EXPECT_EQ(error.message(),
-              folder.path().string() + ": no tokenizer here: expected tokenizer.json, vocab.json and merges.txt, or a .gguf file");
+              folder.path().string() +
+                  ": no tokenizer here: expected tokenizer.json, vocab.json and merges.txt, vocab.txt, tokenizer.model or a .gguf file");
     EXPECT_FALSE(error.hint().empty());
   }
   EXPECT_THROW(load_tokenizer(folder.path() / "absent"), InputError);

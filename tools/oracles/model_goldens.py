@@ -47,6 +47,12 @@ OPT = {"hidden_size": 20, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn
        "word_embed_proj_dim": 20, "dropout": 0.0, "attention_dropout": 0.0, **NO_SPECIALS}
 NEOX = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 37, "vocab_size": 43,
         "max_position_embeddings": 130, "rotary_pct": 0.25, "attention_dropout": 0.0, "hidden_dropout": 0.0, **NO_SPECIALS}
+MAMBA2 = {"hidden_size": 20, "num_hidden_layers": 2, "num_heads": 5, "head_dim": 8, "n_groups": 1, "state_size": 6, "conv_kernel": 4, "chunk_size": 16,
+          "vocab_size": 43, **NO_SPECIALS}
+FALCON_H1 = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 31, "vocab_size": 43,
+             "max_position_embeddings": 130, "mamba_d_ssm": 24, "mamba_n_heads": 6, "mamba_d_state": 5, "mamba_chunk_size": 16, **NO_SPECIALS}
+MULTIPLIERS = {"embedding_multiplier": 2.5, "lm_head_multiplier": 0.3, "key_multiplier": 0.6, "attention_in_multiplier": 1.3, "attention_out_multiplier": 0.7,
+               "ssm_in_multiplier": 1.2, "ssm_out_multiplier": 0.6, "mlp_multipliers": [0.9, 0.7], "ssm_multipliers": [0.6, 0.8, 1.2, 1.4, 0.9]}
 BLOOM = {"hidden_size": 24, "n_layer": 2, "n_head": 4, "vocab_size": 43, **NO_SPECIALS}
 
 # family: (transformers' class of its configuration, of the model with its head; the configuration that is changed)
@@ -58,6 +64,8 @@ FAMILIES = {
     "opt": ("OPTConfig", "OPTForCausalLM", OPT),
     "gpt_neox": ("GPTNeoXConfig", "GPTNeoXForCausalLM", NEOX),
     "bloom": ("BloomConfig", "BloomForCausalLM", BLOOM),
+    "mamba2": ("Mamba2Config", "Mamba2ForCausalLM", MAMBA2),
+    "falcon_h1": ("FalconH1Config", "FalconH1ForCausalLM", FALCON_H1),
 }
 
 # name: (family, changes to the family's config, how to save)
@@ -110,7 +118,28 @@ MODELS = {
     "bloom_6_heads": ("bloom", {"n_head": 6, "n_layer": 3, "vocab_size": 51}, {}),
     "bloom_residual_after_norm": ("bloom", {"apply_residual_connection_post_layernorm": True}, {}),
     "bloom_one_head_untied": ("bloom", {"n_head": 1, "hidden_size": 19, "tie_word_embeddings": False, "layer_norm_epsilon": 1e-6}, {}),
+    "mamba2_one_group": ("mamba2", {}, {}),
+    "mamba2_groups": ("mamba2", {"hidden_size": 24, "num_heads": 6, "n_groups": 3, "state_size": 5, "residual_in_fp32": False}, {}),
+    "mamba2_biases_tied": ("mamba2", {"use_bias": True, "tie_word_embeddings": True, "layer_norm_epsilon": 1e-6, "n_groups": 5}, {}),
+    "mamba2_step_limits": ("mamba2", {"time_step_limit": [0.2, 0.7], "use_conv_bias": False, "hidden_size": 17, "num_heads": 2, "head_dim": 17}, {}),
+    "mamba2_bare_infinity": ("mamba2", {"num_hidden_layers": 3, "conv_kernel": 2, "expand": 1, "num_heads": 4, "head_dim": 5, "n_groups": 2}, {"bare_infinity": True}),
+    "falcon_h1_no_norm": ("falcon_h1", {"mamba_n_groups": 2}, {}),
+    "falcon_h1_norm_after": ("falcon_h1", {"mamba_n_groups": 2, "mamba_rms_norm": True, "mamba_norm_before_gate": False, "tie_word_embeddings": True, **MULTIPLIERS}, {}),
+    "falcon_h1_norm_before_biases": ("falcon_h1", {"mamba_n_groups": 3, "mamba_rms_norm": True, "projectors_bias": True, "mamba_proj_bias": True,
+                                                   "attention_bias": True, "mlp_bias": True, "time_step_limit": [0.2, 0.7], **MULTIPLIERS}, {}),
+    "falcon_h1_expanded": ("falcon_h1", {"mamba_d_ssm": None, "mamba_conv_bias": False, "num_key_value_heads": 1, "head_dim": 10, "mamba_d_conv": 3, "hidden_size": 18,
+                                         "rope_parameters": {"rope_type": "default", "rope_theta": 1e11}}, {}),
+    "falcon_h1_bare_infinity": ("falcon_h1", {"num_hidden_layers": 3, "num_key_value_heads": 4, "mamba_d_state": 8, "intermediate_size": 20, "rms_norm_eps": 1e-6,
+                                              **MULTIPLIERS}, {"bare_infinity": True}),
 }
+
+
+def has_state(model):
+    return model.config.model_type in ("mamba2", "falcon_h1")
+
+
+def projects_with_bias(model):
+    return getattr(model.config, "use_bias", False) or getattr(model.config, "mamba_proj_bias", False)
 
 
 class ExactRmsNorm(torch.nn.Module):
@@ -129,13 +158,50 @@ class ExactRotary(torch.nn.Module):
 
     def __init__(self, rotary):
         super().__init__()
-        assert rotary.attention_scaling == 1.0, "scaled rotary tables"
-        self.inverse_frequencies = rotary.inv_freq.double()
+        kinds = [""] if hasattr(rotary, "inv_freq") else [kind + "_" for kind in set(rotary.layer_types)]
+        assert all(getattr(rotary, kind + "attention_scaling") == 1.0 for kind in kinds), "scaled rotary tables"
+        self.inverse_frequencies = {kind: getattr(rotary, kind + "inv_freq").double() for kind in kinds}
 
-    def forward(self, x, position_ids):
-        angles = position_ids[..., None].double() * self.inverse_frequencies
+    def forward(self, x, position_ids, layer_type=None):
+        angles = position_ids[..., None].double() * self.inverse_frequencies[layer_type + "_" if layer_type else ""]
         angles = torch.cat((angles, angles), dim=-1)
         return angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+
+
+class ExactGatedRmsNorm(torch.nn.Module):
+    """The norm of the channels of each group, with silu(gate) before or behind it, in the dtype of x."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.weight, self.eps, self.before_gate = norm.weight, norm.variance_epsilon, getattr(norm, "norm_before_gate", False)
+        self.groups = norm.n_groups if hasattr(norm, "n_groups") else norm.weight.numel() // norm.group_size
+
+    def forward(self, x, gate):
+        gate = F.silu(gate)
+        x = (x if self.before_gate else x * gate).unflatten(-1, (self.groups, -1))
+        x = (x / torch.sqrt(x.square().mean(-1, keepdim=True) + self.eps)).flatten(-2) * self.weight
+        return x * gate if self.before_gate else x
+
+
+class StayInFloat64(torch.overrides.TorchFunctionMode):
+    """Leaves a float64 tensor as it is where a model asks for fp32: scans and residual streams."""
+
+    def __torch_function__(self, function, types, arguments=(), options=None):
+        options = options or {}
+        wish = torch.float32 if function is torch.Tensor.float else None
+        if function is torch.Tensor.to:
+            wish = options.get("dtype", next((one for one in arguments[1:] if isinstance(one, torch.dtype)), None))
+        if wish == torch.float32 and arguments[0].dtype == torch.float64:
+            return arguments[0]
+        return function(*arguments, **options)
+
+
+def staying_in_float64(forward):
+    def wrapped(*arguments, **options):
+        with StayInFloat64():
+            return forward(*arguments, **options)
+
+    return wrapped
 
 
 def in_float64(model):
@@ -148,8 +214,12 @@ def in_float64(model):
         for name, child in list(parent.named_children()):
             if type(child).__name__.endswith("RMSNorm"):
                 setattr(parent, name, ExactRmsNorm(child))
+            elif type(child).__name__.endswith("RMSNormGated"):
+                setattr(parent, name, ExactGatedRmsNorm(child))
             elif type(child).__name__.endswith("RotaryEmbedding"):
                 setattr(parent, name, ExactRotary(child))
+    for part in (copy, copy.base_model) if has_state(model) else ():
+        part.forward = staying_in_float64(part.forward)
     return copy.eval()
 
 
@@ -158,6 +228,11 @@ def draw_weights(model, seed):
     generator = torch.Generator().manual_seed(seed)
     for name, weight in model.named_parameters():
         noise = torch.randn(weight.shape, generator=generator)
+        if name.endswith((".A_log", ".dt_bias", ".D", ".conv1d.weight", ".conv1d.bias")):
+            start, spread = {"A_log": (torch.arange(1, weight.numel() + 1).log(), 0.1), "dt_bias": (-1, 0.5), "D": (1, 0.2), "weight": (0, 0.5),
+                             "bias": (0, 0.1)}[name.rsplit(".", 1)[1]]
+            weight.copy_(start + spread * noise)
+            continue
         is_norm = weight.dim() == 1 and name.endswith("weight")  # gains
         weight.copy_(1 + 0.1 * noise if is_norm else 0.15 * noise)
     model.tie_weights()
@@ -188,7 +263,7 @@ def checkpoint_name(name, model, how):
 
 
 def gradients(model, ids, how):
-    embeddings = model.get_input_embeddings()(ids)
+    embeddings = model.get_input_embeddings()(ids) * getattr(model.config, "embedding_multiplier", 1)
     embeddings.retain_grad()
     logits = model(inputs_embeds=embeddings, use_cache=False).logits
     loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
@@ -200,7 +275,9 @@ def gradients(model, ids, how):
 
 def greedy(model, exact, prompt):
     """(ids of prompt and continuation, the smallest gap of the two largest logits on the way, by the float64 model)."""
-    ids = model.generate(prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=NEW_TOKENS, min_new_tokens=NEW_TOKENS)
+    # A single token after a cache is not held to time_step_limit.
+    cache = getattr(model.config, "time_step_limit", (0, float("inf")))[1] == float("inf")
+    ids = model.generate(prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=NEW_TOKENS, min_new_tokens=NEW_TOKENS, use_cache=cache)
     with torch.no_grad():
         logits = exact(input_ids=ids, use_cache=False).logits[0, prompt.shape[1] - 1 : -1]
     best = logits.topk(2, dim=-1)
@@ -217,6 +294,12 @@ def padded(model, exact, generator):
     positions = (mask.cumsum(1) * mask - 1).clamp(min=0) if model.config.model_type == "opt" else torch.arange(9).expand(2, 9)
     with torch.no_grad():
         logits = exact(input_ids=ids, attention_mask=mask, use_cache=False).logits
+        if has_state(model):
+            alone = torch.zeros_like(logits)
+            alone[0, 3:], alone[1, :6] = exact(input_ids=ids[:1, 3:], use_cache=False).logits[0], exact(input_ids=ids[1:, :6], use_cache=False).logits[0]
+            # A bias of the projection is not masked, and the convolution carries it from the padding into the text.
+            assert projects_with_bias(model) or (logits - alone)[mask == 1].abs().max() < 1e-6
+            logits = alone
         if not logits.isfinite().all():  # BLOOM's mask of float64's least number overflows in its fp32 softmax
             logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
     assert logits.isfinite().all()
@@ -261,12 +344,21 @@ def as_older_versions_wrote(config_path):
     config_path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
+def with_bare_infinity(config_path):
+    """time_step_limit as before transformers 5."""
+    config = json.loads(config_path.read_text())
+    config["time_step_limit"] = [0.0, float("inf")]
+    config_path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
 def save_model(model, folder, how):
     shutil.rmtree(folder, ignore_errors=True)
     saved = model.transformer if how.get("base") else model
     saved.save_pretrained(folder, **{k: v for k, v in how.items() if k == "max_shard_size"})
     if how.get("legacy_rope"):
         as_older_versions_wrote(folder / "config.json")
+    if how.get("bare_infinity"):
+        with_bare_infinity(folder / "config.json")
 
 
 def check_names(folder, found):

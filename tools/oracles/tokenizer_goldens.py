@@ -231,4 +231,5 @@ def main():
         external(Path(os.environ["ISOTROPE_DATA"]))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+// BERT: masked-language and next-sentence heads, each where the architecture has it. Source: Devlin et al. 2019 (arXiv 1810.04805); names as in
+// transformers' BertForPreTraining. Sentence encoders (MiniLM) are BertModel.
+#include "isotrope/models/bert_like.h"
+
+namespace isotrope {
+namespace {
+
+BertLikeNames names() {
+  return {.prefix = "bert.",
+          .words = "embeddings.word_embeddings.weight",
+          .positions = "embeddings.position_embeddings.weight",
+          .types = "embeddings.token_type_embeddings.weight",
+          .norm = "embeddings.LayerNorm",
+          .embedding_projection = "",
+          .block =
+              [](std::int64_t layer) {
+                const auto name = "bert.encoder.layer." + std::to_string(layer) + ".";
+                return BertLikeNames::Block{name + "attention.self.query",
+                                            name + "attention.self.key",
+                                            name + "attention.self.value",
+                                            name + "attention.output.dense",
+                                            name + "attention.output.LayerNorm",
+                                            name + "intermediate.dense",
+                                            name + "output.dense",
+                                            name + "output.LayerNorm"};
+              },
+          .pooler = "pooler.dense",
+          .head_dense = "cls.predictions.transform.dense",
+          .head_norm = "cls.predictions.transform.LayerNorm",
+          .head_bias = "cls.predictions.bias",
+          .decoder = "cls.predictions.decoder",
+          .pair_head = "cls.seq_relationship"};
+}
+
+std::unique_ptr<Model> make(ConfigFields& fields, const ModelOptions& options) {
+  auto c = read_bert_like(
+      fields, {.hidden_size = 768, .num_hidden_layers = 12, .num_attention_heads = 12, .intermediate_size = 3072, .vocab_size = 30522});
+  c.activation = activation_from_name(fields.text("hidden_act", "gelu"), fields.name());
+  const auto architecture = fields.architecture("BertModel");
+  c.language_head = architecture != "BertModel";
+  c.pooler = architecture != "BertForMaskedLM";
+  c.pair_head = architecture == "BertForPreTraining";
+  fields.inert({"classifier_dropout", "gradient_checkpointing"});
+  return make_bert_like(fields, options, c, names());
+}
+
+const Family registered{"bert", {"BertForPreTraining", "BertForMaskedLM", "BertModel"}, make};
+
+}  // namespace
+}  // namespace isotrope

@@ -1,0 +1,50 @@
+// RoBERTa: BERT whose positions begin behind the padding's row, without a pair head. Source: Liu et al. 2019 (arXiv 1907.11692); names as in
+// transformers' RobertaForMaskedLM.
+#include "isotrope/models/bert_like.h"
+
+namespace isotrope {
+namespace {
+
+BertLikeNames names() {
+  return {.prefix = "roberta.",
+          .words = "embeddings.word_embeddings.weight",
+          .positions = "embeddings.position_embeddings.weight",
+          .types = "embeddings.token_type_embeddings.weight",
+          .norm = "embeddings.LayerNorm",
+          .embedding_projection = "",
+          .block =
+              [](std::int64_t layer) {
+                const auto name = "roberta.encoder.layer." + std::to_string(layer) + ".";
+                return BertLikeNames::Block{name + "attention.self.query",
+                                            name + "attention.self.key",
+                                            name + "attention.self.value",
+                                            name + "attention.output.dense",
+                                            name + "attention.output.LayerNorm",
+                                            name + "intermediate.dense",
+                                            name + "output.dense",
+                                            name + "output.LayerNorm"};
+              },
+          .pooler = "pooler.dense",
+          .head_dense = "lm_head.dense",
+          .head_norm = "lm_head.layer_norm",
+          .head_bias = "lm_head.bias",
+          .decoder = "lm_head.decoder",
+          .pair_head = ""};
+}
+
+std::unique_ptr<Model> make(ConfigFields& fields, const ModelOptions& options) {
+  auto c = read_bert_like(
+      fields, {.hidden_size = 768, .num_hidden_layers = 12, .num_attention_heads = 12, .intermediate_size = 3072, .vocab_size = 50265});
+  c.activation = activation_from_name(fields.text("hidden_act", "gelu"), fields.name());
+  c.first_position = fields.integer("pad_token_id", 1, 0) + 1;
+  const auto architecture = fields.architecture("RobertaModel");
+  c.language_head = architecture == "RobertaForMaskedLM";
+  c.pooler = !c.language_head;
+  fields.inert({"classifier_dropout", "gradient_checkpointing"});
+  return make_bert_like(fields, options, c, names());
+}
+
+const Family registered{"roberta", {"RobertaForMaskedLM", "RobertaModel"}, make};
+
+}  // namespace
+}  // namespace isotrope

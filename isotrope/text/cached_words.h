@@ -1,0 +1,76 @@
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string_view>
+#include <vector>
+
+#include "isotrope/text/word_cache.h"
+
+namespace isotrope {
+
+/// The ids of one thread's words: looked up, or computed and remembered. Not for several threads at once.
+class CachedWords {
+ public:
+  /// Appends the ids of a word; `encode(word, ids)` appends them when they are not at hand.
+  template <class Encode>
+  void encode(std::string_view word, std::vector<TokenId>& ids, Encode&& encode_word) {
+    if (word.empty()) return;
+    if (word.size() > WordKey::longest) return encode_word(word, ids);
+    const auto key = WordKey::of(word);
+    const auto& entry = WordCache::pick(cache_.place(key), key);
+    if (entry.holds(key)) {
+      std::size_t count = entry.inline_count();
+      const auto* known = count > 0 ? entry.ids : cache_.ring_ids(entry, word, count);
+      if (known) return ids.insert(ids.end(), known, known + count), void();
+    }
+    const auto before = ids.size();
+    encode_word(word, ids);
+    if (ids.size() > before) cache_.insert(key, word, ids.data() + before, ids.size() - before);
+  }
+
+ private:
+  WordCache cache_;
+};
+
+/// The caches of a model: each thread borrows one and gives it back for the next.
+class CachedWordsPool {
+ public:
+  std::unique_ptr<CachedWords> take() const {
+    const std::lock_guard lock(mutex_);
+    if (idle_.empty()) return std::make_unique<CachedWords>();
+    auto words = std::move(idle_.back());
+    idle_.pop_back();
+    return words;
+  }
+  void give(std::unique_ptr<CachedWords> words) const {
+    const std::lock_guard lock(mutex_);
+    idle_.push_back(std::move(words));
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  mutable std::vector<std::unique_ptr<CachedWords>> idle_;
+};
+
+/// A thread's hold on a model whose words are cached: `model.encode_word(word, ids)` computes those that are not.
+template <class Model>
+class CachedWorker {
+ public:
+  explicit CachedWorker(const Model& model) : model_(model), words_(model.caches().take()) {}
+  ~CachedWorker() { model_.caches().give(std::move(words_)); }
+  CachedWorker(const CachedWorker&) = delete;
+  /// Appends the ids of one word.
+  void encode_word(std::string_view word, std::vector<TokenId>& ids) {
+    words_->encode(word, ids, [&](std::string_view unknown, std::vector<TokenId>& out) { model_.encode_word(unknown, out); });
+  }
+
+ protected:
+  const Model& model() const { return model_; }
+
+ private:
+  const Model& model_;
+  std::unique_ptr<CachedWords> words_;
+};
+
+}  // namespace isotrope

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <array>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "isotrope/text/pattern_regex.h"
+
+namespace isotrope {
+
+/// Changes text before it is cut into words: the normalizer of tokenizer.json. Immutable, thread-safe.
+///
+/// Honoured: BertNormalizer, NFC, NFD, Lowercase, StripAccents, Prepend, Replace (String or Regex), Sequences of these. Everything else is
+/// an InputError that names it.
+class Normalizer {
+ public:
+  Normalizer() = default;  ///< changes nothing
+  /// `description` is the normalizer object, or null; `file` names it in errors.
+  Normalizer(const nlohmann::json& description, std::string_view file);
+
+  bool changes_nothing() const { return steps_.empty(); }
+  /// `text` (valid UTF-8) itself where it stays as it is, else what it becomes, which lies in `scratch` until the next call.
+  struct Scratch {
+    std::string texts[2];
+  };
+  std::string_view apply(std::string_view text, Scratch& scratch) const;
+  /// Whether a text may be cut between an ASCII letter and a space without a change of what it becomes.
+  bool allows_cuts_before_spaces() const;
+
+ private:
+  struct Step {
+    enum class Kind { bert, nfc, nfd, lowercase, strip_accents, prepend, replace, replace_regex } kind = Kind::bert;
+    bool clean_text = true, handle_chinese_chars = true, strip_accents = true, lowercase = true;  ///< bert
+    std::array<char, 128> ascii{};           ///< bert: what a character below U+0080 becomes; −1: nothing
+    std::string pattern = {}, content = {};  ///< replace, prepend
+    std::shared_ptr<const PatternRegex> regex = nullptr;
+  };
+
+  void read(const nlohmann::json& description, std::string_view file);
+  void read_bert(const nlohmann::json& description, std::string_view file);
+  void read_replace(const nlohmann::json& description, std::string_view file);
+  static bool leaves_alone(const Step& step, std::string_view text);
+  static void apply(const Step& step, std::string_view text, std::string& result);
+  static void apply_bert(const Step& step, std::string_view text, std::string& result);
+
+  std::vector<Step> steps_;
+};
+
+}  // namespace isotrope

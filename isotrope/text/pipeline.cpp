@@ -1,0 +1,293 @@
+#include "isotrope/text/pipeline.h"
+
+#include <algorithm>
+#include <exception>
+#include <thread>
+#include <type_traits>
+
+#include "isotrope/base/error.h"
+#include "isotrope/base/file.h"
+#include "isotrope/base/log.h"
+#include "isotrope/text/byte_alphabet.h"
+#include "isotrope/text/sha256.h"
+#include "isotrope/text/utf8.h"
+
+namespace isotrope {
+
+namespace {
+
+/// The names of all tokens as decode() takes them: an added token as it is looked for.
+std::vector<std::string> decoded_names(const TokenizerDefinition& definition, const AddedTokenMatcher& added) {
+  auto names = definition.names;
+  for (std::size_t i = 0; i < definition.added_tokens.size(); ++i)
+    names[static_cast<std::size_t>(definition.added_tokens[i].id)] = added.patterns()[i];
+  return names;
+}
+
+/// What each id stands for inside running text: an added token for its written form, a model token for its bytes.
+std::vector<std::string> written_forms(const TokenizerDefinition& definition, std::vector<std::string> names, const Decoder& decoder) {
+  std::vector<bool> is_added(names.size());
+  for (const auto& token : definition.added_tokens) is_added[static_cast<std::size_t>(token.id)] = true;
+  for (std::size_t id = 0; id < names.size(); ++id) {
+    if (is_added[id]) continue;
+    names[id] = definition.is_byte_level() ? unspell_bytes(names[id]).value_or(names[id]) : decoder.bytes_of(names[id], false);
+  }
+  return names;
+}
+
+/// SHA-256 of numbers and texts, each text with its length so that no two sequences of them look alike.
+class Digest {
+ public:
+  void number(std::int64_t value) { hash_.add({reinterpret_cast<const char*>(&value), sizeof value}); }
+  void text(std::string_view bytes) {
+    number(static_cast<std::int64_t>(bytes.size()));
+    hash_.add(bytes);
+  }
+  std::string hex() { return hash_.hex(); }
+
+ private:
+  Sha256 hash_;
+};
+
+void add_model(Digest& digest, const TokenizerDefinition& definition) {
+  if (const auto* pieces = std::get_if<WordPieceDefinition>(&definition.model)) {
+    digest.text("WordPiece");
+    digest.number(pieces->unknown);
+    digest.text(pieces->prefix);
+    digest.number(static_cast<std::int64_t>(pieces->longest_word));
+    return;
+  }
+  const auto& bpe = std::get<BpeDefinition>(definition.model);
+  digest.number(static_cast<std::int64_t>(bpe.merges.size()));
+  for (const auto& merge : bpe.merges) digest.number(merge.left), digest.number(merge.right);
+  digest.number(bpe.ignore_merges);
+  if (bpe.byte_level) return;
+  digest.text("characters");
+  digest.number(bpe.byte_fallback);
+  digest.number(bpe.fuse_unknown);
+  digest.number(bpe.unknown.value_or(-1));
+}
+
+/// The bytes of valid UTF-8 that no token of a byte-level model stands for.
+std::array<bool, 256> absent_bytes(const TokenizerDefinition& definition) {
+  std::array<bool, 256> absent{};
+  if (!definition.is_byte_level()) return absent;
+  for (int byte = 0; byte < 256; ++byte) absent[static_cast<std::size_t>(byte)] = byte != 0xC0 && byte != 0xC1 && byte < 0xF5;
+  for (std::size_t id = 0; id < definition.names.size(); ++id) {
+    if (!definition.in_model[id]) continue;
+    if (const auto bytes = unspell_bytes(definition.names[id]); bytes && bytes->size() == 1)
+      absent[static_cast<unsigned char>(bytes->front())] = false;
+  }
+  return absent;
+}
+
+}  // namespace
+
+BpeModel::Parts bpe_parts(const TokenizerDefinition& definition) {
+  const auto& bpe = std::get<BpeDefinition>(definition.model);
+  BpeModel::Parts parts;
+  for (std::size_t id = 0; id < definition.names.size(); ++id) {
+    if (!definition.in_model[id]) continue;
+    const auto model_bytes = unspell_bytes(definition.names[id]);
+    if (!model_bytes) continue;  // a name outside the byte alphabet: no text reaches it through the model
+    if (model_bytes->size() == 1) parts.byte_ids[static_cast<unsigned char>(model_bytes->front())] = static_cast<TokenId>(id);
+    parts.words.emplace_back(*model_bytes, static_cast<TokenId>(id));
+  }
+  parts.merges = bpe.merges;
+  parts.ignore_merges = bpe.ignore_merges;
+  return parts;
+}
+
+PipelineTokenizer::Model PipelineTokenizer::make_model(const TokenizerDefinition& definition) {
+  if (definition.is_byte_level()) return std::make_unique<const BpeModel>(bpe_parts(definition));
+  if (std::holds_alternative<BpeDefinition>(definition.model)) return std::make_unique<const CharacterBpe>(definition);
+  return std::make_unique<const WordPiece>(definition);
+}
+
+PipelineTokenizer::PipelineTokenizer(TokenizerDefinition definition)
+    : definition_(std::move(definition)),
+      normalizer_(definition_.normalizer, definition_.file),
+      pre_tokenizer_(definition_.pre_tokenizer, definition_.is_byte_level(), definition_.file),
+      added_(definition_.added_tokens, normalizer_),
+      model_(make_model(definition_)),
+      post_processor_(definition_.post_processor, definition_.names.size(), definition_.file),
+      decoder_(definition_.is_byte_level() ? Decoder() : Decoder(definition_.decoder, definition_.file)),
+      decoded_names_(decoded_names(definition_, added_)),
+      bytes_(written_forms(definition_, decoded_names_, decoder_)),
+      special_(definition_.names.size()),
+      absent_(absent_bytes(definition_)),
+      any_absent_(std::ranges::count(absent_, true) > 0) {
+  for (const auto& token : definition_.added_tokens) special_[static_cast<std::size_t>(token.id)] = token.special;
+  ids_.reserve(definition_.names.size());
+  for (std::size_t id = 0; id < definition_.names.size(); ++id) ids_.emplace(definition_.names[id], static_cast<TokenId>(id));
+  cuttable_ = may_be_cut();
+}
+
+std::shared_ptr<const Tokenizer> make_tokenizer(TokenizerDefinition definition) {
+  find_usual_special_tokens(definition);
+  return std::make_shared<PipelineTokenizer>(std::move(definition));
+}
+
+bool PipelineTokenizer::may_be_cut() const {
+  const auto* bytes = std::get_if<std::unique_ptr<const BpeModel>>(&model_);
+  return added_.allow_cuts_before_spaces() && normalizer_.allows_cuts_before_spaces() &&
+         pre_tokenizer_.allows_cuts_before_spaces(bytes && (*bytes)->is_plain_bytes());
+}
+
+bool PipelineTokenizer::has_absent_byte(std::string_view text) const {
+  return any_absent_ && std::ranges::any_of(text, [&](char c) { return absent_[static_cast<unsigned char>(c)]; });
+}
+
+template <class AnyModel>
+void PipelineTokenizer::encode_text(const AnyModel& model, std::string_view text, bool parse_special, std::vector<TokenId>& ids) const {
+  typename AnyModel::Worker worker(model);
+  const auto pattern = pre_tokenizer_.only_pattern();
+  added_.split(text, parse_special, [&](std::string_view stretch, const AddedToken* token, bool begins_text) {
+    if (token) return ids.push_back(token->id);
+    const bool drops = has_absent_byte(stretch);
+    if constexpr (std::is_same_v<AnyModel, BpeModel>)
+      if (pattern && !drops) return worker.encode(*pattern, stretch, ids);
+    if (drops) warn_once("absent-bytes", fmt::format("[tokenizer] {}: bytes of the text that have no token are dropped", definition_.file));
+    pre_tokenizer_.for_each_word(stretch, begins_text, [&](std::string_view word) {
+      if (!has_absent_byte(word)) return worker.encode_word(word, ids);
+      std::string rest(word);  // what is left of a word merges across the gap
+      std::erase_if(rest, [&](char c) { return absent_[static_cast<unsigned char>(c)]; });
+      worker.encode_word(rest, ids);
+    });
+  });
+}
+
+void PipelineTokenizer::encode_text(std::string_view text, bool parse_special, std::vector<TokenId>& ids) const {
+  std::visit([&](const auto& model) { encode_text(*model, text, parse_special, ids); }, model_);
+}
+
+std::vector<TokenId> PipelineTokenizer::encode(std::string_view text, const EncodeOptions& options) const {
+  return encode_parallel(text, 1, options);
+}
+
+std::size_t PipelineTokenizer::safe_cut(std::string_view text, std::size_t position) const {
+  if (!cuttable_) return text.size();
+  for (std::size_t i = std::max<std::size_t>(position, 1); i < text.size(); ++i) {
+    const char before = text[i - 1];
+    if (text[i] == ' ' && ((before >= 'a' && before <= 'z') || (before >= 'A' && before <= 'Z'))) return i;
+  }
+  return text.size();
+}
+
+std::vector<TokenId> PipelineTokenizer::encode_parallel(std::string_view text, int threads, const EncodeOptions& options) const {
+  if (options.max_length > 0) {
+    auto rest = options;
+    rest.max_length = 0, rest.add_special_tokens = false;
+    return assemble(encode_parallel(text, threads, rest), std::nullopt, options).ids;
+  }
+  std::string repaired;
+  if (check_utf8(text)) {
+    warn_once("utf8", "the text has bytes that are not UTF-8; they become U+FFFD");
+    repaired = replace_invalid_utf8(text);
+    text = repaired;
+  }
+  constexpr std::size_t least_part = 1 << 16;  // below this a thread costs more than it brings
+  const auto parts_wanted = std::clamp<std::size_t>(text.size() / least_part, 1, static_cast<std::size_t>(std::max(threads, 1)));
+  std::vector<std::size_t> cuts{0};
+  for (std::size_t part = 1; part < parts_wanted; ++part)
+    cuts.push_back(safe_cut(text, std::max(cuts.back(), text.size() / parts_wanted * part)));
+  cuts.push_back(text.size());
+
+  std::vector<std::vector<TokenId>> parts(cuts.size() - 1);
+  std::vector<std::exception_ptr> errors(parts.size());
+  const auto work = [&](std::size_t part) {
+    try {
+      const auto slice = text.substr(cuts[part], cuts[part + 1] - cuts[part]);
+      if (part == 0 && options.add_special_tokens) parts[part] = post_processor_.before();
+      encode_text(slice, options.parse_special_tokens, parts[part]);
+    } catch (...) {
+      errors[part] = std::current_exception();
+    }
+  };
+  {
+    std::vector<std::jthread> workers;
+    for (std::size_t part = 1; part < parts.size(); ++part) workers.emplace_back(work, part);
+    work(0);
+  }
+  for (const auto& error : errors)
+    if (error) std::rethrow_exception(error);
+  auto ids = std::move(parts.front());
+  for (std::size_t part = 1; part < parts.size(); ++part) ids.insert(ids.end(), parts[part].begin(), parts[part].end());
+  const auto& after = post_processor_.after();
+  if (options.add_special_tokens) ids.insert(ids.end(), after.begin(), after.end());
+  return ids;
+}
+
+void PipelineTokenizer::check_id(TokenId id) const {
+  if (id < 0 || static_cast<std::size_t>(id) >= vocab_size())
+    throw InputError("tokenizer", "id {} is out of range: the vocabulary has {} tokens", id, vocab_size());
+}
+
+std::string PipelineTokenizer::token_bytes(TokenId id) const {
+  check_id(id);
+  return bytes_[static_cast<std::size_t>(id)];
+}
+
+std::string PipelineTokenizer::token_bytes_at(TokenId id, bool first) const {
+  if (definition_.is_byte_level()) return token_bytes(id);
+  check_id(id);
+  return decoder_.bytes_of(decoded_names_[static_cast<std::size_t>(id)], first);
+}
+
+std::string PipelineTokenizer::decode(std::span<const TokenId> ids, const DecodeOptions& options) const {
+  if (definition_.is_byte_level()) return Tokenizer::decode(ids, options);
+  std::vector<std::string> names;
+  names.reserve(ids.size());
+  for (const auto id : ids) {
+    check_id(id);
+    if (!options.skip_special_tokens || !special_[static_cast<std::size_t>(id)])
+      names.push_back(decoded_names_[static_cast<std::size_t>(id)]);
+  }
+  return decoder_.decode(std::move(names));
+}
+
+TokenSequence PipelineTokenizer::assemble(std::vector<TokenId> first, std::optional<std::vector<TokenId>> second,
+                                          const EncodeOptions& options) const {
+  return post_processor_.assemble(std::move(first), std::move(second), options);
+}
+
+bool PipelineTokenizer::is_special(TokenId id) const {
+  check_id(id);
+  return special_[static_cast<std::size_t>(id)];
+}
+
+std::optional<TokenId> PipelineTokenizer::find(std::string_view token) const {
+  const auto found = ids_.find(token);
+  if (found == ids_.end()) return std::nullopt;
+  return found->second;
+}
+
+void PipelineTokenizer::save(const std::filesystem::path& folder) const {
+  write_file(folder / "tokenizer.json", write_tokenizer_json(definition_), "tokenizer");
+  write_file(folder / "tokenizer_config.json", write_tokenizer_config(definition_), "tokenizer");
+}
+
+std::string PipelineTokenizer::fingerprint() const {
+  Digest digest;
+  digest.text(definition_.is_byte_level() ? "isotrope byte-level bpe 1" : "isotrope pipeline 1");
+  digest.number(static_cast<std::int64_t>(definition_.names.size()));
+  for (std::size_t id = 0; id < definition_.names.size(); ++id) {
+    digest.text(definition_.names[id]);
+    digest.number(definition_.in_model[id]);
+  }
+  add_model(digest, definition_);
+  digest.text(definition_.pre_tokenizer.dump());
+  for (const auto& token : definition_.added_tokens) {
+    digest.text(token.content);
+    for (const bool flag : {token.single_word, token.lstrip, token.rstrip, token.normalized, token.special}) digest.number(flag);
+    digest.number(token.id);
+  }
+  for (const auto* ids : {&post_processor_.before(), &post_processor_.after()}) {
+    digest.number(static_cast<std::int64_t>(ids->size()));
+    for (const auto id : *ids) digest.number(id);
+  }
+  if (!normalizer_.changes_nothing()) digest.text(definition_.normalizer.dump());
+  return digest.hex();
+}
+
+}  // namespace isotrope

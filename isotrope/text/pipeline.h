@@ -1,0 +1,82 @@
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "isotrope/text/added_tokens.h"
+#include "isotrope/text/bpe_model.h"
+#include "isotrope/text/character_bpe.h"
+#include "isotrope/text/decoder.h"
+#include "isotrope/text/normalizer.h"
+#include "isotrope/text/post_processor.h"
+#include "isotrope/text/pre_tokenizer.h"
+#include "isotrope/text/tokenizer_definition.h"
+#include "isotrope/text/word_piece.h"
+
+namespace isotrope {
+
+/// A tokenizer as tokenizer.json describes it: added tokens are found, what lies between them is normalized, cut into words and given to the
+/// model; the post-processor puts tokens around the ids; the decoder makes text of ids.
+class PipelineTokenizer final : public Tokenizer {
+ public:
+  explicit PipelineTokenizer(TokenizerDefinition definition);
+  PipelineTokenizer(const PipelineTokenizer&) = delete;
+
+  std::size_t vocab_size() const override { return definition_.names.size(); }
+  std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options) const override;
+  std::string token_bytes(TokenId id) const override;
+  std::string token_bytes_at(TokenId id, bool first) const override;
+  bool is_special(TokenId id) const override;
+  std::optional<TokenId> find(std::string_view token) const override;
+  std::optional<TokenId> bos() const override { return definition_.special.bos; }
+  std::optional<TokenId> eos() const override { return definition_.special.eos; }
+  std::optional<TokenId> cls() const override { return definition_.special.cls; }
+  std::optional<TokenId> sep() const override { return definition_.special.sep; }
+  std::optional<TokenId> mask() const override { return definition_.special.mask; }
+  std::optional<TokenId> pad() const override { return definition_.special.pad; }
+  std::optional<TokenId> unk() const override { return definition_.special.unk; }
+  void save(const std::filesystem::path& folder) const override;
+  std::string fingerprint() const override;
+  std::size_t safe_cut(std::string_view text, std::size_t position) const override;
+  std::vector<TokenId> encode_parallel(std::string_view text, int threads, const EncodeOptions& options) const override;
+  TokenSequence assemble(std::vector<TokenId> first, std::optional<std::vector<TokenId>> second,
+                         const EncodeOptions& options) const override;
+  std::string decode(std::span<const TokenId> ids, const DecodeOptions& options) const override;
+
+  const TokenizerDefinition& definition() const { return definition_; }
+
+ private:
+  using Model = std::variant<std::unique_ptr<const BpeModel>, std::unique_ptr<const CharacterBpe>, std::unique_ptr<const WordPiece>>;
+  static Model make_model(const TokenizerDefinition& definition);
+  void check_id(TokenId id) const;
+  bool may_be_cut() const;
+  bool has_absent_byte(std::string_view text) const;
+  /// The ids of valid UTF-8 without what the post-processor adds.
+  void encode_text(std::string_view text, bool parse_special, std::vector<TokenId>& ids) const;
+  template <class AnyModel>
+  void encode_text(const AnyModel& model, std::string_view text, bool parse_special, std::vector<TokenId>& ids) const;
+
+  TokenizerDefinition definition_;
+  Normalizer normalizer_;
+  PreTokenizer pre_tokenizer_;
+  AddedTokenMatcher added_;
+  Model model_;
+  PostProcessor post_processor_;
+  Decoder decoder_;
+  std::vector<std::string> decoded_names_;  ///< by id, as the decoder gets them
+  std::vector<std::string> bytes_;          ///< by id
+  std::vector<bool> special_;               ///< by id
+  std::array<bool, 256> absent_{};          ///< byte-level: bytes of UTF-8 that have no token
+  bool any_absent_ = false;
+  std::unordered_map<std::string_view, TokenId> ids_;
+  bool cuttable_;
+};
+
+/// What the definition of a byte-level BPE says about words: bytes, merges, and the tokens as words.
+BpeModel::Parts bpe_parts(const TokenizerDefinition& definition);
+
+}  // namespace isotrope

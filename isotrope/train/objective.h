@@ -1,0 +1,16 @@
+#pragma once
+
+#include "isotrope/models/model.h"
+#include "isotrope/runlog/run_config.h"
+#include "isotrope/text/tokenizer.h"
+#include "isotrope/train/batch.h"
+
+namespace isotrope {
+
+/// What the configuration's objective.name makes of this model, and how rows are put together for it.
+///   auto  clm for decoders, bilm for models that read from both sides, mlm_nsp for encoders with a head for pairs, mlm for the others
+/// Throws UsageError for an objective that the architecture has no head for, or keys of masking without masks; InputError where the tokenizer lacks
+/// the tokens that it needs.
+CollatorOptions collation_for(const Model& model, const Tokenizer& tokenizer, const RunConfig& config);
+
+}  // namespace isotrope
