@@ -24,6 +24,9 @@ struct DiffOptions : CommonOptions {
 
 /// A model in any of its forms, a bare .safetensors file, or a folder that holds nothing but tensors.
 TensorFolder open_tensors(const fs::path& path) {
+  if (single_file_model(path))
+    throw with_hint(InputError("diff", "{}: is a GGUF or llama2.c model, expected safetensors", path.string()),
+                    "isotrope convert makes a folder of it");
   if (!fs::is_directory(path) || fs::exists(path / "model.safetensors") || fs::exists(path / "model.safetensors.index.json"))
     return TensorFolder(path);
   return TensorFolder(resolve_model(path));

@@ -66,6 +66,12 @@ struct ParityCommand {
   std::optional<double> tolerance;  ///< default: by the dtype
 };
 
+struct ConvertCommand {
+  CommonOptions common;
+  std::string in, out, type;  ///< type: empty, as stored
+  bool no_tokenizer = false;
+};
+
 /// The commands that need tensors. They live in a module of their own, opened with libtorch by the first call to engine():
 /// `--help` and every command that needs none never pay for it.
 struct EngineCommands {
@@ -77,6 +83,7 @@ struct EngineCommands {
   void (*fill)(const FillCommand&);
   void (*embed)(const EmbedCommand&);
   void (*parity)(const ParityCommand&);
+  void (*convert)(const ConvertCommand&);
 };
 
 /// Opens the module beside the program. Throws WorkError when it is missing or of another version.

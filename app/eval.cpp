@@ -11,7 +11,9 @@ namespace {
 void add_eval(CLI::App& root) {
   auto options = std::make_shared<EvalCommand>();
   auto* command = root.add_subcommand("eval", "Score a model on a text: loss, perplexity, bits per byte");
-  command->add_option("MODEL", options->model, "Model, checkpoint or run folder")->type_name("FOLDER")->required();
+  command->add_option("MODEL", options->model, "Model, checkpoint or run folder, .gguf file, or llama2.c's .bin")
+      ->type_name("MODEL")
+      ->required();
   command->add_option("--data", options->data, "Text file (read with the model's tokenizer) or token file (.tokens)")
       ->type_name("FILE")
       ->required();

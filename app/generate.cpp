@@ -11,7 +11,9 @@ namespace {
 void add_generate(CLI::App& root) {
   auto options = std::make_shared<GenerateCommand>();
   auto* command = root.add_subcommand("generate", "Generate text with a model, token by token as it comes");
-  command->add_option("MODEL", options->model, "Model, checkpoint or run folder")->type_name("FOLDER")->required();
+  command->add_option("MODEL", options->model, "Model, checkpoint or run folder, .gguf file, or llama2.c's .bin")
+      ->type_name("MODEL")
+      ->required();
   auto* prompt = command->add_option("--prompt", options->prompt, "Text to go on from (default: the end-of-text token)")->type_name("TEXT");
   command->add_option("--prompt-file", options->prompt_file, "File with the text to go on from")->type_name("FILE")->excludes(prompt);
   command->add_option("--max-tokens", options->max_tokens, "Tokens to generate at most")

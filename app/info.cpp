@@ -12,7 +12,9 @@
 #include "isotrope/base/error.h"
 #include "isotrope/base/progress.h"
 #include "isotrope/data/token_file.h"
+#include "isotrope/io/gguf.h"
 #include "isotrope/io/json.h"
+#include "isotrope/io/llama2c.h"
 #include "isotrope/io/model_path.h"
 #include "isotrope/io/npy.h"
 #include "isotrope/io/safetensors.h"
@@ -133,6 +135,14 @@ void print_model(const json& model) {
 
 // ---- a file -------------------------------------------------------------------------------------------------------
 
+void print_tensor_list(const json& file) {
+  print_line("tensors", file["tensors"].dump());
+  for (const auto& tensor : file["list"])
+    std::puts(fmt::format("  {:<8} {:<18} {}", tensor["dtype"].get<std::string>(),
+                          shape_text(tensor["shape"].get<std::vector<std::int64_t>>()), tensor["name"].get<std::string>())
+                  .c_str());
+}
+
 json describe_safetensors(const fs::path& path) {
   const SafetensorsFile file(path);
   auto result = counts_of(file.tensors());
@@ -148,11 +158,7 @@ void print_safetensors(const json& file) {
   print_line("safetensors", file["path"].get<std::string>());
   for (const auto& [key, value] : file["metadata"].items()) print_line(key, value.get<std::string>());
   print_counts(file);
-  print_line("tensors", file["tensors"].dump());
-  for (const auto& tensor : file["list"])
-    std::puts(fmt::format("  {:<8} {:<18} {}", tensor["dtype"].get<std::string>(),
-                          shape_text(tensor["shape"].get<std::vector<std::int64_t>>()), tensor["name"].get<std::string>())
-                  .c_str());
+  print_tensor_list(file);
 }
 
 json describe_npy(const fs::path& path) {
@@ -188,6 +194,69 @@ void print_tokens(const json& file) {
   print_line("tokenizer", fmt::format("{} ({})", file["tokenizer"].get<std::string>(), file["fingerprint"].get<std::string>()));
 }
 
+/// What fits on a line of a metadata value; arrays by their length.
+json metadata_text(const GgufValue& value) {
+  return std::visit(
+      [](const auto& held) -> json {
+        if constexpr (std::is_same_v<std::remove_cvref_t<decltype(held)>, GgufArray>)
+          return std::visit([](const auto& elements) { return json(fmt::format("{} elements", elements.size())); }, held.elements);
+        else if constexpr (std::is_same_v<std::remove_cvref_t<decltype(held)>, std::string>)
+          return json::parse(json(held).dump(-1, ' ', false, json::error_handler_t::replace));
+        else return held;
+      },
+      value);
+}
+
+json describe_gguf(const fs::path& path) {
+  const GgufFile file(path);
+  json metadata = json::object(), bytes = json::object(), list = json::array();
+  for (const auto& [key, value] : file.metadata()) metadata[key] = metadata_text(value);
+  std::int64_t total = 0, parameters = 0;
+  for (const auto& tensor : file.tensors()) {
+    const std::string packing(packing_name(tensor.packing));
+    const auto size = static_cast<std::int64_t>(tensor.bytes.size());
+    bytes[packing] = bytes.value(packing, std::int64_t{0}) + size;
+    total += size;
+    parameters += tensor.count();
+    list.push_back({{"name", tensor.name}, {"dtype", packing}, {"shape", tensor.shape}});
+  }
+  return {{"kind", "gguf"},
+          {"format", file.version()},
+          {"metadata", metadata},
+          {"parameters", {{"total", parameters}}},
+          {"bytes", bytes},
+          {"total_bytes", total},
+          {"list", list},
+          {"tensors", list.size()},
+          {"architecture", file.get_string("general.architecture", "")}};
+}
+
+void print_gguf(const json& file) {
+  print_line("gguf", file["path"].get<std::string>());
+  for (const auto& [key, value] : file["metadata"].items()) {
+    auto text = value.is_string() ? value.get<std::string>() : value.dump();
+    if (text.size() > 60 || text.find('\n') != text.npos) text = fmt::format("{} characters", text.size());
+    std::puts(fmt::format("  {:<40} {}", key, text).c_str());
+  }
+  print_line("parameters", fmt::format("{}", file["parameters"]["total"].get<std::int64_t>()));
+  for (const auto& [packing, size] : file["bytes"].items()) print_line(packing, bytes_text(size.get<double>()));
+  print_tensor_list(file);
+}
+
+json describe_llama2c(const fs::path& path) {
+  const Llama2cFile file(path);
+  const auto& h = file.header();
+  return {{"kind", "llama2c"}, {"layers", h.layers},     {"hidden_size", h.width},     {"intermediate_size", h.hidden_width},
+          {"heads", h.heads},  {"kv_heads", h.kv_heads}, {"vocab_size", h.vocab_size}, {"context", h.max_positions},
+          {"tied", h.tied}};
+}
+
+void print_llama2c(const json& file) {
+  print_line("llama2.c model", file["path"].get<std::string>());
+  for (const auto* key : {"layers", "hidden_size", "intermediate_size", "heads", "kv_heads", "vocab_size", "context", "tied"})
+    print_line(key, file[key].dump());
+}
+
 struct FileKind {
   const char* extension;
   json (*describe)(const fs::path&);
@@ -195,7 +264,9 @@ struct FileKind {
 };
 constexpr FileKind file_kinds[] = {{".safetensors", describe_safetensors, print_safetensors},
                                    {".npy", describe_npy, print_npy},
-                                   {".tokens", describe_tokens, print_tokens}};
+                                   {".tokens", describe_tokens, print_tokens},
+                                   {".gguf", describe_gguf, print_gguf},
+                                   {".bin", describe_llama2c, print_llama2c}};
 
 // ---- this program -------------------------------------------------------------------------------------------------
 
@@ -237,8 +308,9 @@ void show_build(bool as_json) {
   std::puts(fmt::format("\n{}", isotrope_notice.substr(0, isotrope_notice.find_last_not_of('\n') + 1)).c_str());
 }
 
-void show_path(const fs::path& path, bool as_json) {
-  if (!fs::exists(path)) throw InputError("info", "{}: no such file or folder", path.string());
+void show_path(const fs::path& asked, bool as_json) {
+  if (!fs::exists(asked)) throw InputError("info", "{}: no such file or folder", asked.string());
+  const auto path = single_file_model(asked).value_or(asked);
   if (fs::is_directory(path)) {
     const auto model = describe_model(path);
     return as_json ? print_json(model) : print_model(model);
@@ -249,13 +321,15 @@ void show_path(const fs::path& path, bool as_json) {
     file["path"] = path.string();
     return as_json ? print_json(file) : kind.print(file);
   }
-  throw InputError("info", "{}: expected a model folder or a .safetensors, .npy or .tokens file", path.string());
+  throw InputError("info", "{}: expected a model folder or a .gguf, .safetensors, .npy or .tokens file, or llama2.c's .bin", path.string());
 }
 
 void add_info(CLI::App& root) {
   auto& command = *root.add_subcommand("info", "What a model or file is, and the licence of everything inside this program");
   const auto options = std::make_shared<InfoOptions>();
-  command.add_option("model", options->path, "A model, run or checkpoint folder, or a .safetensors, .npy or .tokens file")
+  command
+      .add_option("model", options->path,
+                  "A model, run or checkpoint folder, or a .gguf, .safetensors, .npy or .tokens file, or llama2.c's .bin")
       ->type_name("MODEL|FILE");
   command.add_flag("--build", options->build, "Version, commit, compiler, and the licences of all that is linked or embedded");
   add_common_options(command, options->common);

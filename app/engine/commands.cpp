@@ -16,18 +16,18 @@ namespace isotrope::app {
 namespace {
 
 /// One id or a list of them under `eos_token_id`; generation_config.json comes before config.json, as in transformers.
-std::vector<TokenId> eos_ids(const fs::path& folder, const Tokenizer& tokenizer) {
-  for (const auto* file : {"generation_config.json", "config.json"}) {
-    if (!fs::exists(folder / file)) continue;
-    const auto json = read_json(folder / file, "model");
-    const auto found = json.is_object() ? json.find("eos_token_id") : json.end();
-    if (found == json.end() || found->is_null()) continue;
+std::vector<TokenId> eos_ids(const LoadedModel& loaded) {
+  const auto generation = loaded.folder / "generation_config.json";
+  const auto own = fs::exists(generation) ? read_json(generation, "model") : nlohmann::json();
+  for (const auto& [json, file] : {std::pair{&own, generation}, std::pair{&loaded.model->config(), loaded.folder / "config.json"}}) {
+    const auto found = json->is_object() ? json->find("eos_token_id") : json->end();
+    if (found == json->end() || found->is_null()) continue;
     if (found->is_number_integer()) return {found->get<TokenId>()};
     if (found->is_array() && std::ranges::all_of(*found, [](const auto& id) { return id.is_number_integer(); }))
       return found->get<std::vector<TokenId>>();
-    throw InputError("model", "{}: eos_token_id is {}, expected an integer or a list of them", (folder / file).string(), found->dump());
+    throw InputError("model", "{}: eos_token_id is {}, expected an integer or a list of them", file.string(), found->dump());
   }
-  if (tokenizer.eos()) return {*tokenizer.eos()};
+  if (loaded.tokenizer->eos()) return {*loaded.tokenizer->eos()};
   return {};
 }
 
@@ -44,7 +44,7 @@ LoadedModel load(const std::string& model, const ComputeOptions& compute, const 
   if (static_cast<std::int64_t>(loaded.tokenizer->vocab_size()) > loaded.model->shape().vocab_size)
     throw InputError("model", "{}: the tokenizer has {} tokens, the model's vocab_size is {}", loaded.folder.string(),
                      loaded.tokenizer->vocab_size(), loaded.model->shape().vocab_size);
-  loaded.eos = eos_ids(loaded.folder, *loaded.tokenizer);
+  loaded.eos = eos_ids(loaded);
   return loaded;
 }
 
@@ -52,6 +52,7 @@ LoadedModel load(const std::string& model, const ComputeOptions& compute, const 
 
 extern "C" const isotrope::app::EngineCommands* isotrope_engine_commands() {
   using namespace isotrope::app;
-  static const EngineCommands commands{ISOTROPE_VERSION, run_plan, run_train, run_generate, run_eval, run_fill, run_embed, run_parity};
+  static const EngineCommands commands{ISOTROPE_VERSION, run_plan,  run_train,  run_generate, run_eval,
+                                       run_fill,         run_embed, run_parity, run_convert};
   return &commands;
 }

@@ -56,6 +56,24 @@ float to_float_f16(std::uint16_t bits) {
   return std::bit_cast<float>(sign | wide << 23 | mantissa << 13);
 }
 
+std::uint16_t to_f16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
+  const auto signed_bits = [&](std::uint32_t rest) { return static_cast<std::uint16_t>(sign | rest); };
+  if (magnitude > 0x7f800000) return signed_bits(0x7e00);
+  // Below 2^-14 the numbers are multiples of 2^-24, which is the last place of a float between 1/2 and 1.
+  if (magnitude < 0x38800000)
+    return signed_bits(std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - std::bit_cast<std::uint32_t>(0.5f));
+  const std::uint32_t rounded = magnitude + 0xfff + (magnitude >> 13 & 1);
+  return signed_bits(rounded >= 0x47800000 ? 0x7c00 : (rounded - (112u << 23)) >> 13);
+}
+
+std::uint16_t to_bf16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  if ((bits & 0x7fffffff) > 0x7f800000) return static_cast<std::uint16_t>(bits >> 16 | 0x40);
+  return static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
 float to_float_f8_e4m3(std::uint8_t bits) {
   const int exponent = bits >> 3 & 0xf, mantissa = bits & 7;
   if (exponent == 0xf && mantissa == 7) return std::numeric_limits<float>::quiet_NaN();

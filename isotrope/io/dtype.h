@@ -19,6 +19,8 @@ bool is_floating(DType dtype);
 
 float to_float_f16(std::uint16_t bits);     ///< IEEE 754 binary16
 float to_float_bf16(std::uint16_t bits);    ///< the upper half of a float
+std::uint16_t to_f16(float value);          ///< nearest, ties to even; past 65504 + half a step infinity; NaN stays a quiet NaN
+std::uint16_t to_bf16(float value);         ///< the same
 float to_float_f8_e4m3(std::uint8_t bits);  ///< OCP FP8 E4M3 "fn": no infinities, S.1111.111 is NaN, largest 448
 float to_float_f8_e5m2(std::uint8_t bits);  ///< OCP FP8 E5M2: as binary16 cut to eight bits
 

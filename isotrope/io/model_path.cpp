@@ -38,17 +38,30 @@ std::optional<fs::path> newest_checkpoint(const fs::path& run) {
   return found.empty() ? std::nullopt : std::optional(found.front().second);
 }
 
+std::optional<fs::path> single_file_model(const fs::path& path) {
+  if (!fs::is_directory(path)) return path.extension() == ".gguf" || path.extension() == ".bin" ? std::optional(path) : std::nullopt;
+  if (fs::exists(path / "model.safetensors") || fs::exists(path / "model.safetensors.index.json")) return std::nullopt;
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(path, error))
+    if (entry.path().extension() == ".gguf" && entry.is_regular_file()) found.push_back(entry.path());
+  if (found.size() > 1) throw InputError("model", "{}: holds {} .gguf files, name the one that is meant", path.string(), found.size());
+  return found.empty() ? std::nullopt : std::optional(found.front());
+}
+
 fs::path resolve_model(const fs::path& model) {
-  if (!fs::exists(model)) throw InputError("model", "{}: no such folder", model.string());
+  if (!fs::exists(model)) throw InputError("model", "{}: no such file or folder", model.string());
+  if (const auto file = single_file_model(model)) return *file;
   if (!fs::is_directory(model))
-    throw InputError("model", "{}: is a file, expected a folder with config.json, or a run folder", model.string());
+    throw InputError("model", "{}: is a file, expected a folder with config.json, a run folder, a .gguf file or a .bin of llama2.c",
+                     model.string());
   if (fs::exists(model / "config.json")) return model;
   const auto checkpoint = newest_checkpoint(model);
   if (checkpoint && fs::exists(*checkpoint / "config.json")) return *checkpoint;
   if (checkpoint) throw InputError("model", "{}: the newest checkpoint has no config.json", checkpoint->string());
   if (fs::exists(model / "checkpoints"))
     throw InputError("model", "{}: this run has no checkpoint yet (checkpoints/step-N)", model.string());
-  throw InputError("model", "{}: found neither config.json nor checkpoints/step-N", model.string());
+  throw InputError("model", "{}: found neither config.json nor checkpoints/step-N nor a .gguf file", model.string());
 }
 
 }  // namespace isotrope

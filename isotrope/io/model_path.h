@@ -10,8 +10,12 @@ namespace isotrope {
 
 namespace fs = std::filesystem;
 
-/// The folder with config.json that MODEL means on the command line: a Hugging Face or checkpoint folder itself,
-/// or a run folder's newest checkpoint. Throws InputError that says what was looked for.
+/// The file that is a whole model: `path` where it is a .gguf file or a .bin of llama2.c, or the only .gguf file in a folder that holds no
+/// safetensors; nothing otherwise. Throws InputError when such a folder holds several.
+std::optional<fs::path> single_file_model(const fs::path& path);
+
+/// What MODEL means on the command line: a Hugging Face or checkpoint folder with config.json, a run folder's newest checkpoint, or the file
+/// that single_file_model names. Throws InputError that says what was looked for.
 fs::path resolve_model(const fs::path& model);
 
 /// Every RUN/checkpoints/step-N with its N, the newest (largest N) first. Other names, unfinished ones among them, are passed over.

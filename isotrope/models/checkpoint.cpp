@@ -10,7 +10,9 @@
 #include "isotrope/base/error.h"
 #include "isotrope/base/log.h"
 #include "isotrope/io/json.h"
+#include "isotrope/io/model_path.h"
 #include "isotrope/io/safetensors.h"
+#include "isotrope/models/packed_checkpoint.h"
 
 namespace isotrope {
 
@@ -122,6 +124,8 @@ void read_tensors(Model& model, const TensorFolder& tensors) {
 }  // namespace
 
 std::unique_ptr<Model> load_model(const fs::path& folder, const LoadOptions& options) {
+  if (const auto file = single_file_model(folder))
+    return file->extension() == ".gguf" ? load_gguf(*file, options) : load_llama2c(*file, options);
   const auto config = read_json(folder / "config.json", "model", {.python_floats = true});
   const TensorFolder tensors(folder);
   auto model = make_model(config, {options.dtype.value_or(main_dtype(tensors)), options.device}, (folder / "config.json").string());

@@ -24,7 +24,8 @@ struct LoadOptions {
   at::Device device = at::kCPU;
 };
 
-/// A model with its weights from a Hugging Face folder (config.json, *.safetensors). Tensors are read one at a time through the memory map,
+/// A model with its weights from a Hugging Face folder (config.json, *.safetensors), or from a file that is a whole model (.gguf, llama2.c's
+/// .bin; single_file_model in io/model_path.h, load_gguf and load_llama2c in models/packed_checkpoint.h). Tensors are read one at a time through the memory map,
 /// so that the peak is the model in its new dtype and the largest tensor.
 /// Throws InputError naming file, tensor, expected and found: missing, surplus or misshapen tensors, an integer dtype where weights belong.
 std::unique_ptr<Model> load_model(const fs::path& folder, const LoadOptions& options = {});

@@ -186,6 +186,8 @@ std::vector<std::string> known_model_types() {
   return types;
 }
 
+std::string model_type_of(const nlohmann::json& config, const std::string& name) { return family_of(config, name).model_type; }
+
 std::unique_ptr<Model> make_model(const nlohmann::json& config, const ModelOptions& options, const std::string& name) {
   const auto& family = family_of(config, name);
   ConfigFields fields(config, name);

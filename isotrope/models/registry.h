@@ -75,5 +75,7 @@ class Family {
 
 /// The model_type of every family, sorted.
 std::vector<std::string> known_model_types();
+/// The family's model_type that make_model takes for this config, which need not say it itself. InputError when there is none.
+std::string model_type_of(const nlohmann::json& config, const std::string& name);
 
 }  // namespace isotrope

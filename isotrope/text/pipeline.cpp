@@ -68,6 +68,19 @@ void add_model(Digest& digest, const TokenizerDefinition& definition) {
   digest.number(bpe.unknown.value_or(-1));
 }
 
+/// The bytes of valid UTF-8 that no token of a byte-level model stands for.
+std::array<bool, 256> absent_bytes(const TokenizerDefinition& definition) {
+  std::array<bool, 256> absent{};
+  if (!definition.is_byte_level()) return absent;
+  for (int byte = 0; byte < 256; ++byte) absent[static_cast<std::size_t>(byte)] = byte != 0xC0 && byte != 0xC1 && byte < 0xF5;
+  for (std::size_t id = 0; id < definition.names.size(); ++id) {
+    if (!definition.in_model[id]) continue;
+    if (const auto bytes = unspell_bytes(definition.names[id]); bytes && bytes->size() == 1)
+      absent[static_cast<unsigned char>(bytes->front())] = false;
+  }
+  return absent;
+}
+
 }  // namespace
 
 BpeModel::Parts bpe_parts(const TokenizerDefinition& definition) {
@@ -101,7 +114,9 @@ PipelineTokenizer::PipelineTokenizer(TokenizerDefinition definition)
       decoder_(definition_.is_byte_level() ? Decoder() : Decoder(definition_.decoder, definition_.file)),
       decoded_names_(decoded_names(definition_, added_)),
       bytes_(written_forms(definition_, decoded_names_, decoder_)),
-      special_(definition_.names.size()) {
+      special_(definition_.names.size()),
+      absent_(absent_bytes(definition_)),
+      any_absent_(std::ranges::count(absent_, true) > 0) {
   for (const auto& token : definition_.added_tokens) special_[static_cast<std::size_t>(token.id)] = token.special;
   ids_.reserve(definition_.names.size());
   for (std::size_t id = 0; id < definition_.names.size(); ++id) ids_.emplace(definition_.names[id], static_cast<TokenId>(id));
@@ -119,15 +134,26 @@ bool PipelineTokenizer::may_be_cut() const {
          pre_tokenizer_.allows_cuts_before_spaces(bytes && (*bytes)->is_plain_bytes());
 }
 
+bool PipelineTokenizer::has_absent_byte(std::string_view text) const {
+  return any_absent_ && std::ranges::any_of(text, [&](char c) { return absent_[static_cast<unsigned char>(c)]; });
+}
+
 template <class AnyModel>
 void PipelineTokenizer::encode_text(const AnyModel& model, std::string_view text, bool parse_special, std::vector<TokenId>& ids) const {
   typename AnyModel::Worker worker(model);
   const auto pattern = pre_tokenizer_.only_pattern();
   added_.split(text, parse_special, [&](std::string_view stretch, const AddedToken* token, bool begins_text) {
     if (token) return ids.push_back(token->id);
+    const bool drops = has_absent_byte(stretch);
     if constexpr (std::is_same_v<AnyModel, BpeModel>)
-      if (pattern) return worker.encode(*pattern, stretch, ids);
-    pre_tokenizer_.for_each_word(stretch, begins_text, [&](std::string_view word) { worker.encode_word(word, ids); });
+      if (pattern && !drops) return worker.encode(*pattern, stretch, ids);
+    if (drops) warn_once("absent-bytes", fmt::format("[tokenizer] {}: bytes of the text that have no token are dropped", definition_.file));
+    pre_tokenizer_.for_each_word(stretch, begins_text, [&](std::string_view word) {
+      if (!has_absent_byte(word)) return worker.encode_word(word, ids);
+      std::string rest(word);  // what is left of a word merges across the gap
+      std::erase_if(rest, [&](char c) { return absent_[static_cast<unsigned char>(c)]; });
+      worker.encode_word(rest, ids);
+    });
   });
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -53,6 +54,7 @@ class PipelineTokenizer final : public Tokenizer {
   static Model make_model(const TokenizerDefinition& definition);
   void check_id(TokenId id) const;
   bool may_be_cut() const;
+  bool has_absent_byte(std::string_view text) const;
   /// The ids of valid UTF-8 without what the post-processor adds.
   void encode_text(std::string_view text, bool parse_special, std::vector<TokenId>& ids) const;
   template <class AnyModel>
@@ -68,6 +70,8 @@ class PipelineTokenizer final : public Tokenizer {
   std::vector<std::string> decoded_names_;  ///< by id, as the decoder gets them
   std::vector<std::string> bytes_;          ///< by id
   std::vector<bool> special_;               ///< by id
+  std::array<bool, 256> absent_{};          ///< byte-level: bytes of UTF-8 that have no token
+  bool any_absent_ = false;
   std::unordered_map<std::string_view, TokenId> ids_;
   bool cuttable_;
 };

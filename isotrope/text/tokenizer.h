@@ -98,8 +98,8 @@ class StreamDecoder {
   bool first_ = true;
 };
 
-/// A tokenizer from a folder (HF, run or checkpoint folder), or a file: tokenizer.json, vocab.txt, a
-/// SentencePiece .model, llama2.c's tokenizer.bin; "bytes" names the byte tokenizer.
+/// A tokenizer from a folder (HF, run or checkpoint folder), or a file: tokenizer.json, vocab.txt, a SentencePiece .model, llama2.c's
+/// tokenizer.bin, a model of one file (.gguf; llama2.c's .bin, whose vocabulary lies beside it); "bytes" names the byte tokenizer.
 /// Throws InputError for a missing, broken or unsupported file, naming the construct.
 std::shared_ptr<const Tokenizer> load_tokenizer(const std::filesystem::path& path);
 

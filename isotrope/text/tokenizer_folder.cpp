@@ -1,4 +1,4 @@
-// Finding a tokenizer on disk: tokenizer.json, GPT-2's vocabulary and merges files, BERT's vocab.txt, scored vocabularies, run folders; and the byte tokenizer.
+// Finding a tokenizer on disk: tokenizer.json, GPT-2's vocabulary and merges files, BERT's vocab.txt, scored vocabularies, models of one file, run folders; and the byte tokenizer.
 #include <algorithm>
 #include <charconv>
 #include <map>
@@ -8,6 +8,7 @@
 #include "isotrope/io/model_path.h"
 #include "isotrope/text/byte_alphabet.h"
 #include "isotrope/text/json_field.h"
+#include "isotrope/text/piece_vocabulary.h"
 #include "isotrope/text/pipeline.h"
 #include "isotrope/text/scored_vocabulary.h"
 #include "isotrope/text/utf8.h"
@@ -19,13 +20,17 @@ using nlohmann::json;
 namespace {
 
 void read_config_beside(TokenizerDefinition& definition, const fs::path& folder) {
-  const auto config = folder / "tokenizer_config.json", map = folder / "special_tokens_map.json";
+  const auto config = folder / "tokenizer_config.json", map = folder / "special_tokens_map.json", chat = folder / "chat_template.jinja";
   if (fs::exists(config)) read_tokenizer_config(definition, read_file(config, "tokenizer"), config.string());
-  if (!fs::exists(map)) return;
-  // Older folders name bos and eos here alone; what tokenizer_config.json says goes first.
-  auto merged = json_field::parse(read_file(map, "tokenizer"), map.string());
-  if (definition.config.is_object() && merged.is_object()) merged.update(definition.config);
-  read_tokenizer_config(definition, merged.dump(), map.string());
+  if (fs::exists(map)) {
+    // Older folders name bos and eos here alone; what tokenizer_config.json says goes first.
+    auto merged = json_field::parse(read_file(map, "tokenizer"), map.string());
+    if (definition.config.is_object() && merged.is_object()) merged.update(definition.config);
+    read_tokenizer_config(definition, merged.dump(), map.string());
+  }
+  // transformers 5 keeps the template in a file of its own; saved, it lies in tokenizer_config.json, where every version finds it.
+  if (fs::exists(chat) && definition.config.is_object())
+    definition.config["chat_template"] = replace_invalid_utf8(read_file(chat, "tokenizer"));
 }
 
 std::shared_ptr<const Tokenizer> load_json(const fs::path& path) {
@@ -181,9 +186,26 @@ std::shared_ptr<const Tokenizer> load_scored(const fs::path& path) {
   return make_tokenizer(std::move(definition));
 }
 
+/// llama2.c keeps the vocabulary in a file of its own: tokenizer.bin beside the model, or the only tok….bin. `path` itself where it is called so, or
+/// begins as one does: the longest length, a score, 5, <unk>.
+fs::path llama2c_vocabulary_of(const fs::path& path) {
+  const auto is_named_so = [](const fs::path& file) { return file.extension() == ".bin" && file.filename().string().starts_with("tok"); };
+  const MappedFile map(path, "tokenizer");
+  if (is_named_so(path) || (map.text().size() > 12 && map.text().substr(12).starts_with("<unk>"))) return path;
+  const auto folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  if (fs::exists(folder / "tokenizer.bin")) return folder / "tokenizer.bin";
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (is_named_so(entry.path())) found.push_back(entry.path());
+  if (found.size() == 1) return found.front();
+  throw InputError("tokenizer", "{}: no vocabulary beside it: expected tokenizer.bin, or one file tok….bin", path.string());
+}
+
 std::shared_ptr<const Tokenizer> load_file(const fs::path& path) {
   if (path.extension() == ".txt") return load_vocabulary_lines(path);
-  if (path.extension() == ".model" || path.extension() == ".bin") return load_scored(path);
+  if (path.extension() == ".gguf") return make_tokenizer(define_tokenizer(read_vocabulary(GgufFile(path))));
+  if (path.extension() == ".model") return load_scored(path);
+  if (path.extension() == ".bin") return load_scored(llama2c_vocabulary_of(path));
   return load_json(path);
 }
 
@@ -205,9 +227,11 @@ std::shared_ptr<const Tokenizer> load_tokenizer(const fs::path& path) {
     if (fs::exists(path / vocabulary) && fs::exists(path / merges)) return load_vocabulary_and_merges(path / vocabulary, path / merges);
   for (const char* name : {"vocab.txt", "tokenizer.model", "tokenizer.bin"})
     if (fs::exists(path / name)) return load_file(path / name);
+  if (const auto file = single_file_model(path)) return load_file(*file);
   if (const auto checkpoint = newest_checkpoint(path)) return load_json(*checkpoint / "tokenizer.json");
   throw with_hint(
-      InputError("tokenizer", "{}: no tokenizer here: expected tokenizer.json, vocab.json and merges.txt, vocab.txt or tokenizer.model",
+      InputError("tokenizer",
+                 "{}: no tokenizer here: expected tokenizer.json, vocab.json and merges.txt, vocab.txt, tokenizer.model or a .gguf file",
                  path.string()),
       "isotrope tokenizer train makes one from text; the name bytes stands for the byte tokenizer");
 }

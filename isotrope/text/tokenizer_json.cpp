@@ -15,7 +15,8 @@ namespace {
 
 namespace field = json_field;
 
-/// Byte-level means that no text is unknown. Bytes that stand in no UTF-8 may be absent, as in GPT-NeoX's vocabulary.
+/// Where bytes without a token would become the unknown one, which is not built, there must be none. Those that stand in no UTF-8 may be
+/// absent, as in GPT-NeoX's vocabulary.
 void expect_every_byte(const TokenizerDefinition& definition) {
   std::vector<bool> present(256);
   for (int byte = 0; byte < 256; ++byte) present[byte] = byte == 0xC0 || byte == 0xC1 || byte >= 0xF5;
@@ -26,7 +27,7 @@ void expect_every_byte(const TokenizerDefinition& definition) {
   }
   const auto missing = std::ranges::find(present, false);
   if (missing != present.end())
-    throw InputError("tokenizer", "{}: the vocabulary has no token for byte {:#04x}: not a byte-level model", definition.file,
+    throw InputError("tokenizer", "{}: the vocabulary has no token for byte {:#04x}, and unk_token is not supported there", definition.file,
                      missing - present.begin());
 }
 
@@ -139,14 +140,14 @@ class Reader {
     bpe.ignore_merges = field::flag(model, "ignore_merges", false, file_);
     read_names(vocabulary);
     read_merges(field::array(field::at(model, "merges", file_), "model.merges", file_), vocabulary);
-    if (bpe.byte_level) return expect_every_byte(definition_);
+    if (bpe.byte_level) return field::find(model, "unk_token").is_null() ? void() : expect_every_byte(definition_);
     bpe.byte_fallback = field::flag(model, "byte_fallback", false, file_);
     bpe.fuse_unknown = field::flag(model, "fuse_unk", false, file_);
     const auto& unknown = field::find(model, "unk_token");
     if (!unknown.is_null()) bpe.unknown = unknown_token(field::text(unknown, "unk_token", file_), vocabulary);
   }
 
-  /// In a byte-level model unk_token and fuse_unk may stand there: with all 256 bytes in the vocabulary nothing is unknown.
+  /// In a byte-level model unk_token and fuse_unk may stand there where every byte has a token, so that nothing is unknown.
   void refuse_model_options(const json& model) const {
     if (definition_.is_byte_level() && field::flag(model, "byte_fallback", false, file_))
       throw InputError("tokenizer", "{}: byte_fallback is not supported in a byte-level model", file_);

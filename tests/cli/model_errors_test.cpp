@@ -35,8 +35,8 @@ TensorView& tensor(std::vector<TensorView>& tensors, const std::string& name) {
 TEST(ModelFolderSlow, ThatIsNoneIsNamed) {
   const Workplace place;
   const auto data = place / "data/validation.tokens";
-  expect_error(eval(place / "absent", data), 3, {place("absent"), "no such folder"});
-  expect_error(generate(place / "absent", "--prompt x"), 3, {place("absent"), "no such folder"});
+  expect_error(eval(place / "absent", data), 3, {place("absent"), "no such file or folder"});
+  expect_error(generate(place / "absent", "--prompt x"), 3, {place("absent"), "no such file or folder"});
   expect_error(eval(place / "text.txt", data), 3, {place("text.txt"), "is a file"});
   expect_error(eval(place / "data", data), 3, {place("data"), "config.json"});
   fs::create_directories(place / "young/checkpoints");

@@ -27,10 +27,29 @@ TEST(ModelPath, ARunMeansItsNewestCheckpointByNumber) {
   EXPECT_EQ(newest_checkpoint(run.path()), run / "checkpoints/step-100");
 }
 
+TEST(ModelPath, AFileThatIsAWholeModelIsItselfOrTheOnlyOneInItsFolder) {
+  const TemporaryFolder folder;
+  put(folder / "a/m.gguf", "x");
+  put(folder / "a/config.json", "{}");
+  put(folder / "a/notes.txt", "x");
+  EXPECT_EQ(resolve_model(folder / "a"), folder / "a/m.gguf");
+  EXPECT_EQ(resolve_model(folder / "a/m.gguf"), folder / "a/m.gguf");
+  put(folder / "a/model.safetensors", "x");  // what the folder is made for goes first
+  EXPECT_EQ(resolve_model(folder / "a"), folder / "a");
+  put(folder / "b/stories.bin", "x");
+  EXPECT_EQ(resolve_model(folder / "b/stories.bin"), folder / "b/stories.bin");
+  put(folder / "c/q4.gguf", "x");
+  put(folder / "c/q8.gguf", "x");
+  EXPECT_EQ(message_of([&] { resolve_model(folder / "c"); }),
+            "[model] " + (folder / "c").string() + ": holds 2 .gguf files, name the one that is meant");
+  EXPECT_EQ(resolve_model(folder / "c/q8.gguf"), folder / "c/q8.gguf");
+}
+
 TEST(ModelPath, ErrorsSayWhatWasLookedFor) {
   const TemporaryFolder folder;
-  EXPECT_NE(message_of([&] { resolve_model(folder / "absent"); }).find("no such folder"), std::string::npos);
-  EXPECT_NE(message_of([&] { resolve_model(folder.path()); }).find("found neither config.json nor checkpoints/step-N"), std::string::npos);
+  EXPECT_NE(message_of([&] { resolve_model(folder / "absent"); }).find("no such file or folder"), std::string::npos);
+  EXPECT_NE(message_of([&] { resolve_model(folder.path()); }).find("found neither config.json nor checkpoints/step-N nor a .gguf file"),
+            std::string::npos);
   put(folder / "file", "x");
   EXPECT_NE(message_of([&] { resolve_model(folder / "file"); }).find("is a file"), std::string::npos);
   fs::create_directories(folder / "checkpoints");

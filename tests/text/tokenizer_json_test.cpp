@@ -92,14 +92,28 @@ TEST(TokenizerJson, IdsMustBeDistinctAndWithoutHoles) {
                "has id 702, but 701 tokens");
 }
 
-TEST(TokenizerJson, EveryByteNeedsAToken) {
-  expect_error(error_after([](json& file) {
-                 auto& vocabulary = file["model"]["vocab"];
-                 vocabulary["odd"] = vocabulary["Ġ"];
-                 vocabulary.erase("Ġ");
-                 file["model"]["merges"] = json::array();
-               }),
-               "no token for byte 0x20");
+json without_a_token_for_spaces() {
+  auto file = tests::golden("gpt2.tokenizer.json");
+  auto& vocabulary = file["model"]["vocab"];
+  vocabulary["odd"] = vocabulary["Ġ"];
+  vocabulary.erase("Ġ");
+  file["model"]["merges"] = {"h e"};
+  return file;
+}
+
+TEST(TokenizerJson, BytesWithoutATokenDropOutAndTheirNeighboursMerge) {  // as HF tokenizers 0.23 has it
+  const auto tokenizer = parse_tokenizer(without_a_token_for_spaces().dump());
+  EXPECT_EQ(tokenizer->encode(" a b"), (std::vector{*tokenizer->find("a"), *tokenizer->find("b")}));
+  EXPECT_EQ(tokenizer->encode("   "), std::vector<TokenId>{});
+  auto one_word = without_a_token_for_spaces();
+  one_word["pre_tokenizer"]["use_regex"] = false;
+  EXPECT_EQ(parse_tokenizer(one_word.dump())->encode("h e"), std::vector<TokenId>{*tokenizer->find("he")});
+}
+
+TEST(TokenizerJson, EveryByteNeedsATokenWhenOthersWouldBecomeTheUnknownOne) {
+  auto file = without_a_token_for_spaces();
+  file["model"]["unk_token"] = "odd";
+  expect_error(error_of(file.dump()), "no token for byte 0x20, and unk_token is not supported");
 }
 
 TEST(TokenizerJson, BytesThatUtf8NeverHasMayBeAbsent) {  // as in GPT-NeoX's vocabulary
