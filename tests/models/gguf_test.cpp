@@ -55,7 +55,7 @@ TEST(GgufModels, AModelKnowsWhatItsFileSays) {
   EXPECT_EQ(config["tie_word_embeddings"], false);
   EXPECT_EQ(model->parameters().all().front().value.scalar_type(), at::kFloat);
   EXPECT_EQ(load_model(fixture("gpt2_tied"))->config()["tie_word_embeddings"], true);
-  EXPECT_EQ(load_model(fixture("gpt2_tied"), {.dtype = at::kBFloat16})->head().scalar_type(), at::kBFloat16);
+  EXPECT_EQ(load_model(fixture("gpt2_tied"), {.dtype = at::kBFloat16})->head().weight.scalar_type(), at::kBFloat16);
 }
 
 /// Every parameter of both, bit for bit.
