@@ -8,7 +8,24 @@ namespace isotrope::app {
 ///   const Command registered{Order::eval, add_eval};
 /// `add` gives the root a sub-command with options, help and example; the work is done in the sub-command's callback.
 /// Errors are thrown, and printed by main().
-enum class Order { plan, train, generate, eval, fill, embed, watch, report, tokenizer, data, diff, convert, config, info, completions };
+enum class Order {
+  plan,
+  train,
+  generate,
+  eval,
+  fill,
+  embed,
+  watch,
+  report,
+  tokenizer,
+  data,
+  diff,
+  parity,
+  convert,
+  config,
+  info,
+  completions
+};
 
 class Command {
  public:

@@ -59,6 +59,13 @@ struct EmbedCommand {
   bool concatenate = false, normalize = false, no_normalize = false;
 };
 
+struct ParityCommand {
+  CommonOptions common;
+  ComputeOptions compute;
+  std::string model, dump;
+  std::optional<double> tolerance;  ///< default: by the dtype
+};
+
 struct ConvertCommand {
   CommonOptions common;
   std::string in, out, type;  ///< type: empty, as stored
@@ -75,6 +82,7 @@ struct EngineCommands {
   void (*eval)(const EvalCommand&);
   void (*fill)(const FillCommand&);
   void (*embed)(const EmbedCommand&);
+  void (*parity)(const ParityCommand&);
   void (*convert)(const ConvertCommand&);
 };
 

@@ -16,6 +16,7 @@ void run_generate(const GenerateCommand& options);
 void run_eval(const EvalCommand& options);
 void run_fill(const FillCommand& options);
 void run_embed(const EmbedCommand& options);
+void run_parity(const ParityCommand& options);
 void run_convert(const ConvertCommand& options);
 
 /// The configuration of a run with what the command line says over it.

@@ -16,6 +16,8 @@ namespace {
 std::vector<TokenId> prompt_ids(const LoadedModel& loaded, const GenerateCommand& options) {
   const auto text = options.prompt_file.empty() ? options.prompt : read_file(options.prompt_file, "generate");
   auto ids = loaded.tokenizer->encode(text);
+  if (const auto mask = loaded.tokenizer->mask(); mask && std::ranges::find(ids, *mask) != ids.end())
+    throw InputError("generate", "the prompt has a mask, {}: a decoder does not fill masks", loaded.tokenizer->token_bytes(*mask));
   if (!ids.empty()) return ids;
   if (loaded.tokenizer->bos()) return {*loaded.tokenizer->bos()};
   if (!loaded.eos.empty()) return {loaded.eos.front()};

@@ -37,6 +37,11 @@ std::uint64_t usable_document(const TokenFile& file, std::uint64_t document, std
 
 }  // namespace
 
+void expect_pairs(const TokenFile& file) {
+  constexpr auto none = ~std::uint64_t{0};
+  usable_document(file, 0, usable_document(file, 0, none));
+}
+
 TextPair draw_pair(const TokenFile& file, std::uint64_t begin, std::uint64_t tokens, RandomStream& random) {
   constexpr auto none = ~std::uint64_t{0};
   const auto document = usable_document(file, file.document_at(begin), none);
@@ -52,7 +57,7 @@ TextPair draw_pair(const TokenFile& file, std::uint64_t begin, std::uint64_t tok
     return pair;
   }
   const auto other = text_of(file, usable_document(file, random.below(file.info().document_count), document));
-  const auto length = std::min(tokens - cut, other.count);
+  const auto length = std::min(whole - cut, other.count);  // as a second segment that follows: the length must not tell which it is
   pair.second = copy(file, other.begin + random.below(other.count - length + 1), length);
   return pair;
 }

@@ -20,4 +20,7 @@ struct TextPair {
 /// Throws InputError when the file has fewer than two documents of two tokens or more.
 TextPair draw_pair(const TokenFile& file, std::uint64_t begin, std::uint64_t tokens, RandomStream& random);
 
+/// Throws what draw_pair() would throw.
+void expect_pairs(const TokenFile& file);
+
 }  // namespace isotrope

@@ -163,6 +163,7 @@ Pooling read_pooling(const std::filesystem::path& file) {
     if (reader.get_bool(key, false)) asked.push_back(pooling);
   for (const auto* key : {"pooling_mode_mean_sqrt_len_tokens", "pooling_mode_weightedmean_tokens"})
     if (reader.get_bool(key, false)) throw InputError("embed", "{}: {} is not supported", file.string(), key);
+  if (!reader.get_bool("include_prompt", true)) throw InputError("embed", "{}: include_prompt = false is not supported", file.string());
   if (asked.size() != 1) throw InputError("embed", "{}: {} ways of pooling, expected one", file.string(), asked.size());
   return asked.front();
 }
@@ -181,12 +182,19 @@ std::optional<SentenceRecipe> read_sentence_recipe(const std::filesystem::path& 
     const auto kind = type.substr(type.rfind('.') + 1);
     if (kind == "Pooling") recipe.pooling = read_pooling(folder / reader.get_string("path", "") / "config.json");
     else if (kind == "Normalize") recipe.normalize = true;
+    else if (kind == "Transformer" && !reader.get_string("path", "").empty())
+      throw InputError("embed", "{}: the model lies in {}, expected beside modules.json", name, reader.get_string("path", ""));
     else if (kind != "Transformer")
       throw InputError("embed", "{}: module {} is not supported (Transformer, Pooling, Normalize)", name, type);
   }
-  if (const auto file = folder / "sentence_bert_config.json"; std::filesystem::exists(file)) {
+  for (const auto* kind : {"bert", "roberta", "distilbert", "albert", "xlm-roberta", "camembert", "xlnet"}) {
+    const auto file = folder / fmt::format("sentence_{}_config.json", kind);
+    if (!std::filesystem::exists(file)) continue;
     const auto json = read_json(file, "embed");
-    recipe.max_length = JsonReader(json, "embed", file.string()).get_int("max_seq_length", 0);
+    const JsonReader settings(json, "embed", file.string());
+    recipe.max_length = settings.get_int("max_seq_length", 0);
+    if (settings.get_bool("do_lower_case", false)) throw InputError("embed", "{}: do_lower_case = true is not supported", file.string());
+    break;
   }
   return recipe;
 }

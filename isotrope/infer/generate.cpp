@@ -21,7 +21,8 @@ at::Tensor next_logits(Model& model, std::span<const TokenId> ids, KvCache& cach
 void check_prompt(const Model& model, std::span<const TokenId> prompt, const GenerationOptions& options) {
   const auto& shape = model.shape();
   if (!shape.causal)
-    throw InputError("generate", "this model is an encoder, which does not write text; `isotrope fill` completes its masks");
+    throw InputError("generate", "this model reads its texts from both sides and writes none{}",
+                     model.reads_backwards() ? "" : "; `isotrope fill` completes its masks");
   if (prompt.empty()) throw InputError("generate", "the prompt is empty, and the model has no token to begin with");
   for (const auto id : prompt)
     if (id < 0 || id >= shape.vocab_size)

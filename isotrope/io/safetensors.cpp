@@ -153,9 +153,9 @@ TensorFolder::TensorFolder(const fs::path& folder_or_file) : path_(folder_or_fil
   else if (!fs::is_directory(path_)) files_.emplace_back(path_);
   else if (fs::exists(single)) files_.emplace_back(single);
   else if (fs::exists(index)) read_shards(index);
-  else if (fs::exists(path_ / "pytorch_model.bin"))
+  else if (fs::exists(path_ / "pytorch_model.bin") || fs::exists(path_ / "pytorch_model.bin.index.json"))
     throw with_hint(InputError(where, "{}: pytorch_model.bin is a Python pickle, expected model.safetensors", path_.string()),
-                    "load it with transformers and save_pretrained() writes safetensors");
+                    fmt::format("python tools/bin_to_safetensors.py {} writes it", path_.string()));
   else throw InputError(where, "{}: neither model.safetensors nor model.safetensors.index.json is in this folder", path_.string());
 
   if (tensors_.empty()) tensors_ = files_.front().tensors();

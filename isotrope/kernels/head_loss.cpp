@@ -230,7 +230,8 @@ HeadLoss head_loss(const at::Tensor& hidden, const OutputHead& head, const at::T
         throw InputError("loss", "target {} at position {} is out of range for a vocabulary of {}", target[i], i, head.weight.size(0));
   }
   if (hidden.scalar_type() == at::kDouble) return reference::head_loss(hidden, head, targets, options);
-  const bool gradient = at::GradMode::is_enabled() && (hidden.requires_grad() || head.weight.requires_grad());
+  const bool gradient = at::GradMode::is_enabled() &&
+                        (hidden.requires_grad() || head.weight.requires_grad() || (head.bias.defined() && head.bias.requires_grad()));
   const auto bias = head.bias.defined() ? std::optional(head.bias) : std::nullopt;
   const auto out = HeadLossFunction::apply(hidden, head.weight, bias, targets, options, gradient);
   return {out[0], out[1], out[2]};

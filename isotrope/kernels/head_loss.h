@@ -28,7 +28,7 @@ struct HeadLoss {
   at::Tensor loss;  ///< scalar fp32, differentiable in hidden, weight and bias: scale · Σ_counted (nll + z_loss · log²Z)
   at::Tensor nll;   ///< [N] fp32, −log p(target), 0 where the target is ignored; not differentiable
   at::Tensor
-      hit;  ///< [N] fp32, 1 where no logit is above the target's, 0 elsewhere and where the target is ignored; their mean is the accuracy
+      hit;  ///< [N] fp32, 1 where no logit is above the target's (nor equal, in bf16, with a smaller id), 0 elsewhere and where the target is ignored; their mean is the accuracy
 };
 
 /// Output projection and cross-entropy in one: the logits are made a chunk of rows at a time, turned into their own gradient and

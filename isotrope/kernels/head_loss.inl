@@ -13,7 +13,10 @@ inline LossRow softmax_loss(T* logits, std::int64_t vocab, std::int64_t target, 
   for (std::int64_t i = 0; i < whole; i += lanes) sums += exp2_below_128((load(logits + i) - top) * log2_e);
   if (whole < vocab) sums += first_lanes(exp2_below_128((load_part(logits + whole, vocab - whole) - top) * log2_e), vocab - whole, 0.0f);
   const float log_z = top + std::log(sum_of(sums));
-  const LossRow row{log_z - static_cast<float>(logits[target]), log_z, static_cast<float>(logits[target]) >= top};
+  const auto wanted = static_cast<float>(logits[target]);
+  // Rounded to bf16 many logits are equal: the first of them is the one that counts.
+  const bool hit = wanted >= top && std::find(logits, logits + target, logits[target]) == logits + target;
+  const LossRow row{log_z - wanted, log_z, hit};
   if (gradient) {
     const float factor = scale * (1.0f + 2.0f * z_loss * log_z);
     const float at_target = factor * std::exp(static_cast<float>(logits[target]) - log_z) - scale;

@@ -15,7 +15,9 @@ BertLikeNames names(std::int64_t layers, std::int64_t groups, std::int64_t inner
           .embedding_projection = "encoder.embedding_hidden_mapping_in",
           .block =
               [=](std::int64_t block) {
-                const auto group = block / inner * groups / layers;
+                // In floating point, as transformers counts: the two differ in a few shapes.
+                const auto group = static_cast<std::int64_t>(static_cast<double>(block / inner) /
+                                                             (static_cast<double>(layers) / static_cast<double>(groups)));
                 const auto name =
                     "albert.encoder.albert_layer_groups." + std::to_string(group) + ".albert_layers." + std::to_string(block % inner) + ".";
                 return BertLikeNames::Block{name + "attention.query", name + "attention.key",        name + "attention.value",
@@ -39,7 +41,9 @@ std::unique_ptr<Model> make(ConfigFields& fields, const ModelOptions& options) {
   c.embedding_dropout = c.attention_output_dropout = fields.rate("hidden_dropout_prob", 0);
   c.attention_dropout = fields.rate("attention_probs_dropout_prob", 0);
   c.mlp_output_dropout = 0;
-  const auto groups = fields.integer("num_hidden_groups", 1), inner = fields.integer("inner_group_num", 1), layers = c.num_hidden_layers;
+  c.pair_dropout = fields.rate("classifier_dropout_prob", 0.1);
+  const auto groups = fields.integer("num_hidden_groups", 1), inner = fields.integer("inner_group_num", 1, 1, 1000),
+             layers = c.num_hidden_layers;
   if (layers > 0 && groups > layers)
     throw InputError("model", "{}: num_hidden_groups = {} is more than num_hidden_layers = {}", fields.name(), groups, layers);
   c.num_hidden_layers *= inner;
@@ -47,7 +51,7 @@ std::unique_ptr<Model> make(ConfigFields& fields, const ModelOptions& options) {
   c.language_head = architecture != "AlbertModel";
   c.pooler = architecture != "AlbertForMaskedLM";
   c.pair_head = architecture == "AlbertForPreTraining";
-  fields.inert({"classifier_dropout_prob", "down_scale_factor", "gap_size", "net_structure_type", "num_memory_blocks"});
+  fields.inert({"down_scale_factor", "gap_size", "net_structure_type", "num_memory_blocks"});
   return make_bert_like(fields, options, c, names(layers, groups, inner));
 }
 

@@ -14,7 +14,7 @@ namespace isotrope {
 BertLikeConfig read_bert_like(ConfigFields& fields, BertLikeConfig c) {
   c.hidden_size = fields.integer("hidden_size", c.hidden_size);
   c.embedding_size = c.hidden_size;
-  c.num_hidden_layers = fields.integer("num_hidden_layers", c.num_hidden_layers, 0);
+  c.num_hidden_layers = fields.layers("num_hidden_layers", c.num_hidden_layers);
   c.num_attention_heads = fields.integer("num_attention_heads", c.num_attention_heads);
   fields.divided("hidden_size", c.hidden_size, "num_attention_heads", c.num_attention_heads);
   c.intermediate_size = fields.integer("intermediate_size", c.intermediate_size);
@@ -57,10 +57,12 @@ class BertLike final : public Model {
               .causal = false};
     words_ = add_table(names_.prefix + names_.words, c_.vocab_size);
     positions_ = add_table(names_.prefix + names_.positions, c_.position_rows);
+    if (c_.sinusoidal_positions) parameters_.all().back().init.kind = Initialization::Kind::sinusoids;
     if (c_.type_vocab_size > 0) types_ = add_table(names_.prefix + names_.types, c_.type_vocab_size);
     embedding_norm_ = add_layer_norm(parameters_, names_.prefix + names_.norm, e, c_.layer_norm_eps);
     if (!names_.embedding_projection.empty()) embedding_projection_ = add(names_.prefix + names_.embedding_projection, e, d);
     for (std::int64_t i = 0; i < c_.num_hidden_layers; ++i) blocks_.push_back(block_of(names_.block(i)));
+    shape_.repeated_weights = (c_.num_hidden_layers - static_cast<std::int64_t>(made_.size())) * (4 * d * d + 2 * d * c_.intermediate_size);
     if (c_.pooler) pooler_ = add(names_.prefix + names_.pooler, d, d);
     if (c_.language_head) add_language_head();
     if (c_.pair_head) pair_head_ = add(names_.pair_head, d, 2);
@@ -82,8 +84,8 @@ class BertLike final : public Model {
     return head_norm_.gain.defined() ? head_norm_(activate(head_dense_(hidden), c_.activation)) : hidden;
   }
 
-  at::Tensor pair_logits(const at::Tensor& first) const override {
-    return c_.pair_head ? pair_head_(at::tanh(pooler_(first))) : Model::pair_logits(first);
+  at::Tensor pair_logits(const at::Tensor& first, const Dropout& dropout) const override {
+    return c_.pair_head ? pair_head_(dropout(at::tanh(pooler_(first)), c_.pair_dropout)) : Model::pair_logits(first, dropout);
   }
   bool has_pair_head() const override { return c_.pair_head; }
 
@@ -151,7 +153,10 @@ class BertLike final : public Model {
   std::string bias_name() const { return c_.tie_word_embeddings ? names_.head_bias : names_.decoder + ".bias"; }
 
   at::Tensor type_embeddings(const at::Tensor& types) const {
-    return types.defined() ? embedding_lookup(types_, types) : types_.narrow(0, 0, 1).unsqueeze(0);
+    if (!types.defined()) return types_.narrow(0, 0, 1).unsqueeze(0);
+    if (const auto last = types.max().item<std::int64_t>(); last >= c_.type_vocab_size)
+      throw InputError("model", "a token of segment {}, but the model tells {} segments apart (type_vocab_size)", last, c_.type_vocab_size);
+    return embedding_lookup(types_, types);
   }
 
   at::Tensor forward(const Block& b, std::int64_t layer, const at::Tensor& x, const ForwardContext& context) const {

@@ -23,6 +23,8 @@ struct BertLikeConfig {
   bool tie_word_embeddings = true, language_head = false, pooler = false, pair_head = false;
   /// Rates of dropout: behind the embedding's norm, of attention probabilities, of each half's output.
   double embedding_dropout = 0, attention_dropout = 0, attention_output_dropout = 0, mlp_output_dropout = 0;
+  double pair_dropout = 0;            ///< of what the pair head reads
+  bool sinusoidal_positions = false;  ///< how the table of positions begins
 };
 
 struct BertLikeNames {

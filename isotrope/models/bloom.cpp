@@ -18,7 +18,7 @@ struct BloomConfig {
 BloomConfig read_config(ConfigFields& fields) {
   BloomConfig c{};
   c.hidden_size = fields.integer("hidden_size", fields.integer("n_embed", 64));
-  c.n_layer = fields.integer("n_layer", fields.integer("num_hidden_layers", 2, 0), 0);
+  c.n_layer = fields.layers("n_layer", fields.layers("num_hidden_layers", 2));
   c.n_head = fields.integer("n_head", fields.integer("num_attention_heads", 8));
   fields.divided("hidden_size", c.hidden_size, "n_head", c.n_head);
   c.vocab_size = fields.integer("vocab_size", 250880);

@@ -101,6 +101,15 @@ void read_tensors(Model& model, const TensorFolder& tensors) {
     parameter.value.copy_(tensor_of(*view));
     used.insert(view->name);
   }
+  for (auto& [name, table] : model.tables()) {
+    const auto* view = tensors.find(name);
+    if (!view) throw InputError("model", "{}: tensor {} {} is missing", file, name, shape_text(table.sizes()));
+    expect_shape("model", fmt::format("{}: tensor {}", file, name), table.sizes(), view->shape);
+    if (view->dtype != DType::i32)
+      throw InputError("model", "{}: tensor {} has dtype {}, expected I32", file, name, dtype_name(view->dtype));
+    table.copy_(tensor_of(*view));
+    used.insert(name);
+  }
   std::vector<std::string> left_out;
   for (const auto& view : tensors.tensors()) {
     if (used.contains(view.name) || model.is_buffer(view.name) || is_tied_copy(tensors, model, view)) continue;
@@ -144,15 +153,16 @@ void save_model(const Model& model, const fs::path& folder, const SaveOptions& o
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> kept;  // what the views below point into
   std::vector<TensorView> views;
+  const auto keep = [&](const std::string& name, const at::Tensor& value) {
+    kept.push_back(value.contiguous());
+    const auto* bytes = static_cast<const std::byte*>(kept.back().const_data_ptr());
+    views.push_back({name, stored_dtype(value.scalar_type()), value.sizes().vec(), {bytes, value.nbytes()}});
+  };
   for (const auto& parameter : model.parameters().all()) {
-    auto value = options.value ? options.value(parameter) : parameter.value;
-    value = value.detach().to(at::kCPU, options.dtype.value_or(value.scalar_type())).contiguous();
-    kept.push_back(value);
-    views.push_back({parameter.name,
-                     stored_dtype(value.scalar_type()),
-                     value.sizes().vec(),
-                     {static_cast<const std::byte*>(value.const_data_ptr()), value.nbytes()}});
+    const auto value = options.value ? options.value(parameter) : parameter.value;
+    keep(parameter.name, value.detach().to(at::kCPU, options.dtype.value_or(value.scalar_type())));
   }
+  for (const auto& [name, table] : model.tables()) keep(name, table.to(at::kCPU));
   auto config = model.config();
   config.erase("torch_dtype");
   config["dtype"] = torch_dtype_name(kept.front().scalar_type());

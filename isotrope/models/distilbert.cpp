@@ -29,7 +29,7 @@ BertLikeNames names() {
 std::unique_ptr<Model> make(ConfigFields& fields, const ModelOptions& options) {
   BertLikeConfig c{};
   c.hidden_size = c.embedding_size = fields.integer("dim", 768);
-  c.num_hidden_layers = fields.integer("n_layers", 6, 0);
+  c.num_hidden_layers = fields.layers("n_layers", 6);
   c.num_attention_heads = fields.integer("n_heads", 12);
   fields.divided("dim", c.hidden_size, "n_heads", c.num_attention_heads);
   c.intermediate_size = fields.integer("hidden_dim", 3072);
@@ -41,8 +41,8 @@ std::unique_ptr<Model> make(ConfigFields& fields, const ModelOptions& options) {
   c.embedding_dropout = c.mlp_output_dropout = fields.rate("dropout", 0.1);
   c.attention_dropout = fields.rate("attention_dropout", 0.1);
   c.language_head = fields.architecture("DistilBertModel") == "DistilBertForMaskedLM";
-  // The sinusoidal table is stored as a learned one is; its kind decides only how it begins.
-  fields.inert({"sinusoidal_pos_embds", "qa_dropout", "seq_classif_dropout", "tie_weights_"});
+  c.sinusoidal_positions = fields.boolean("sinusoidal_pos_embds", false);
+  fields.inert({"qa_dropout", "seq_classif_dropout", "tie_weights_"});
   return make_bert_like(fields, options, c, names());
 }
 

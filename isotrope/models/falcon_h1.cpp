@@ -65,7 +65,7 @@ FalconH1Config read_config(ConfigFields& fields) {
   FalconH1Config c{};
   c.hidden_size = fields.integer("hidden_size", 4096);
   c.intermediate_size = fields.integer("intermediate_size", 14336);
-  c.num_hidden_layers = fields.integer("num_hidden_layers", 32, 0);
+  c.num_hidden_layers = fields.layers("num_hidden_layers", 32);
   c.num_attention_heads = fields.integer("num_attention_heads", 32);
   const bool null = fields.json().contains("num_key_value_heads") && !fields.has("num_key_value_heads");
   c.num_key_value_heads = fields.integer("num_key_value_heads", null ? c.num_attention_heads : 8);

@@ -21,7 +21,7 @@ struct Gpt2Config {
 Gpt2Config read_config(ConfigFields& fields) {
   Gpt2Config c{};
   c.n_embd = fields.integer("n_embd", 768);
-  c.n_layer = fields.integer("n_layer", 12, 0);
+  c.n_layer = fields.layers("n_layer", 12);
   c.n_head = fields.integer("n_head", 12);
   c.n_positions = fields.integer("n_positions", 1024);
   c.n_inner = fields.integer("n_inner", 4 * c.n_embd);

@@ -26,7 +26,7 @@ NeoxConfig read_config(ConfigFields& fields) {
   NeoxConfig c{};
   c.hidden_size = fields.integer("hidden_size", 6144);
   c.intermediate_size = fields.integer("intermediate_size", 24576);
-  c.num_hidden_layers = fields.integer("num_hidden_layers", 44, 0);
+  c.num_hidden_layers = fields.layers("num_hidden_layers", 44);
   c.num_attention_heads = fields.integer("num_attention_heads", 64);
   const auto head_dim = fields.divided("hidden_size", c.hidden_size, "num_attention_heads", c.num_attention_heads);
   c.vocab_size = fields.integer("vocab_size", 50432);

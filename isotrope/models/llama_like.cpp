@@ -15,7 +15,7 @@ LlamaLikeConfig read_llama_like(ConfigFields& fields, std::int64_t head_dim) {
   LlamaLikeConfig c{};
   c.hidden_size = fields.integer("hidden_size");
   c.intermediate_size = fields.integer("intermediate_size");
-  c.num_hidden_layers = fields.integer("num_hidden_layers", std::nullopt, 0);
+  c.num_hidden_layers = fields.layers("num_hidden_layers", std::nullopt);
   c.num_attention_heads = fields.integer("num_attention_heads");
   c.num_key_value_heads = fields.integer("num_key_value_heads", c.num_attention_heads);
   if (c.hidden_size < 1 || c.intermediate_size < 1 || c.num_hidden_layers < 0 || c.num_attention_heads < 1 || c.num_key_value_heads < 1 ||

@@ -25,7 +25,7 @@ struct Mamba2Config {
 Mamba2Config read_config(ConfigFields& fields) {
   Mamba2Config c{};
   c.hidden_size = fields.integer("hidden_size", 4096);
-  c.num_hidden_layers = fields.integer("num_hidden_layers", 64, 0);
+  c.num_hidden_layers = fields.layers("num_hidden_layers", 64);
   c.vocab_size = fields.integer("vocab_size", 32768);
   c.layer_norm_epsilon = fields.number("layer_norm_epsilon", 1e-5);
   c.initializer_range = fields.number("initializer_range", 0.1);

@@ -14,7 +14,9 @@ at::Tensor Model::logits(const at::Tensor& hidden) const {
 
 at::Tensor Model::backward_head_input(const at::Tensor&) const { throw InputError("model", "this model does not read backwards"); }
 
-at::Tensor Model::pair_logits(const at::Tensor&) const { throw InputError("model", "this model has no head for pairs of texts"); }
+at::Tensor Model::pair_logits(const at::Tensor&, const Dropout&) const {
+  throw InputError("model", "this model has no head for pairs of texts");
+}
 
 std::string Model::copy_of(std::string_view tensor_name) const {
   const auto& embedding = parameters_.all().front();

@@ -3,8 +3,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 
 #include "isotrope/kernels/attention.h"
@@ -44,6 +46,12 @@ struct ModelShape {
   std::int64_t vocab_size, width, layers, heads, kv_heads, head_dim, max_positions;
   bool causal = true;                 ///< a decoder, whose tokens see what stands before them; an encoder's see their whole document
   std::int64_t recurrence_flops = 0;  ///< operations of a layer's scan and convolution for one token, forward
+  std::int64_t repeated_weights = 0;  ///< numbers of matrices that a token meets again, in layers that share them
+};
+
+struct ModelOptions {
+  at::ScalarType dtype = at::kFloat;
+  at::Device device = at::kCPU;
 };
 
 /// A language model: ids or embeddings in, hidden states out; the output head is kept apart so that losses need not hold all logits.
@@ -55,6 +63,8 @@ class Model {
 
   const nlohmann::json& config() const { return config_; }  ///< config.json as it was read
   const ModelShape& shape() const { return shape_; }
+  /// The rates of dropout that act in training, by their names in config.json; those that the config leaves open have the family's default.
+  const std::map<std::string, double>& dropout_rates() const { return dropout_rates_; }
   Parameters& parameters() { return parameters_; }
   const Parameters& parameters() const { return parameters_; }
 
@@ -73,9 +83,15 @@ class Model {
   virtual at::Tensor backward_head_input(const at::Tensor& hidden) const;
   virtual bool reads_backwards() const { return false; }
 
+  /// Models that read the characters of their tokens must be told each token's text, by id, before they are first used; a folder holds them.
+  virtual bool reads_characters() const { return false; }
+  virtual void set_token_texts(std::span<const std::string> /*texts*/) {}
+  /// int32 tensors that belong to the model and are not learned, by their names in the folder.
+  virtual std::map<std::string, at::Tensor> tables() const { return {}; }
+
   /// Which of two texts comes second: logits [N, 2] from the hidden states [N, d] of N rows' first tokens; 0: as they stand (next-sentence
   /// prediction of BERT, sentence order of ALBERT). InputError where the folder holds no such head.
-  virtual at::Tensor pair_logits(const at::Tensor& first) const;
+  virtual at::Tensor pair_logits(const at::Tensor& first, const Dropout& dropout = {}) const;
   virtual bool has_pair_head() const { return false; }
 
   /// The prefix that checkpoints of the bare model leave out ("transformer.").
@@ -95,14 +111,12 @@ class Model {
   at::Tensor positions_of(const at::Tensor& embeddings, const ForwardContext& context) const;
 
   nlohmann::json config_;
+  friend std::unique_ptr<Model> make_model(const nlohmann::json& config, const ModelOptions& options, const std::string& name);
+
   ModelShape shape_{};
+  std::map<std::string, double> dropout_rates_;
   OutputHead head_;
   Parameters parameters_;
-};
-
-struct ModelOptions {
-  at::ScalarType dtype = at::kFloat;
-  at::Device device = at::kCPU;
 };
 
 /// A model of the family that `config` names, parameters allocated but not set. `name` stands for the file in messages.

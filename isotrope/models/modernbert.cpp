@@ -26,7 +26,7 @@ ModernBertConfig read_config(ConfigFields& fields) {
   ModernBertConfig c{};
   c.hidden_size = fields.integer("hidden_size", 768);
   c.intermediate_size = fields.integer("intermediate_size", 1152);
-  c.num_hidden_layers = fields.integer("num_hidden_layers", 22, 0);
+  c.num_hidden_layers = fields.layers("num_hidden_layers", 22);
   c.num_attention_heads = fields.integer("num_attention_heads", 12);
   const auto head_dim = fields.divided("hidden_size", c.hidden_size, "num_attention_heads", c.num_attention_heads);
   if (head_dim % 2 != 0) throw InputError("model", "{}: head_dim {} is not even, as rotary positions need", fields.name(), head_dim);
@@ -62,7 +62,10 @@ RopeScaling read_rope(const ConfigFields& fields, const char* layer_type, const 
   const auto& config = fields.json();
   nlohmann::json own{{"rope_theta", config.contains(older_theta) ? config[older_theta] : nlohmann::json(theta)}};
   if (config.contains("rope_scaling")) own["rope_scaling"] = config["rope_scaling"];
-  if (const auto all = config.find("rope_parameters"); all != config.end() && all->is_object() && all->contains(layer_type)) {
+  if (const auto all = config.find("rope_parameters"); all != config.end() && all->is_object() && all->contains("rope_theta"))
+    throw InputError("model", "{}: rope_parameters has its own entry for each layer type (full_attention, sliding_attention)",
+                     fields.name());
+  else if (all != config.end() && all->is_object() && all->contains(layer_type)) {
     own["rope_parameters"] = (*all)[layer_type];
     if (own["rope_parameters"].is_object() && !own["rope_parameters"].contains("rope_theta"))
       own["rope_parameters"]["rope_theta"] = own["rope_theta"];

@@ -1,5 +1,6 @@
 // OPT: learned positions that begin at 2, ReLU, tied head; pre-norm blocks, but for the 350M model, which normalises after each half and projects
 // its embeddings from a smaller width. Source: Zhang et al. 2022 (arXiv 2205.01068); names as in transformers' OPTForCausalLM.
+#include "isotrope/base/error.h"
 #include "isotrope/kernels/gradient_sink.h"
 #include "isotrope/models/registry.h"
 #include "isotrope/nn/attend.h"
@@ -13,7 +14,7 @@ constexpr std::int64_t position_offset = 2;
 
 struct OptConfig {
   std::int64_t hidden_size, ffn_dim, num_hidden_layers, num_attention_heads, vocab_size, max_position_embeddings, word_embed_proj_dim;
-  double init_std, dropout, attention_dropout;
+  double init_std, dropout, attention_dropout, layerdrop;
   bool do_layer_norm_before, final_norm, enable_bias, tie_word_embeddings;
   Activation activation_function;
 };
@@ -22,7 +23,7 @@ OptConfig read_config(ConfigFields& fields) {
   OptConfig c{};
   c.hidden_size = fields.integer("hidden_size", 768);
   c.ffn_dim = fields.integer("ffn_dim", 3072);
-  c.num_hidden_layers = fields.integer("num_hidden_layers", 12, 0);
+  c.num_hidden_layers = fields.layers("num_hidden_layers", 12);
   c.num_attention_heads = fields.integer("num_attention_heads", 12);
   fields.divided("hidden_size", c.hidden_size, "num_attention_heads", c.num_attention_heads);
   c.vocab_size = fields.integer("vocab_size", 50272);
@@ -37,7 +38,7 @@ OptConfig read_config(ConfigFields& fields) {
   fields.only("layer_norm_elementwise_affine", true);
   c.dropout = fields.rate("dropout", 0.1);
   c.attention_dropout = fields.rate("attention_dropout", 0);
-  fields.only("layerdrop", 0.0);
+  c.layerdrop = fields.number("layerdrop", 0);
   fields.inert({"activation_dropout", "prefix"});  // of no effect in transformers either
   return c;
 }
@@ -76,6 +77,7 @@ class Opt final : public Model {
   at::Tensor embed(const at::Tensor& ids) const override { return embedding_lookup(embedding_, ids); }
 
   at::Tensor forward_embeddings(const at::Tensor& embeddings, const ForwardContext& context) override {
+    if (context.dropout.acts() && c_.layerdrop > 0) throw InputError("model", "layerdrop = {} is not supported in training", c_.layerdrop);
     const auto positions = positions_of(embeddings, context) + position_offset;
     auto x = (project_in_.weight.defined() ? project_in_(embeddings) : embeddings) + embedding_lookup(positions_, positions);
     context.tap("embed", -1, x);

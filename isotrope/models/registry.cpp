@@ -43,11 +43,15 @@ Family::Family(std::string model_type, std::vector<std::string> architectures, M
   families().push_back(this);
 }
 
-std::int64_t ConfigFields::integer(const std::string& key, std::optional<std::int64_t> fallback, std::int64_t min) {
+std::int64_t ConfigFields::integer(const std::string& key, std::optional<std::int64_t> fallback, std::int64_t min, std::int64_t max) {
   seen_.insert(key);
   const auto value = fallback ? reader_.get_int(key, *fallback) : reader_.get_int(key);
-  if (value < min || value > std::int64_t{1} << 40) throw InputError("model", "{}: {} = {} is out of range (≥ {})", name_, key, value, min);
+  if (value < min || value > max) throw InputError("model", "{}: {} = {} is out of range ({} to {})", name_, key, value, min, max);
   return value;
+}
+
+std::int64_t ConfigFields::layers(const std::string& key, std::optional<std::int64_t> fallback) {
+  return integer(key, fallback, 0, 100'000);
 }
 
 std::int64_t ConfigFields::divided(const std::string& width_key, std::int64_t width, const std::string& heads_key,
@@ -59,7 +63,7 @@ std::int64_t ConfigFields::divided(const std::string& width_key, std::int64_t wi
 double ConfigFields::rate(const std::string& key, double fallback) {
   const auto value = number(key, fallback);
   if (!(value >= 0 && value < 1)) throw InputError("model", "{}: {} = {} is no rate of dropout (0 ≤ p < 1)", name_, key, value);
-  return value;
+  return rates_[key] = value;
 }
 
 std::vector<bool> ConfigFields::sliding_layers(std::int64_t layers, const std::function<bool(std::int64_t)>& otherwise) {
@@ -96,6 +100,23 @@ std::vector<double> ConfigFields::numbers(const std::string& key, std::vector<do
     if (const auto number = json_number(entry); number && !std::isnan(*number)) values.push_back(*number);
   if (values.size() != list.size() || values.size() != fallback.size())
     throw InputError("model", "{}: \"{}\": expected {} numbers, got {}", name_, key, fallback.size(), list.dump());
+  return values;
+}
+
+std::vector<std::pair<std::int64_t, std::int64_t>> ConfigFields::pairs(const std::string& key,
+                                                                       std::vector<std::pair<std::int64_t, std::int64_t>> fallback) {
+  seen_.insert(key);
+  if (!reader_.has(key)) return fallback;
+  constexpr std::int64_t largest = 1 << 20;
+  const auto counts = [](const nlohmann::json& number) {
+    return number.is_number_integer() && number.get<std::int64_t>() >= 1 && number.get<std::int64_t>() <= largest;
+  };
+  const auto& list = reader_.get_array(key);
+  std::vector<std::pair<std::int64_t, std::int64_t>> values;
+  for (const auto& entry : list)
+    if (entry.is_array() && entry.size() == 2 && counts(entry[0]) && counts(entry[1])) values.emplace_back(entry[0], entry[1]);
+  if (values.empty() || values.size() != list.size())
+    throw InputError("model", "{}: \"{}\": expected pairs of whole numbers from 1 to {}, got {}", name_, key, largest, list.dump());
   return values;
 }
 
@@ -158,6 +179,13 @@ void ConfigFields::finish() const {
     warn_once("model-fields " + name_, fmt::format("[model] {}: fields without effect here: {}", name_, fmt::join(ignored, ", ")));
 }
 
+std::vector<std::string> known_model_types() {
+  std::vector<std::string> types;
+  for (const auto* family : families()) types.push_back(family->model_type);
+  std::ranges::sort(types);
+  return types;
+}
+
 std::string model_type_of(const nlohmann::json& config, const std::string& name) { return family_of(config, name).model_type; }
 
 std::unique_ptr<Model> make_model(const nlohmann::json& config, const ModelOptions& options, const std::string& name) {
@@ -165,6 +193,7 @@ std::unique_ptr<Model> make_model(const nlohmann::json& config, const ModelOptio
   ConfigFields fields(config, name);
   auto model = family.make(fields, options);
   fields.finish();
+  model->dropout_rates_ = fields.rates();
   return model;
 }
 

@@ -18,12 +18,16 @@ class ConfigFields {
  public:
   ConfigFields(const nlohmann::json& config, std::string name) : config_(config), reader_(config, "model", name), name_(std::move(name)) {}
 
-  /// InputError below `min`.
-  std::int64_t integer(const std::string& key, std::optional<std::int64_t> fallback = std::nullopt, std::int64_t min = 1);
+  /// InputError below `min` or above `max`.
+  std::int64_t integer(const std::string& key, std::optional<std::int64_t> fallback = std::nullopt, std::int64_t min = 1,
+                       std::int64_t max = std::int64_t{1} << 31);
+  /// A number of layers, 0 to 100,000.
+  std::int64_t layers(const std::string& key, std::optional<std::int64_t> fallback = std::nullopt);
   /// width / heads, two fields that have been read; InputError where the heads do not divide the width.
   std::int64_t divided(const std::string& width_key, std::int64_t width, const std::string& heads_key, std::int64_t heads) const;
   /// A rate of dropout; InputError outside [0, 1).
   double rate(const std::string& key, double fallback);
+  const std::map<std::string, double>& rates() const { return rates_; }  ///< all that were read so
   /// layer_types: which layers' attention slides over a window; `otherwise` says it where the field is absent. InputError for another type.
   std::vector<bool> sliding_layers(std::int64_t layers, const std::function<bool(std::int64_t)>& otherwise);
   /// The first of `architectures`, which says what heads a folder holds; `bare`, the model without any, where there is none.
@@ -31,6 +35,9 @@ class ConfigFields {
   double number(const std::string& key, std::optional<double> fallback = std::nullopt);
   /// A list of as many numbers as the fallback has; infinities as Python or transformers write them.
   std::vector<double> numbers(const std::string& key, std::vector<double> fallback);
+  /// A list of pairs of whole numbers ≥ 1, not empty.
+  std::vector<std::pair<std::int64_t, std::int64_t>> pairs(const std::string& key,
+                                                           std::vector<std::pair<std::int64_t, std::int64_t>> fallback);
   /// Two numbers, 0 ≤ the first ≤ the second.
   std::pair<double, double> interval(const std::string& key, double low, double high);
   bool boolean(const std::string& key, bool fallback);
@@ -51,6 +58,7 @@ class ConfigFields {
   JsonReader reader_;
   std::string name_;
   std::set<std::string> seen_;
+  std::map<std::string, double> rates_;
 };
 
 /// A family registers itself from its own file:
@@ -65,6 +73,8 @@ class Family {
   Make make;
 };
 
+/// The model_type of every family, sorted.
+std::vector<std::string> known_model_types();
 /// The family's model_type that make_model takes for this config, which need not say it itself. InputError when there is none.
 std::string model_type_of(const nlohmann::json& config, const std::string& name);
 

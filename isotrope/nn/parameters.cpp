@@ -1,8 +1,11 @@
 #include "isotrope/nn/parameters.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <cmath>
 
+#include "isotrope/base/error.h"
 #include "isotrope/base/random.h"
 
 namespace isotrope {
@@ -19,7 +22,12 @@ std::string_view class_name(ParameterClass kind) {
 }
 
 at::Tensor Parameters::add(std::string name, std::vector<std::int64_t> shape, ParameterClass kind, Initialization init) {
-  auto value = at::empty(shape, options_).set_requires_grad(true);
+  at::Tensor value;
+  try {
+    value = at::empty(shape, options_).set_requires_grad(true);
+  } catch (const c10::Error&) {
+    throw WorkError("memory", "there is no room for {} {}", name, shape_text(shape));
+  }
   all_.push_back({std::move(name), kind, init, value});
   return value;
 }
@@ -63,6 +71,12 @@ double time_step(const Initialization& init, double uniform) {
   return std::max(init.floor, std::exp(std::log(init.low) + uniform * (std::log(init.high) - std::log(init.low))));
 }
 
+at::Tensor sinusoids(std::int64_t rows, std::int64_t width) {
+  const auto even = at::arange(0, width, 2, at::kDouble);
+  const auto angles = at::arange(rows, at::kDouble).unsqueeze(1) * at::pow(10000.0, -even / static_cast<double>(width)).unsqueeze(0);
+  return at::stack({angles.sin(), angles.cos()}, 2).flatten(1, 2).narrow(1, 0, width);
+}
+
 }  // namespace
 
 void initialize_(Parameters& parameters, std::uint64_t seed) {
@@ -75,6 +89,7 @@ void initialize_(Parameters& parameters, std::uint64_t seed) {
     switch (init.kind) {
       case Kind::zeros: value.zero_(); break;
       case Kind::ones: value.fill_(1); break;
+      case Kind::sinusoids: value.copy_(sinusoids(value.size(0), value.size(1))); break;
       case Kind::normal: draw([&](RandomStream& stream) { return init.std * stream.normal(); }); break;
       case Kind::log_uniform:
         draw([&](RandomStream& stream) { return std::log(init.low + stream.uniform() * (init.high - init.low)); });

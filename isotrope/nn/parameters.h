@@ -15,8 +15,9 @@ std::string_view class_name(ParameterClass kind);
 
 /// How a parameter starts. normal: N(0, std²); zeros; ones; and those of a state-space layer (Dao & Gu 2024, arXiv 2405.21060):
 /// log_uniform: ln of a number uniform in [low, high); time_step: softplus⁻¹ of a number whose logarithm is, raised to `floor`.
+/// sinusoids: row p of a table of width d has sin and cos of p / 10000^(2i/d) at 2i and 2i + 1 (Vaswani et al. 2017).
 struct Initialization {
-  enum class Kind { normal, zeros, ones, log_uniform, time_step } kind = Kind::normal;
+  enum class Kind { normal, zeros, ones, log_uniform, time_step, sinusoids } kind = Kind::normal;
   double std = 0.02;
   double low = 1, high = 1, floor = 0;
 };
@@ -34,7 +35,7 @@ class Parameters {
  public:
   explicit Parameters(at::TensorOptions options) : options_(options) {}
 
-  /// Allocates (uninitialised), records and returns the tensor.
+  /// Allocates (uninitialised), records and returns the tensor. WorkError when there is no memory for it.
   at::Tensor add(std::string name, std::vector<std::int64_t> shape, ParameterClass kind, Initialization init);
 
   const std::vector<Parameter>& all() const { return all_; }

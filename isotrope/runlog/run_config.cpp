@@ -97,7 +97,10 @@ ConfigSchema RunConfig::schema() {
         {.meaning = "Evaluate on data.validation every so many steps and at the end; 0: never", .unit = "steps", .min = 0});
   s.add("eval.batch_size", &eval.batch_size, {.meaning = "Sequences evaluated together", .unit = "sequences", .min = 1});
   s.add("eval.max_windows", &eval.max_windows,
-        {.meaning = "Windows of the validation file to use, spread evenly over it; 0: all", .unit = "windows", .min = 0});
+        {.meaning =
+             "Windows of the validation file to use, spread evenly over it (with objectives other than clm, a fixed random choice); 0: all",
+         .unit = "windows",
+         .min = 0});
 
   s.add("checkpoint.every", &checkpoint.every,
         {.meaning = "Save a checkpoint every so many steps and at the end; 0: only at the end", .unit = "steps", .min = 0});

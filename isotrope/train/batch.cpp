@@ -9,6 +9,16 @@
 
 namespace isotrope {
 
+std::string_view objective_name(Objective objective) {
+  switch (objective) {
+    case Objective::clm: return "clm";
+    case Objective::mlm: return "mlm";
+    case Objective::mlm_nsp: return "mlm_nsp";
+    case Objective::bilm: return "bilm";
+  }
+  return "";
+}
+
 namespace {
 
 at::Tensor filled(std::int64_t rows, std::int64_t columns, std::int64_t value) { return at::full({rows, columns}, value, at::kLong); }

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <optional>
+#include <string_view>
 
 #include "isotrope/data/masking.h"
 #include "isotrope/data/sampler.h"
@@ -15,6 +16,7 @@ namespace isotrope {
 ///   mlm_nsp  hidden tokens of two segments, and whether the second follows the first in its document (next-sentence prediction)
 ///   bilm     the next token and the one before, from either side (Peters et al. 2018)
 enum class Objective { clm, mlm, mlm_nsp, bilm };
+std::string_view objective_name(Objective objective);
 
 /// Sequences for one forward and backward pass.
 struct Batch {
@@ -28,7 +30,7 @@ struct Batch {
   at::Tensor token_types;       ///< [B, T] int64, or undefined
   std::int64_t counted = 0;     ///< targets that are not −100
   std::int64_t backward_counted = 0;
-  std::int64_t tokens = 0;  ///< tokens of text that the model learns from
+  std::int64_t tokens = 0;  ///< that the model learns from: [CLS] and [SEP] count, padding does not
   std::int64_t rows() const { return ids.size(0); }
 };
 

@@ -6,11 +6,14 @@ namespace isotrope {
 
 namespace {
 
+/// What an architecture is made for.
 Objective own_objective(const Model& model) {
   if (model.shape().causal) return Objective::clm;
   if (model.reads_backwards()) return Objective::bilm;
   return model.has_pair_head() ? Objective::mlm_nsp : Objective::mlm;
 }
+
+}  // namespace
 
 Objective objective_of(const Model& model, const std::string& name) {
   const auto refuse = [&](std::string_view why) { throw UsageError("train", "objective.name = {}: {}", name, why); };
@@ -19,10 +22,9 @@ Objective objective_of(const Model& model, const std::string& name) {
     throw with_hint(InputError("train", "the model has no language-modelling head to train"),
                     "name an architecture with one in config.json: BertForMaskedLM, BertForPreTraining, …");
   if (name == "auto") return own;
-  const auto asked = name == "clm"       ? Objective::clm
-                     : name == "mlm"     ? Objective::mlm
-                     : name == "mlm_nsp" ? Objective::mlm_nsp
-                                         : Objective::bilm;
+  auto asked = own;
+  for (const auto objective : {Objective::clm, Objective::mlm, Objective::mlm_nsp, Objective::bilm})
+    if (objective_name(objective) == name) asked = objective;
   const bool encoder = own == Objective::mlm || own == Objective::mlm_nsp;
   if (asked == Objective::clm && own != asked) refuse("this model's tokens see those after them; only a decoder can predict the next one");
   if (asked == Objective::bilm && own != asked) refuse("only a model that reads from both sides apart (ELMo) can predict both neighbours");
@@ -31,6 +33,8 @@ Objective objective_of(const Model& model, const std::string& name) {
     refuse("this architecture has no head for pairs (BertForPreTraining and AlbertForPreTraining do)");
   return asked;
 }
+
+namespace {
 
 TokenId required(std::optional<TokenId> id, std::string_view what) {
   if (!id)
@@ -54,6 +58,13 @@ MaskingOptions masking_of(const Tokenizer& tokenizer, const RunConfig& config) {
   return masking;
 }
 
+/// transformers finds RoBERTa's positions by it, and leaves padding out of its embedding.
+void expect_same_padding(const Model& model, const Tokenizer& tokenizer) {
+  const auto found = model.config().find("pad_token_id");
+  if (found == model.config().end() || !found->is_number_integer() || !tokenizer.pad() || *found == *tokenizer.pad()) return;
+  throw InputError("train", "config.json: pad_token_id = {}, but the tokenizer's padding is {}", found->dump(), *tokenizer.pad());
+}
+
 }  // namespace
 
 CollatorOptions collation_for(const Model& model, const Tokenizer& tokenizer, const RunConfig& config) {
@@ -61,6 +72,8 @@ CollatorOptions collation_for(const Model& model, const Tokenizer& tokenizer, co
                           .context = config.train.context,
                           .document_mask = config.data.document_mask,
                           .device = model.parameters().options().device()};
+  if (options.objective != Objective::clm && config.sample.every > 0)
+    throw UsageError("train", "sample.every = {}: this model writes no text; 0 leaves samples out", config.sample.every);
   const bool pairs = options.objective == Objective::mlm_nsp;
   if (options.objective != Objective::mlm && !pairs) {
     const RunConfig defaults;
@@ -70,6 +83,7 @@ CollatorOptions collation_for(const Model& model, const Tokenizer& tokenizer, co
           "train", "objective.mask_rate, mask_share, random_share and whole_words have no effect here: this model is not trained on masks");
     return options;
   }
+  expect_same_padding(model, tokenizer);
   options.masking = masking_of(tokenizer, config);
   options.cls = tokenizer.cls(), options.sep = tokenizer.sep(), options.pad = tokenizer.pad();
   if (pairs) required(options.cls, "[CLS]"), required(options.sep, "[SEP]"), required(options.pad, "[PAD]");

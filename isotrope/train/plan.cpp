@@ -16,6 +16,7 @@
 #include "isotrope/io/json.h"
 #include "isotrope/kernels/retained_memory.h"
 #include "isotrope/runlog/reader.h"
+#include "isotrope/train/objective.h"
 #include "isotrope/train/run_state.h"
 #include "isotrope/train/session.h"
 #include "isotrope/train/step.h"
@@ -87,13 +88,31 @@ class Rehearsal {
     std::vector<Batch> batches;
     for (std::int64_t row = 0; row < t.batch_size; row += micro) {
       const auto count = std::min(micro, t.batch_size - row);
-      const auto ids = random_ids({count, t.context}, model_.shape().vocab_size).to(device);
-      batches.push_back({.ids = ids, .targets = ids.flip(1), .counted = count * t.context, .tokens = count * t.context});
+      batches.push_back(random_batch(count));
       if (config_.data.document_mask)
         batches.back().documents =
             at::arange(t.context, at::kLong).div(document_length_, "floor").expand({count, t.context}).contiguous().to(device);
     }
     return batches;
+  }
+
+  /// Random tokens, of which as many are to be predicted as the objective asks for.
+  Batch random_batch(std::int64_t rows) const {
+    const auto context = config_.train.context, all = rows * context;
+    const auto ids = random_ids({rows, context}, model_.shape().vocab_size);
+    Batch batch{.ids = ids, .targets = ids.flip(1), .counted = all, .tokens = all};
+    const auto objective = objective_of(model_, config_.objective.name);
+    if (objective == Objective::bilm) batch.backward_targets = batch.targets, batch.backward_counted = all;
+    if (objective == Objective::mlm || objective == Objective::mlm_nsp) {
+      batch.counted = std::max<std::int64_t>(1, std::llround(config_.objective.mask_rate * static_cast<double>(all)));
+      batch.predicted = at::arange(batch.counted, at::kLong) * (all / batch.counted);
+      batch.targets = ids.flatten().index_select(0, batch.predicted);
+    }
+    if (objective == Objective::mlm_nsp) batch.pair_targets = at::arange(rows, at::kLong) % 2;
+    const auto device = model_.parameters().options().device();
+    for (auto* tensor : {&batch.ids, &batch.targets, &batch.predicted, &batch.backward_targets, &batch.pair_targets})
+      if (tensor->defined()) *tensor = tensor->to(device);
+    return batch;
   }
 
   void step(const std::vector<Batch>& batches) {
@@ -103,6 +122,7 @@ class Rehearsal {
 
   /// Seconds of one full batch of windows.
   double evaluate() {
+    if (objective_of(model_, config_.objective.name) != Objective::clm) return evaluate_objective();
     const auto context = config_.train.context, rows = config_.eval.batch_size;
     const auto ids = random_ids({rows * context + 1}, model_.shape().vocab_size);
     const TokenText text{
@@ -115,12 +135,32 @@ class Rehearsal {
     return std::min(seconds_of(once), seconds_of(once));
   }
 
+  double evaluate_objective() {
+    const at::NoGradGuard no_grad;
+    const auto batch = random_batch(config_.eval.batch_size);
+    const auto once = [&] {
+      Predictions predictions;
+      batch_loss(model_, batch, StepCounts({&batch, 1}), {}, 0, predictions);
+    };
+    once();
+    return std::min(seconds_of(once), seconds_of(once));
+  }
+
   Model& model_;
   const RunConfig& config_;
   std::int64_t document_length_;
   FlatParameters parameters_;
   std::unique_ptr<Optimizer> optimizer_;
 };
+
+/// Of the tokens, the share that the head is computed for.
+double predicted_share(const Model& model, const RunConfig& config) {
+  switch (objective_of(model, config.objective.name)) {
+    case Objective::clm: return 1;
+    case Objective::bilm: return 2;
+    default: return config.objective.mask_rate;
+  }
+}
 
 /// What is known of a token file; nothing, where there is none yet.
 TokenFileInfo info_of(const std::string& file) { return file.empty() || !fs::exists(file) ? TokenFileInfo{} : TokenFile(file).info(); }
@@ -180,12 +220,14 @@ class PlanReader {
 
 }  // namespace
 
-TokenFlops flops_per_token(const Model& model, std::int64_t context) {
+TokenFlops flops_per_token(const Model& model, std::int64_t context, double predicted_share) {
   const auto& shape = model.shape();
-  return {.matrices = 6.0 * static_cast<double>(model.parameters().count(ParameterClass::matrix)),
-          .head = 6.0 * static_cast<double>(model.head().weight.numel()),
-          .attention = 6.0 * static_cast<double>(shape.layers * shape.heads * shape.head_dim) * static_cast<double>(context + 1),
-          .recurrence = 3.0 * static_cast<double>(shape.layers * shape.recurrence_flops)};
+  const auto number = [](std::int64_t n) { return static_cast<double>(n); };
+  const auto seen = shape.causal ? number(context + 1) : 2 * number(context);  // twice the tokens that a token sees on average
+  return {.matrices = 6 * number(model.parameters().count(ParameterClass::matrix) + shape.repeated_weights),
+          .head = 6 * predicted_share * number(model.head().weight.numel()),
+          .attention = 6 * number(shape.layers * shape.heads * shape.head_dim) * seen,
+          .recurrence = 3 * number(shape.layers * shape.recurrence_flops)};
 }
 
 double RunPlan::tokens_per_second() const { return calibration ? static_cast<double>(tokens_per_step) / calibration->step_seconds : 0; }
@@ -212,7 +254,7 @@ RunPlan plan_run(const RunConfig& given, std::int64_t calibration_steps) {
                .tokens_per_step = t.batch_size * t.context,
                .training_tokens = static_cast<std::int64_t>(data.token_count),
                .validation_tokens = static_cast<std::int64_t>(info_of(config.data.validation).token_count),
-               .flops = flops_per_token(*model, t.context),
+               .flops = flops_per_token(*model, t.context, predicted_share(*model, config)),
                .max_seconds = 60 * t.max_minutes,
                .settings = settings_of(config)};
   const auto architectures = model->config().value("architectures", std::vector<std::string>{""});

@@ -20,17 +20,10 @@ constexpr const char* optimizer_file = "optimizer.safetensors";
 constexpr const char* optimizer_format = "isotrope-optimizer-1";
 
 nlohmann::json to_json(const TrainState& s, std::int64_t optimizer_steps) {
-  return {{"format", state_format},
-          {"step", s.step},
-          {"position", s.position},
-          {"tokens", s.tokens},
-          {"skipped", s.skipped},
-          {"skipped_in_row", s.skipped_in_row},
-          {"seconds", s.seconds},
-          {"seed", s.seed},
-          {"context", s.context},
-          {"data", s.data},
-          {"optimizer_steps", optimizer_steps}};
+  return {{"format", state_format},   {"step", s.step},       {"position", s.position},
+          {"tokens", s.tokens},       {"skipped", s.skipped}, {"skipped_in_row", s.skipped_in_row},
+          {"seconds", s.seconds},     {"seed", s.seed},       {"context", s.context},
+          {"objective", s.objective}, {"data", s.data},       {"optimizer_steps", optimizer_steps}};
 }
 
 /// The views of every parameter's part of the optimizer's buffers: "exp_avg.NAME".
@@ -108,6 +101,7 @@ TrainState load_checkpoint(const fs::path& folder, FlatParameters& parameters, O
   state.seconds = reader.get_number("seconds");
   state.seed = static_cast<std::uint64_t>(count("seed"));
   state.context = static_cast<std::uint64_t>(count("context"));
+  state.objective = reader.get_string("objective", "clm");  // older checkpoints are of decoders
   state.data = reader.get_string("data");
   restore(TensorFolder(folder), "", parameters, parameters.master());
   const TensorFolder saved(folder / optimizer_file);

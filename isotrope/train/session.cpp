@@ -5,6 +5,7 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/base/log.h"
+#include "isotrope/data/text_pairs.h"
 #include "isotrope/eval/perplexity.h"
 #include "isotrope/io/json.h"
 #include "isotrope/io/model_path.h"
@@ -38,8 +39,13 @@ void open_data(Session& s) {
 /// The sampler's windows are as long as what the objective takes from the text.
 void open_sampler(Session& s) {
   s.collation = collation_for(*s.model, *s.tokenizer, s.config);
-  s.sampler = std::make_unique<WindowSampler>(*s.data, static_cast<std::uint64_t>(text_tokens(s.collation)),
-                                              static_cast<std::uint64_t>(s.config.train.seed));
+  const auto window = static_cast<std::uint64_t>(text_tokens(s.collation));
+  s.sampler = std::make_unique<WindowSampler>(*s.data, window, static_cast<std::uint64_t>(s.config.train.seed));
+  const bool evaluates = s.validation && s.config.eval.every > 0 && s.collation.objective != Objective::clm;
+  if (evaluates) s.validation_sampler = std::make_unique<WindowSampler>(*s.validation, window, /*seed=*/0);
+  if (s.collation.objective != Objective::mlm_nsp) return;
+  expect_pairs(*s.data);
+  if (evaluates) expect_pairs(*s.validation);
 }
 
 /// The architecture's config with the tokenizer's special ids where it leaves them open, so that the saved folder knows where texts end.
@@ -53,19 +59,18 @@ nlohmann::json completed(nlohmann::json config, const Tokenizer& tokenizer) {
   return config;
 }
 
-/// Names the dropouts of a model's config that ask for something in language modelling (a classifier's do not) and are told not to act.
-void name_dropouts(const Model& model, const std::string& name) {
+/// Dropouts that the model's config asks for and that are told not to act are named; and told to act, there must be one.
+void check_dropouts(const Model& model, const std::string& name, bool act) {
   std::string found;
-  for (const auto& [key, value] : model.config().items())
-    if (key.find("drop") != std::string::npos && !key.starts_with("summary_") && !key.starts_with("classifier_") && value.is_number() &&
-        value.get<double>() > 0)
-      found += fmt::format("{}{} = {}", found.empty() ? "" : ", ", key, value.dump());
-  if (!found.empty()) warn(fmt::format("[train] {}: without effect, as model.dropout = false: {}", name, found));
+  for (const auto& [key, rate] : model.dropout_rates())
+    if (rate > 0) found += fmt::format("{}{} = {}", found.empty() ? "" : ", ", key, rate);
+  if (!found.empty() && !act) warn(fmt::format("[train] {}: without effect, as model.dropout = false: {}", name, found));
+  if (found.empty() && act) throw UsageError("train", "model.dropout = true, but {} has no rate of dropout above 0", name);
 }
 
 void make_model(Session& s) {
   s.model = starting_model(s.config, s.tokenizer.get());
-  if (!s.config.model.dropout) name_dropouts(*s.model, s.config.model.init_from.empty() ? s.config.model.config : s.config.model.init_from);
+  check_dropouts(*s.model, s.config.model.init_from.empty() ? s.config.model.config : s.config.model.init_from, s.config.model.dropout);
   s.parameters = std::make_unique<FlatParameters>(s.model->parameters(), s.config.train.precision == "bf16" ? at::kBFloat16 : at::kFloat);
   const auto& o = s.config.optimizer;
   s.optimizer = make_adamw(*s.parameters, {o.beta1, o.beta2, o.eps, o.weight_decay});
@@ -96,6 +101,9 @@ void restore(Session& s) {
       throw UsageError("train",
                        "{}: the run has train.seed = {} and train.context = {}; both decide the order of the data and cannot change",
                        s.folder.string(), s.state.seed, s.state.context);
+    if (s.state.objective != objective_name(s.collation.objective))
+      throw UsageError("train", "{}: the run is trained on {}; the objective decides the order of the data and cannot change to {}",
+                       s.folder.string(), s.state.objective, objective_name(s.collation.objective));
     if (s.state.data != describe(*s.data))
       throw InputError("train", "{}: the run was trained on another token file ({}; now {})", s.folder.string(), s.state.data,
                        describe(*s.data));
@@ -132,6 +140,17 @@ at::Device device_from_option(const std::string& name) {
   return *device;
 }
 
+namespace {
+
+void tell_token_texts(Model& model, const Tokenizer& tokenizer) {
+  std::vector<std::string> texts;
+  const auto known = std::min<std::int64_t>(static_cast<std::int64_t>(tokenizer.vocab_size()), model.shape().vocab_size);
+  for (std::int64_t id = 0; id < known; ++id) texts.push_back(tokenizer.token_bytes(static_cast<TokenId>(id)));
+  model.set_token_texts(texts);
+}
+
+}  // namespace
+
 std::unique_ptr<Model> starting_model(const RunConfig& config, const Tokenizer* tokenizer) {
   const auto device = device_from_option(config.train.device);
   const bool fresh = config.model.init_from.empty();
@@ -143,6 +162,7 @@ std::unique_ptr<Model> starting_model(const RunConfig& config, const Tokenizer* 
     if (tokenizer) json = completed(std::move(json), *tokenizer);
     model = isotrope::make_model(json, {at::kFloat, device}, name);
     initialize_(model->parameters(), static_cast<std::uint64_t>(config.train.seed));
+    if (model->reads_characters()) tell_token_texts(*model, tokenizer ? *tokenizer : *load_tokenizer(tokenizer_path(config)));
   } else {
     model = load_model(resolve_model(name), {.dtype = at::kFloat, .device = device});
   }
@@ -172,6 +192,7 @@ Session open_session(const RunConfig& config, bool resume) {
   remove_leftovers(s.folder);
   s.state = {.seed = static_cast<std::uint64_t>(config.train.seed),
              .context = static_cast<std::uint64_t>(config.train.context),
+             .objective = std::string(objective_name(s.collation.objective)),
              .data = describe(*s.data)};
   if (resume) restore(s);
   write_file(s.folder / "config.toml", s.config.schema().to_toml(), "train");

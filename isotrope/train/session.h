@@ -30,6 +30,7 @@ struct Session {
   std::unique_ptr<Optimizer> optimizer;
   CollatorOptions collation;  ///< what is predicted, and how rows are put together for it
   std::unique_ptr<WindowSampler> sampler;
+  std::unique_ptr<WindowSampler> validation_sampler;  ///< of objectives other than clm: the same rows at every evaluation
   std::unique_ptr<RunLog> log;
   TrainState state;
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "isotrope/kernels/adamw.h"
 #include "isotrope/kernels/gradient_sink.h"
@@ -11,6 +12,7 @@
 namespace isotrope {
 
 double Predictions::loss() const {
+  if (!any()) return std::numeric_limits<double>::quiet_NaN();
   double sum = 0;
   for (const auto* part : {&tokens, &backward, &pairs})
     if (part->count > 0) sum += part->loss();
@@ -37,8 +39,9 @@ at::Tensor token_loss(const Model& model, const at::Tensor& head_input, const at
   return out.loss;
 }
 
-at::Tensor pair_loss(const Model& model, const at::Tensor& first, const at::Tensor& targets, double scale, Prediction& prediction) {
-  const auto logits = model.pair_logits(first).to(at::kFloat);
+at::Tensor pair_loss(const Model& model, const at::Tensor& first, const at::Tensor& targets, const Dropout& dropout, double scale,
+                     Prediction& prediction) {
+  const auto logits = model.pair_logits(first, dropout).to(at::kFloat);
   const auto nll = at::cross_entropy_loss(logits, targets, {}, at::Reduction::Sum);
   prediction.add(nll.item<double>(), (logits.argmax(1) == targets).sum().item<double>(), targets.numel());
   return scale * nll;
@@ -61,7 +64,7 @@ at::Tensor batch_loss(Model& model, const Batch& batch, const StepCounts& counts
     add(token_loss(model, model.backward_head_input(hidden.flatten(0, 1)), batch.backward_targets.flatten(), batch.backward_counted,
                    share_of(counts.backward), z_loss, predictions.backward));
   if (batch.pair_targets.defined())
-    add(pair_loss(model, hidden.select(1, 0), batch.pair_targets, share_of(counts.pairs), predictions.pairs));
+    add(pair_loss(model, hidden.select(1, 0), batch.pair_targets, context.dropout, share_of(counts.pairs), predictions.pairs));
   return loss;
 }
 
@@ -81,6 +84,7 @@ StepOutcome compute_gradients(Model& model, FlatParameters& parameters, std::spa
     loss.backward();
     parameters.collect_gradients();
   }
+  parameters.collect_gradients();  // where no batch had a loss, the gradients are zero, not those of the step before
   outcome.grad_norm = std::sqrt(squared_norm(parameters.gradients()));
   return outcome;
 }

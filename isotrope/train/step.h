@@ -22,8 +22,9 @@ struct Prediction {
 /// Of an objective's parts: tokens (the next, or the hidden), the token before (bilm), pairs of segments (mlm_nsp).
 struct Predictions {
   Prediction tokens, backward, pairs;
-  /// The sum of the means of those parts that were asked for: what is minimised, z-loss apart.
+  /// The sum of the means of those parts that were asked for: what is minimised, z-loss apart. NaN where nothing was.
   double loss() const;
+  bool any() const { return tokens.count + backward.count + pairs.count > 0; }
 };
 
 /// How many of each part a whole step predicts: losses are means over them, however the step is split.
@@ -41,7 +42,7 @@ at::Tensor batch_loss(Model& model, const Batch& batch, const StepCounts& counts
 struct StepOutcome {
   double loss = 0;  ///< nats; z-loss included
   Predictions predictions;
-  std::int64_t tokens = 0;  ///< of text
+  std::int64_t tokens = 0;  ///< learnt from, [CLS] and [SEP] included
   double grad_norm = 0;     ///< before clipping
 };
 

@@ -130,6 +130,10 @@ class Training {
     state.position += static_cast<std::uint64_t>(s_.config.train.batch_size);
     const double lr = s_.config.optimizer.lr * schedule_.factor(state.step);
     ++state.step;
+    if (!outcome.predictions.any()) {
+      state.seconds += seconds_since(begun);
+      return pass_over();
+    }
     if (const auto culprit = non_finite(s_, outcome); !culprit.empty()) {
       state.seconds += seconds_since(begun);
       return skip(culprit, outcome);
@@ -143,6 +147,14 @@ class Training {
     state.seconds += seconds;
     result_.loss = outcome.loss;
     record_step(outcome, lr, seconds);
+  }
+
+  /// A step whose batch asks for nothing (no token was hidden, or every target belongs to another document) changes no weight.
+  void pass_over() {
+    auto& state = s_.state;
+    ++state.skipped;
+    s_.log->append({{"type", "skip"}, {"step", state.step}, {"reason", "empty"}});
+    warn_once("empty-step", fmt::format("[train] step {}: the batch has nothing to predict; the step is passed over", state.step));
   }
 
   void skip(const std::string& culprit, const StepOutcome& outcome) {
@@ -201,7 +213,7 @@ class Training {
   /// What the objective asks, of the validation file: the same rows, masks and pairs at every evaluation.
   void evaluate_objective(const StopRequest& stop) {
     const at::NoGradGuard no_grad;
-    const WindowSampler sampler(*s_.validation, static_cast<std::uint64_t>(text_tokens(s_.collation)), /*seed=*/0);
+    const auto& sampler = *s_.validation_sampler;
     auto windows = static_cast<std::int64_t>(sampler.windows_per_epoch());
     if (s_.config.eval.max_windows > 0) windows = std::min(windows, s_.config.eval.max_windows);
     Predictions predictions;

@@ -41,8 +41,8 @@ double median_milliseconds(const std::string& arguments) {
 TEST(Help, OfEveryCommandComesWithin50MillisecondsAndShowsAnExample) {
   std::vector<std::string> commands;
   collect("", commands);
-  for (const auto* name :
-       {"plan", "train", "generate", "eval", "fill", "embed", "diff", "convert", "config", "info", "tokenizer train", "data pack"})
+  for (const auto* name : {"plan", "train", "generate", "eval", "fill", "embed", "diff", "parity", "convert", "config", "info",
+                           "tokenizer train", "data pack"})
     EXPECT_EQ(std::ranges::count(commands, " " + std::string(name)), 1) << name;
   for (const auto& command : commands) {
     SCOPED_TRACE("isotrope" + command + " --help");

@@ -175,7 +175,8 @@ TEST(TrainJson, IsTheLastLineAndHoldsItsKeys) {
 }
 
 TEST(TrainDropout, ThatDoesNotActIsNamed) {
-  const Workplace place(with(gpt2_json, "{", R"({"resid_pdrop": 0.1, "embd_pdrop": 0.0, "summary_first_dropout": 0.1, )"));
+  const Workplace place(
+      with(gpt2_json, "{", R"({"resid_pdrop": 0.1, "attn_pdrop": 0.0, "embd_pdrop": 0.0, "summary_first_dropout": 0.1, )"));
   const auto result = place.train({"train.steps=2"}, "--quiet");
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_NE(result.err.find("without effect, as model.dropout = false: resid_pdrop = 0.1\n"), std::string::npos) << result.err;

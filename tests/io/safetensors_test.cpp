@@ -206,8 +206,17 @@ TEST(TensorFolder, AFolderWithoutTensorsSaysWhatWasLookedFor) {
   EXPECT_NE(message_of([&] { TensorFolder(folder.path()); }).find("neither model.safetensors nor model.safetensors.index.json"),
             std::string::npos);
   EXPECT_NE(message_of([&] { TensorFolder(folder / "absent"); }).find("no such file or folder"), std::string::npos);
-  put(folder / "pytorch_model.bin", "x");
-  EXPECT_NE(message_of([&] { TensorFolder(folder.path()); }).find("pickle"), std::string::npos);
+  for (const auto* name : {"pytorch_model.bin", "pytorch_model.bin.index.json"}) {
+    put(folder / name, "x");
+    try {
+      TensorFolder(folder.path());
+      ADD_FAILURE() << name << " was read";
+    } catch (const InputError& error) {
+      EXPECT_NE(error.message().find("pickle"), std::string::npos) << error.message();
+      EXPECT_NE(error.hint().find("tools/bin_to_safetensors.py " + folder.path().string()), std::string::npos) << error.hint();
+    }
+    fs::remove(folder / name);
+  }
 }
 
 }  // namespace

@@ -94,7 +94,7 @@ TEST(Kernels, RopeEqualsItsReferenceAndKeepsLengths) {
 }
 
 TEST(Kernels, AttentionEqualsItsReferenceWithGroupsCacheAndDocuments) {
-  const auto documents = at::tensor({0, 0, 0, 1, 1, 2, 2, 2, 2, 0, 1, 1, 1, 1, 1, 2, 3, 3}, at::kLong).view({2, 9});
+  const auto documents = at::tensor({0, 0, 0, 1, 1, 1, 2, 2, 2, 0, 1, 1, 1, 1, 1, 2, 3, 3}, at::kLong).view({2, 9});
   struct Case {
     std::int64_t queries, keys, kv_heads;
     bool masked;

@@ -164,6 +164,50 @@ TEST(EncoderGoldens, SavedFoldersReadBackBitForBit) {
   }
 }
 
+TEST(ModelDropout, EachRateOfEachFamilyActsAndOnlyInTraining) {
+  const at::NoGradGuard no_grad;
+  for (const std::string folder :
+       {"encoders/bert_pretraining", "encoders/roberta_masked_lm", "encoders/albert_pretraining", "encoders/distilbert_masked_lm",
+        "encoders/modernbert_masked_lm", "models/gpt2_tied", "models/llama_mha_tied", "models/mistral_no_window", "models/qwen3_gqa",
+        "models/opt_pre_norm", "models/gpt_neox_parallel", "models/bloom_4_heads", "models/falcon_h1_no_norm"}) {
+    auto config = read_json(test::source("data/" + folder) / "config.json", "test");
+    const auto found = make_model(config, {}, "config.json")->dropout_rates();
+    EXPECT_FALSE(found.empty()) << folder;
+    for (const auto& [key, rate] : found) config[key] = 0.0;
+    for (const auto& [key, rate] : found) {
+      auto changed = config;
+      changed[key] = 0.5;
+      auto model = make_model(changed, {}, "config.json");
+      initialize_(model->parameters(), 3);
+      const auto ids = at::arange(5, 17, at::kLong).unsqueeze(0);
+      const auto output = [&](const Dropout& dropout) {
+        const auto hidden = model->forward_ids(ids, {.dropout = dropout});
+        return model->has_pair_head() ? at::cat({hidden.flatten(), model->pair_logits(hidden.select(1, 0), dropout).flatten()}) : hidden;
+      };
+      EXPECT_FALSE(at::equal(output(Dropout(1, 0, 0)), output({}))) << folder << ' ' << key;
+      EXPECT_TRUE(at::equal(output(Dropout(1, 0, 0)), output(Dropout(1, 0, 0)))) << folder << ' ' << key;
+    }
+    auto without = make_model(config, {}, "config.json");
+    initialize_(without->parameters(), 3);
+    const auto ids = at::arange(5, 17, at::kLong).unsqueeze(0);
+    EXPECT_TRUE(at::equal(without->forward_ids(ids, {.dropout = Dropout(1, 0, 0)}), without->forward_ids(ids))) << folder;
+  }
+}
+
+TEST(Encoders, NameASegmentThatTheyDoNotTellApart) {
+  const auto model = load_model(test::source("data/encoders/roberta_bare"));  // one segment
+  EXPECT_THROW(model->forward_ids(at::ones({1, 3}, at::kLong), {.token_types = at::ones({1, 3}, at::kLong)}), InputError);
+}
+
+TEST(Encoders, BeginASinusoidalTableAsOne) {
+  auto model = load_model(test::source("data/encoders/distilbert_sinusoidal"));
+  initialize_(model->parameters(), 1);
+  const auto table = model->parameters().find("distilbert.embeddings.position_embeddings.weight")->value.detach();
+  EXPECT_TRUE(at::equal(table[0], at::tensor({0.0f, 1.0f}).repeat({12})));
+  EXPECT_NEAR(table[7][0].item<double>(), std::sin(7.0), 1e-6);
+  EXPECT_NEAR(table[7][5].item<double>(), std::cos(7.0 / std::pow(10000.0, 4.0 / 24)), 1e-6);
+}
+
 TEST(Encoders, KeepNoCacheAndDoNotGenerate) {
   auto model = load_model(folders().front());
   KvCache cache(8);

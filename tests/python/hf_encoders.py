@@ -108,7 +108,7 @@ def check(program, folder, architecture, root):
     found = json.loads(isotrope(program, "fill", folder, "--text", MASKED, "--top-k", 5, "--dtype", "float32", "--json").splitlines()[-1])
     assert len(found["masks"]) == len(masks) == 2
     apart = 0.0
-    for place, candidates in zip(masks, found["masks"]):
+    for place, candidates in zip(masks, found["masks"], strict=True):
         probabilities = torch.softmax(logits[place, : len(VOCABULARY)], -1)
         assert [c["id"] for c in candidates] == probabilities.topk(5).indices.tolist()
         apart = max(apart, max(abs(c["probability"] - probabilities[c["id"]].item()) for c in candidates))
@@ -117,7 +117,7 @@ def check(program, folder, architecture, root):
     output = root / "features.npy"
     isotrope(program, "embed", folder, "--text", root / "lines.txt", "-o", output, "--dtype", "float32", "--quiet")
     features = torch.from_numpy(numpy.load(output))
-    for text, row in zip(TEXTS, features):
+    for text, row in zip(TEXTS, features, strict=True):
         ids = tokenizer(text, return_tensors="pt")["input_ids"]
         hidden = model.base_model(input_ids=ids)[0][0].mean(0)
         difference = ((row - hidden).norm() / hidden.norm()).item()

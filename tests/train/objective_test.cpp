@@ -11,6 +11,7 @@
 #include "isotrope/io/model_path.h"
 #include "isotrope/kernels/head_loss.h"
 #include "isotrope/runlog/reader.h"
+#include "isotrope/train/plan.h"
 #include "isotrope/train/session.h"
 #include "isotrope/train/step.h"
 #include "isotrope/train/train.h"
@@ -35,6 +36,10 @@ class Objectives : public testing::Test {
     write_file(folder_ / "bert.json", bert("BertForPreTraining"), "test");
     write_file(folder_ / "masked.json", bert("BertForMaskedLM"), "test");
     write_file(folder_ / "bare.json", bert("BertModel"), "test");
+    write_file(
+        folder_ / "elmo.json",
+        R"({"architectures": ["ElmoForBiLM"], "model_type": "elmo", "vocab_size": 30, "projection_size": 16, "cell_size": 24, "dropout": 0.0})",
+        "test");
     write_file(folder_ / "gpt2.json",
                R"({"architectures": ["GPT2LMHeadModel"], "vocab_size": 30, "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64})",
                "test");
@@ -113,9 +118,21 @@ TEST_F(Objectives, MaskedRowsAreOneTextBetweenClsAndSep) {
 }
 
 TEST_F(Objectives, AnotherEpochMasksAnew) {
-  const auto a = rows("masked", 4, 0), b = rows("masked", 4, 0), c = rows("masked", 4, 100000);
-  EXPECT_TRUE(at::equal(a.ids, b.ids));
-  EXPECT_FALSE(at::equal(a.predicted, c.predicted));
+  // One window, so that every epoch has the same text, but for where it begins.
+  const auto path = folder_ / "short.tokens";
+  TokenFileWriter writer(path, {.vocab_size = tokenizer_->vocab_size(), .fingerprint = tokenizer_->fingerprint()});
+  writer.add(std::vector<TokenId>(31, 7));
+  writer.finish();
+  writer.commit();
+  const TokenFile file(path);
+  const auto c = config("masked");
+  const auto options = collation_for(*starting_model(c, tokenizer_.get()), *tokenizer_, c);
+  const WindowSampler sampler(file, 30, 3);
+  const auto places = [&](std::uint64_t position) { return collate(sampler, file, position, 1, options).predicted; };
+  EXPECT_TRUE(at::equal(places(0), places(0)));
+  int others = 0;
+  for (std::uint64_t epoch = 1; epoch <= 10; ++epoch) others += !at::equal(places(0), places(epoch));
+  EXPECT_GE(others, 9);
 }
 
 TEST_F(Objectives, DocumentsOfAMaskedRowMayBeKeptApart) {
@@ -236,6 +253,8 @@ TEST_F(Objectives, WhatAModelCannotBeTrainedForIsSaid) {
   EXPECT_EQ(collation("bert", "mlm", *tokenizer_), Objective::mlm);
   EXPECT_EQ(collation("masked", "auto", *tokenizer_), Objective::mlm);
   EXPECT_EQ(collation("gpt2", "auto", *tokenizer_), Objective::clm);
+  EXPECT_EQ(collation("elmo", "auto", *tokenizer_), Objective::bilm);
+  EXPECT_THROW(collation("elmo", "clm", *tokenizer_), UsageError);
   EXPECT_THROW(collation("masked", "mlm_nsp", *tokenizer_), UsageError);
   EXPECT_THROW(collation("masked", "clm", *tokenizer_), UsageError);
   EXPECT_THROW(collation("gpt2", "mlm", *tokenizer_), UsageError);
@@ -248,6 +267,98 @@ TEST_F(Objectives, WhatAModelCannotBeTrainedForIsSaid) {
   c = config("bert");
   c.data.document_mask = true;
   EXPECT_THROW(collation_for(*starting_model(c, nullptr), *tokenizer_, c), UsageError);
+  c = config("masked");
+  c.sample.every = 2;
+  EXPECT_THROW(collation_for(*starting_model(c, nullptr), *tokenizer_, c), UsageError);
+  c = config("masked");
+  const auto padded = make_model(
+      {{"architectures", {"BertForMaskedLM"}}, {"vocab_size", 30}, {"pad_token_id", 1}, {"num_hidden_layers", 0}}, {}, "config.json");
+  EXPECT_THROW(collation_for(*padded, *tokenizer_, c), InputError);
+}
+
+TEST_F(Objectives, AStepThatAsksForNothingHasNoGradientAndNoLoss) {
+  const auto c = config("masked");
+  auto model = starting_model(c, tokenizer_.get());
+  FlatParameters parameters(model->parameters(), at::kFloat);
+  auto batch = rows("masked", 4);
+  EXPECT_GT(compute_gradients(*model, parameters, {&batch, 1}).grad_norm, 0);
+  batch.predicted = batch.predicted.narrow(0, 0, 0), batch.targets = batch.targets.narrow(0, 0, 0), batch.counted = 0;
+  const auto outcome = compute_gradients(*model, parameters, {&batch, 1});
+  EXPECT_EQ(outcome.grad_norm, 0);
+  EXPECT_FALSE(outcome.predictions.any());
+  EXPECT_TRUE(std::isnan(outcome.predictions.loss()));
+}
+
+TEST_F(Objectives, StepsThatAskForNothingAreLoggedAndChangeNothing) {
+  auto c = config("masked", 12);
+  c.train.batch_size = 1, c.train.context = 6, c.objective.mask_rate = 0.05, c.schedule.name = "constant", c.schedule.warmup_steps = 0;
+  train(c);
+  int empty = 0, steps = 0;
+  for (const auto& record : read_run_log(c.run.folder).records) {
+    empty += record["type"] == "skip" && record["reason"] == "empty";
+    steps += record["type"] == "step";
+    if (record["type"] == "step") EXPECT_GT(record["loss"].get<double>(), 0);
+  }
+  EXPECT_GT(empty, 0);
+  EXPECT_EQ(empty + steps, 12);
+}
+
+TEST_F(Objectives, WhatCannotBeEvaluatedIsSaidBeforeTheFirstStep) {
+  write_tokens(folder_ / "one.tokens", 1);
+  auto c = config("bert");
+  c.train.context = 8, c.eval.every = 2, c.data.validation = (folder_ / "one.tokens").string();
+  EXPECT_THROW(train(c), InputError);
+  EXPECT_FALSE(fs::exists(fs::path(c.run.folder) / "run.jsonl"));
+}
+
+TEST_F(Objectives, AResumeCannotChangeTheObjective) {
+  auto c = config("bert", 2);
+  c.schedule.name = "constant", c.schedule.warmup_steps = 0;
+  train(c);
+  c.train.steps = 4, c.objective.name = "mlm";
+  EXPECT_THROW(train(c, {.resume = true}), UsageError);
+}
+
+TEST_F(Objectives, AnEncoderCanBePlanned) {
+  for (const std::string name : {"bert", "masked", "elmo"}) {
+    auto c = config(name, 300);
+    c.eval.every = 100;
+    const auto plan = plan_run(c, 2);
+    ASSERT_TRUE(plan.calibration);
+    EXPECT_GT(plan.calibration->evaluation_seconds, 0);
+    const auto model = starting_model(c, nullptr);
+    EXPECT_NEAR(plan.flops.head, 6 * (name == "elmo" ? 2 : 0.15) * static_cast<double>(model->head().weight.numel()), 1e-6);
+    if (name != "elmo") EXPECT_EQ(plan.flops.attention, 12.0 * 24 * 32);
+  }
+}
+
+TEST_F(Objectives, ABiLmLearnsFromBothSides) {
+  auto c = config("elmo", 120);
+  c.train.batch_size = 16, c.eval.every = 120, c.optimizer.lr = 1e-2;
+  train(c);
+  nlohmann::json last, evaluation;
+  for (const auto& record : read_run_log(c.run.folder).records) {
+    if (record["type"] == "step") last = record;
+    if (record["type"] == "eval") evaluation = record;
+  }
+  const auto entropy = -at::xlogy(shares_of_tokens(), shares_of_tokens()).sum().item<double>();
+  for (const auto* key : {"token_loss", "backward_loss"}) EXPECT_LT(evaluation[key].get<double>(), 0.7 * entropy) << key;
+  EXPECT_NEAR(evaluation["nll"].get<double>(), evaluation["token_loss"].get<double>() + evaluation["backward_loss"].get<double>(), 1e-6);
+  EXPECT_TRUE(last.contains("backward_accuracy"));
+}
+
+TEST_F(Objectives, RowsOfABiLmHaveTheTokenBeforeAndTheTokenAfter) {
+  for (const bool mask : {false, true}) {
+    const auto batch = rows("elmo", 8, 0, mask);
+    for (std::int64_t row = 0; row < 8; ++row)
+      for (std::int64_t i = 0; i < 32; ++i) {
+        const auto same = [&](std::int64_t other) { return !mask || at(batch.documents, row, other) == at(batch.documents, row, i); };
+        if (i > 0) EXPECT_EQ(at(batch.backward_targets, row, i), same(i - 1) ? at(batch.ids, row, i - 1) : ignored_target);
+        else EXPECT_EQ(at(batch.backward_targets, row, 0), ignored_target);
+        if (i < 31) EXPECT_EQ(at(batch.targets, row, i), same(i + 1) ? at(batch.ids, row, i + 1) : ignored_target);
+      }
+    EXPECT_EQ(batch.backward_counted, (batch.backward_targets != ignored_target).sum().item<std::int64_t>());
+  }
 }
 
 }  // namespace

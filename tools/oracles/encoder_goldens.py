@@ -29,6 +29,7 @@ import transformers
 from torch.nn import functional as F
 
 import model_goldens as shared
+from transformers_taps import Taps, hidden_states, positions_of
 
 BERT = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 31, "vocab_size": 43,
         "max_position_embeddings": 131, "pad_token_id": 0, "bos_token_id": None, "eos_token_id": None}
@@ -73,37 +74,14 @@ MODELS = {
 }
 
 
-def blocks_of(base):
-    """The modules that are called one after another, and whose outputs are the hidden states of the layers."""
-    if hasattr(base, "layers"):
-        return list(base.layers), len(base.layers)
-    if hasattr(base, "transformer"):
-        return list(base.transformer.layer), len(base.transformer.layer)
-    if hasattr(base.encoder, "layer"):
-        return list(base.encoder.layer), len(base.encoder.layer)
-    blocks = [layer for group in base.encoder.albert_layer_groups for layer in group.albert_layers]
-    return blocks, base.config.num_hidden_layers * base.config.inner_group_num
-
-
 def compute(model, ids, types=None, **how):
     """{hidden, states, logits, pair}: what there is of them."""
-    states = []
     base = model.base_model
-    blocks, count = blocks_of(base)
-
-    def before(_, args, kwargs):
-        if not states:
-            states.append(args[0] if args else kwargs["hidden_states"])
-
-    hooks = [block.register_forward_pre_hook(before, with_kwargs=True) for block in blocks]
-    hooks += [block.register_forward_hook(lambda _, args, out: states.append(out[0] if isinstance(out, tuple) else out)) for block in blocks]
     inputs = {"input_ids": ids} if ids is not None else {}
     segments = {"token_type_ids": types} if types is not None else {}
-    hidden = base(**inputs, **segments, **how)[0]
-    for hook in hooks:
-        hook.remove()
-    assert len(states) == count + 1
-    found = {"hidden": hidden, "states": states}
+    with Taps(model) as taps:
+        hidden = base(**inputs, **segments, **how)[0]
+    found = {"hidden": hidden, "states": hidden_states(taps.values)}
     if model is not base:
         out = model(**inputs, **segments, **how)
         found["logits"] = out.prediction_logits if hasattr(out, "prediction_logits") else out.logits
@@ -154,7 +132,7 @@ def write(name, position, folder):
     mask = torch.ones_like(ids)
     mask[0, :3], mask[1, 6:] = 0, 0
     ids = ids.masked_fill(mask == 0, model.config.pad_token_id)
-    positions = (mask.cumsum(1) * mask - 1).clamp(min=0) if "Roberta" in kind else torch.arange(9).expand(2, 9).contiguous()
+    positions = positions_of(model, ids, mask)
     with torch.no_grad():
         padded = compute(exact, ids, attention_mask=mask)
     key = "logits" if "logits" in padded else "hidden"

@@ -29,6 +29,9 @@ import torch
 import transformers
 from torch.nn import functional as F
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from transformers_taps import Taps, hidden_states, positions_of
+
 NEW_TOKENS = 64
 SMALLEST_GAP = 1e-3
 
@@ -238,21 +241,11 @@ def draw_weights(model, seed):
     model.tie_weights()
 
 
-def blocks_of(model):
-    base = model.base_model
-    return next(blocks for blocks in (getattr(part, name, None) for part in (base, getattr(base, "decoder", None)) for name in ("layers", "h")) if blocks is not None)
-
-
 def forward_with_states(model, ids):
-    """logits, last hidden state, and [input of block 0, output of each block] by hooks on the blocks."""
-    states = []
-    blocks = blocks_of(model)
-    hooks = [blocks[0].register_forward_pre_hook(lambda _, args, kwargs: states.append(args[0] if args else kwargs["hidden_states"]), with_kwargs=True)]
-    hooks += [block.register_forward_hook(lambda _, args, out: states.append(out[0] if isinstance(out, tuple) else out)) for block in blocks]
-    result = model(input_ids=ids, use_cache=False)
-    for hook in hooks:
-        hook.remove()
-    return result.logits, model.base_model(input_ids=ids, use_cache=False).last_hidden_state, states
+    """logits, last hidden state, and [input of block 0, output of each block]."""
+    with Taps(model) as taps:
+        logits = model(input_ids=ids, use_cache=False).logits
+    return logits, taps.values["final_norm"], hidden_states(taps.values)
 
 
 def checkpoint_name(name, model, how):
@@ -290,8 +283,6 @@ def padded(model, exact, generator):
     ids = torch.randint(model.config.vocab_size, (2, 9), generator=generator)
     mask = torch.ones_like(ids)
     mask[0, :3], mask[1, 6:] = 0, 0
-    # OPT counts positions by the mask, the others from the row's beginning.
-    positions = (mask.cumsum(1) * mask - 1).clamp(min=0) if model.config.model_type == "opt" else torch.arange(9).expand(2, 9)
     with torch.no_grad():
         logits = exact(input_ids=ids, attention_mask=mask, use_cache=False).logits
         if has_state(model):
@@ -303,7 +294,7 @@ def padded(model, exact, generator):
         if not logits.isfinite().all():  # BLOOM's mask of float64's least number overflows in its fp32 softmax
             logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
     assert logits.isfinite().all()
-    return {"ids_p": ids, "mask_p": mask, "positions_p": positions.contiguous(), "logits64_p": logits.masked_fill(mask[..., None] == 0, 0).float()}
+    return {"ids_p": ids, "mask_p": mask, "positions_p": positions_of(model, ids, mask), "logits64_p": logits.masked_fill(mask[..., None] == 0, 0).float()}
 
 
 def bf16_error(model, ids, logits64):

@@ -1,0 +1,115 @@
+// tests/data/dumps holds what transformers computes of three tiny models of tests/data (tools/dump_activations.py): padded on the right, with
+// segments, padded on the left.
+#include "isotrope/infer/parity.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <limits>
+
+#include "isotrope/base/error.h"
+#include "tests/engine_support.h"
+
+namespace isotrope {
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+struct Case {
+  explicit Case(const std::string& name, const std::string& folder = "models")
+      : model(load_model(test::source("data/" + folder + "/" + name))), dump(test::source("data/dumps/" + name + ".safetensors")) {}
+  ParityReport compare() { return compare_with_dump(*model, dump); }
+  at::Tensor weight(const std::string& name) { return model->parameters().find(name)->value; }
+
+  std::unique_ptr<Model> model;
+  ActivationDump dump;
+};
+
+/// The name of the first tap that departs by more than 1e-4, or "".
+std::string departure(const ParityReport& report) {
+  const auto at = report.first_departure(1e-4);
+  return at ? report.taps[*at].tap : "";
+}
+
+at::Tensor all_places(const at::Tensor& x) { return at::arange(x.size(0) * x.size(1), at::kLong); }
+
+TEST(Parity, DifferencesAreThoseOfTheirDefinition) {
+  const auto theirs = at::tensor({1.0F, -4.0F, 2.0F, 0.0F}).view({1, 2, 2}), ours = at::tensor({1.0F, -4.0F, 2.5F, -1.0F}).view({1, 2, 2});
+  const auto found = tap_difference("embed", ours, theirs, all_places(ours));
+  EXPECT_EQ(found.tap, "embed");
+  EXPECT_EQ(found.max_abs, 1.0);
+  EXPECT_EQ(found.relative, 0.25);
+  EXPECT_DOUBLE_EQ(found.rms, std::sqrt((0.25 + 1) / 4));
+  const auto first = tap_difference("embed", ours, theirs, at::zeros({1}, at::kLong));
+  EXPECT_EQ(first.max_abs, 0.0);
+  EXPECT_EQ(tap_difference("embed", ours, at::zeros_like(theirs), all_places(ours)).relative, infinity);
+  EXPECT_EQ(tap_difference("embed", at::zeros_like(ours), at::zeros_like(theirs), all_places(ours)).relative, 0.0);
+}
+
+TEST(Parity, BlocksOfPlacesAddUpToTheWhole) {
+  // More numbers than are compared at once.
+  const auto theirs = at::randn({3, 50, 9000}), ours = theirs + 1e-3 * at::randn({3, 50, 9000});
+  const auto found = tap_difference("logits", ours, theirs, all_places(ours));
+  const auto delta = (ours.to(at::kDouble) - theirs.to(at::kDouble)).abs();
+  EXPECT_EQ(found.max_abs, delta.max().item<double>());
+  EXPECT_NEAR(found.rms, std::sqrt(delta.square().mean().item<double>()), 1e-12);
+  EXPECT_NEAR(found.relative, found.max_abs / theirs.abs().max().item<double>(), 1e-12);
+}
+
+TEST(Parity, OursNotANumberIsADepartureTheirsAnError) {
+  const auto theirs = at::ones({1, 3, 2});
+  for (const double wrong : {std::nan(""), infinity}) {
+    auto ours = at::ones({1, 3, 2});
+    ours[0][1][1] = wrong;
+    const ParityReport report{.taps = {tap_difference("embed", ours, theirs, all_places(ours))}};
+    EXPECT_EQ(report.first_departure(1e30), 0u) << wrong;
+    EXPECT_THROW(tap_difference("embed", theirs, ours, all_places(ours)), InputError);
+    // In the padding it is nobody's concern.
+    const auto places = at::tensor({0, 2}, at::kLong);
+    EXPECT_EQ(tap_difference("embed", ours, theirs, places).max_abs, 0.0);
+    EXPECT_EQ(tap_difference("embed", theirs, ours, places).max_abs, 0.0);
+  }
+}
+
+TEST(Parity, ModelsOfEveryKindAgreeWithTransformers) {
+  for (const auto& [name, folder, taps] :
+       {std::tuple{"llama_gqa2_theta5e5", "models", 11u}, {"falcon_h1_norm_after", "models", 13u}, {"bert_pretraining", "encoders", 11u}}) {
+    Case c(name, folder);
+    const auto report = c.compare();
+    EXPECT_EQ(departure(report), "") << name;
+    EXPECT_EQ(report.tokens, 10) << name;
+    EXPECT_EQ(report.taps.size(), taps) << name;
+    EXPECT_EQ(report.taps.front().tap, "embed") << name;
+    for (const auto& tap : report.taps) EXPECT_LT(tap.relative, 1e-5) << name << ' ' << tap.tap;
+  }
+}
+
+TEST(Parity, NamesTheFirstTapBehindAChangedWeight) {
+  const at::NoGradGuard no_grad;
+  const auto first = [](const std::string& name, const std::string& folder, const std::string& weight) {
+    Case c(name, folder);
+    c.weight(weight).flatten()[0] += 0.5;
+    return departure(c.compare());
+  };
+  const auto llama = [&](const std::string& weight) { return first("llama_gqa2_theta5e5", "models", weight); };
+  EXPECT_EQ(llama("model.layers.0.self_attn.v_proj.weight"), "attn_out.0");
+  EXPECT_EQ(llama("model.layers.1.self_attn.o_proj.weight"), "attn_out.1");
+  EXPECT_EQ(llama("model.layers.1.mlp.down_proj.weight"), "mlp_out.1");
+  EXPECT_EQ(llama("model.norm.weight"), "final_norm");
+  EXPECT_EQ(llama("lm_head.weight"), "logits");
+  EXPECT_EQ(first("falcon_h1_norm_after", "models", "model.layers.1.mamba.out_proj.weight"), "ssm_out.1");
+  EXPECT_EQ(first("bert_pretraining", "encoders", "bert.encoder.layer.0.attention.output.LayerNorm.bias"), "resid_mid.0");
+  EXPECT_EQ(first("bert_pretraining", "encoders", "cls.seq_relationship.weight"), "pair_logits");
+}
+
+TEST(Parity, FindsANanWhereItArises) {
+  const at::NoGradGuard no_grad;
+  Case c("llama_gqa2_theta5e5");
+  c.weight("model.layers.0.mlp.down_proj.weight")[0][0] = std::nan("");
+  const auto report = c.compare();
+  EXPECT_EQ(departure(report), "mlp_out.0");
+  EXPECT_TRUE(std::isnan(report.taps.back().relative));
+}
+
+}  // namespace
+}  // namespace isotrope
