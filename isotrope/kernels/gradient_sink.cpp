@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "isotrope/kernels/dispatch.h"
+#include "isotrope/kernels/few_rows.h"
 #include "isotrope/kernels/weight_gradient.h"
 
 #define ISOTROPE_KERNELS "isotrope/kernels/rows.inl"
@@ -36,7 +37,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 at::Tensor plain_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, bool transposed) {
-  return at::linear(x, transposed ? weight.t() : weight, bias.defined() ? std::optional(bias) : std::nullopt);
+  return linear_of_few_rows(x, transposed ? weight.t() : weight, bias);
 }
 
 struct LinearIntoSink : torch::autograd::Function<LinearIntoSink> {

@@ -3,13 +3,14 @@
 #include <ATen/ATen.h>
 
 #include "isotrope/base/error.h"
+#include "isotrope/kernels/few_rows.h"
 #include "isotrope/nn/positions.h"
 
 namespace isotrope {
 
 at::Tensor Model::logits(const at::Tensor& hidden) const {
   if (!head_.weight.defined()) throw InputError("model", "this model has no language-modelling head");
-  return at::linear(head_input(hidden), head_.weight, head_.bias.defined() ? std::optional(head_.bias) : std::nullopt);
+  return linear_of_few_rows(head_input(hidden), head_.weight, head_.bias);
 }
 
 at::Tensor Model::backward_head_input(const at::Tensor&) const { throw InputError("model", "this model does not read backwards"); }
