@@ -13,6 +13,7 @@ import os
 import pathlib
 import sys
 
+import safetensors
 import safetensors.torch
 import torch
 import transformers
@@ -41,7 +42,22 @@ def load(folder, dtype):
     for key in ("missing_keys", "mismatched_keys"):
         if info.get(key):
             fail(f"{folder}: {key.replace('_keys', '')} weights, which transformers would draw at random: {', '.join(sorted(map(str, info[key])))}")
+    warn_of_changes(model, pathlib.Path(folder))
     return model.eval(), architecture
+
+
+def warn_of_changes(model, folder):
+    """Says which weights are not what the folder holds: transformers 5.23 scales Mamba-2's again where rescale_prenorm_residual is true."""
+    changed = []
+    for path in sorted(folder.glob("*.safetensors")):
+        with safetensors.safe_open(path, "pt") as file:
+            state = model.state_dict()
+            for name in sorted(set(file.keys()) & set(state)):
+                stored = file.get_tensor(name).to(state[name].dtype)
+                if stored.shape == state[name].shape and not torch.equal(stored, state[name]):
+                    changed.append(name)
+    if changed:
+        print(f"warning: [dump] transformers has changed {len(changed)} weights while loading {folder}: {changed[0]} …", file=sys.stderr)
 
 
 def read_rows(path):
@@ -76,6 +92,33 @@ def check_rows(path, ids, types, config):
             fail(f"{path}: line {number}: {len(row)} tokens, the model has {limit} positions")
         if config.model_type == "roberta" and config.pad_token_id in row:
             fail(f"{path}: line {number}: id {config.pad_token_id} is RoBERTa's padding and has no position of its own")
+
+
+NO_TARGET = -100
+
+
+def next_tokens(rows):
+    return [[*row[1:], NO_TARGET] for row in rows]
+
+
+def hide(folder, rows, every):
+    """(rows with each every-th token that is not special behind the mask token, the tokens that were there)."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    if tokenizer.mask_token_id is None:
+        fail(f"{folder}: the tokenizer has no mask token")
+    special, hidden, targets, seen = set(tokenizer.all_special_ids), [], [], 0
+    for row in rows:
+        hidden.append(list(row))
+        targets.append([NO_TARGET] * len(row))
+        for i, token in enumerate(row):
+            if token in special:
+                continue
+            seen += 1
+            if seen % every == 0:
+                hidden[-1][i], targets[-1][i] = tokenizer.mask_token_id, token
+    if seen < every:
+        fail(f"--hide-every {every} hides none of {seen} tokens")
+    return hidden, targets
 
 
 def padded(rows, filler, side):
@@ -113,6 +156,7 @@ def main():
     source.add_argument("--ids", help="file with one row of token ids a line")
     parser.add_argument("--types", help="beside --ids: file with the segment of each token")
     parser.add_argument("--out", required=True, help="the .safetensors file to write")
+    parser.add_argument("--hide-every", type=int, metavar="N", help="of an encoder: put each N-th token behind the mask token, and note the loss")
     parser.add_argument("--dtype", choices=DTYPES, default="f32", help="what the model computes in (default: f32)")
     parser.add_argument("--padding-side", choices=("left", "right"), default="right")
     arguments = parser.parse_args()
@@ -134,10 +178,19 @@ def main():
     kinds = getattr(config, "type_vocab_size", 0) if config.model_type in ("bert", "roberta", "albert") else 0
     if max(max(row) for row in types) >= max(kinds, 1) or min(min(row) for row in types) < 0:
         fail(f"{arguments.types or arguments.text}: types past the {kinds} of this model")
+    decoder = architecture.endswith("CausalLM") or architecture == "GPT2LMHeadModel"
+    if arguments.hide_every is not None and (decoder or arguments.hide_every < 1):
+        parser.error("--hide-every takes a number from 1 on, for encoders")
+    targets = next_tokens(ids) if decoder else None
+    if arguments.hide_every:
+        ids, targets = hide(arguments.model, ids, arguments.hide_every)
     side = arguments.padding_side
     filler = config.pad_token_id if isinstance(getattr(config, "pad_token_id", None), int) else 0
     filler = filler if 0 <= filler < config.vocab_size else 0
     tensors = dump(model, padded(ids, filler, side), padded([[1] * len(row) for row in ids], 0, side), padded(types, 0, side) if kinds > 0 else None)
+
+    if targets is not None and "logits" in tensors:
+        tensors["targets"] = padded(targets, NO_TARGET, side)
 
     about = {"format": "activation_dump", "version": VERSION, "model_type": config.model_type, "architecture": architecture,
              "dtype": str(DTYPES[arguments.dtype]).removeprefix("torch."), "transformers": transformers.__version__, "torch": torch.__version__}

@@ -4,8 +4,11 @@
 
 TEXT: a text file of which the first 40 MB are used, the last 2% of them for validation;
 two empty lines end a document. Decoders and ELMo read byte-level BPE tokens learned from it
-(4,096), encoders WordPiece tokens of VOCABULARY (a folder with BERT's vocab.txt). Configurations: configs/family.toml, configs/families/. Runs that
+(4,096), encoders WordPiece tokens of VOCABULARY (a folder with BERT's vocab.txt). Configurations: configs/families/families.toml, configs/families/. Runs that
 are there already are not trained again; --table only prints. A run's curve: `isotrope report OUT/NAME`, or tools/plot_run.py.
+
+--check then compares each checkpoint with transformers on lines of the validation text, every tap of it and the loss (`isotrope parity`); ELMo with the
+recurrences of tools/oracles/elmo_goldens.py. Needs torch, transformers and safetensors.
 """
 
 import argparse
@@ -14,6 +17,8 @@ import json
 import pathlib
 import subprocess
 import sys
+
+TOOLS = pathlib.Path(__file__).parent
 
 ENCODERS = {"bert", "roberta", "albert", "distilbert", "modernbert"}
 LEARNING_RATES = {"bert": 1e-3, "roberta": 1e-3, "albert": 1e-3, "distilbert": 1e-3}  # norms behind the residual: 3e-3 stays at the frequencies of the tokens
@@ -46,7 +51,7 @@ def train(program, name, out, threads):
                 "data.validation": data / "validation.tokens", "train.threads": threads,
                 "optimizer.lr": LEARNING_RATES.get(name, 3e-3), "train.steps": STEPS.get(name, 1000)}
     sets = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-    isotrope(program, "train", "configs/family.toml", *sets, *(["--resume"] if (out / name / "run.jsonl").exists() else []), "--quiet")
+    isotrope(program, "train", "configs/families/families.toml", *sets, *(["--resume"] if (out / name / "run.jsonl").exists() else []), "--quiet")
 
 
 def is_done(run):
@@ -69,6 +74,53 @@ def row(program, name, run):
             f"{steps[0]['loss']:.3f}", *(f"{at[s]:.3f}" for s in (100, 300, steps[-1]["step"])), f"{100 * last['accuracy']:.1f}%", bits, parts, f"{speed:,.0f}"]
 
 
+def check_lines(out):
+    """Lines of the validation text, each below the positions of every model here."""
+    with open(out / "text.txt", "rb") as file:
+        file.seek(-(out / "text.txt").stat().st_size // 50, 2)
+        lines = [line[:400].decode("utf-8", errors="ignore").strip() for line in file.read().split(b"\n")[1:]]
+    return [line for line in lines if len(line) > 200][:8]
+
+
+def dump_elmo(checkpoint, line, path):
+    """What the recurrences give for the beginning of a line, as an activation dump (docs/formats/activation_dump.md)."""
+    import safetensors.torch
+    import torch
+    import transformers
+    sys.path.insert(0, str(TOOLS / "oracles"))
+    import elmo_goldens
+    config = json.loads((checkpoint / "config.json").read_text())
+    config = {"token_encoder": "embedding", "tie_word_embeddings": False, **config}
+    stored = safetensors.torch.load_file(checkpoint / "model.safetensors")
+    table = stored.pop("token_characters", None)
+    weights = {name: value.double() for name, value in stored.items()}
+    ids = torch.tensor([transformers.AutoTokenizer.from_pretrained(checkpoint)(line)["input_ids"][:32]])
+    with torch.no_grad():
+        states, logits, _ = elmo_goldens.compute(config, weights, table, ids)
+    targets = torch.cat([ids[:, 1:], torch.full_like(ids[:, :1], -100)], 1)
+    tensors = {"ids": ids, "mask": torch.ones_like(ids), "positions": torch.arange(ids.shape[1]).unsqueeze(0), "targets": targets, "embed": states[0],
+               "logits": logits, **{f"resid_post.{i}": state for i, state in enumerate(states[1:])}}
+    about = {"format": "activation_dump", "version": "1", "model_type": "elmo", "dtype": "float32"}
+    safetensors.torch.save_file({name: value.contiguous() for name, value in tensors.items()}, path, metadata=about)
+
+
+def check(program, name, out):
+    """(loss here, loss there, largest relative difference of a tap) of the run's last checkpoint."""
+    checkpoint, dump = next((out / name / "checkpoints").glob("step-*")), out / "check.safetensors"
+    lines = check_lines(out)
+    if name.startswith("elmo"):
+        dump_elmo(checkpoint, lines[0], dump)
+    else:
+        (out / "check.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        subprocess.run([sys.executable, TOOLS / "dump_activations.py", checkpoint, "--text", out / "check.txt", "--out", dump,
+                        *(["--hide-every", "7"] if name in ENCODERS else [])], check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run([program, "parity", checkpoint, "--against", dump, "--json"], capture_output=True, text=True)
+    if done.returncode not in (0, 1):
+        sys.exit(done.stderr)
+    report = json.loads(done.stdout.splitlines()[-1])
+    return report["loss"]["ours"], report["loss"]["theirs"], max(tap["relative"] for tap in report["taps"])
+
+
 def last_tokens(steps):
     return steps[-1]["tokens"]
 
@@ -81,6 +133,7 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/families"))
     parser.add_argument("--only", default="*")
     parser.add_argument("--threads", type=int, default=0, help="of each training (default: one a core)")
+    parser.add_argument("--check", action="store_true", help="compare each checkpoint with transformers")
     parser.add_argument("--table", action="store_true", help="train nothing, print the runs that are there")
     arguments = parser.parse_args()
     names = fnmatch.filter(sorted(path.stem for path in pathlib.Path("configs/families").glob("*.json")), arguments.only)
@@ -96,6 +149,13 @@ def main():
     for name in names:
         if is_done(arguments.out / name):
             print("| " + " | ".join(row(arguments.program, name, arguments.out / name)) + " |")
+    if arguments.check:
+        print("\n| family | loss here | loss there | largest relative difference of a tap |")
+        print("|---|---|---|---|")
+        for name in names:
+            if is_done(arguments.out / name):
+                ours, theirs, apart = check(arguments.program, name, arguments.out)
+                print(f"| {name} | {ours:.6f} | {theirs:.6f} | {apart:.1e} |", flush=True)
 
 
 if __name__ == "__main__":

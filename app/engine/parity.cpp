@@ -26,7 +26,10 @@ nlohmann::json to_json(const ParityReport& report, const ParityCommand& options,
   for (const auto& tap : report.taps)
     taps.push_back({{"tap", tap.tap}, {"relative", number(tap.relative)}, {"rms", number(tap.rms)}, {"max_abs", number(tap.max_abs)}});
   const auto departure = report.first_departure(tolerance);
-  return {{"model", options.model},
+  const auto& loss = report.loss;
+  return {{"loss", loss ? nlohmann::json{{"ours", number(loss->ours)}, {"theirs", number(loss->theirs)}, {"tokens", loss->tokens}}
+                        : nlohmann::json()},
+          {"model", options.model},
           {"against", options.dump},
           {"dtype", dtype},
           {"tolerance", tolerance},
@@ -45,6 +48,8 @@ void print_table(const ParityReport& report, const std::string& dtype, double to
   const auto departed = std::ranges::count_if(report.taps, [&](const auto& tap) { return !(tap.relative <= tolerance); });
   text += fmt::format("{} taps of {} tokens compared in {}, {} depart by more than {:.0e}\n", report.taps.size(), report.tokens, dtype,
                       departed, tolerance);
+  if (const auto& loss = report.loss)
+    text += fmt::format("loss of {} targets: {:.6f} here, {:.6f} there\n", loss->tokens, loss->ours, loss->theirs);
   std::fputs(text.c_str(), stdout);
 }
 

@@ -72,7 +72,11 @@ class Comparison {
     report_.tokens = counted_.size(0);
     const auto ids = input(dump_.ids());
     const auto hidden = model_.forward_ids(ids.to(device()), context(mask));
-    if (dump_.find("logits")) compare("logits", model_.logits(hidden));
+    if (const auto* logits = dump_.find("logits")) {
+      const auto ours = model_.logits(hidden);
+      compare("logits", ours);
+      if (!dump_.targets().empty()) report_.loss = losses(ours, tensor_of(*logits));
+    }
     if (dump_.find("pair_logits")) {
       counted_ = at::arange(dump_.rows(), at::kLong);
       compare("pair_logits", model_.pair_logits(hidden.select(1, 0)));
@@ -133,6 +137,19 @@ class Comparison {
     const auto* theirs = dump_.find(tap);
     if (!theirs) return missing_.push_back(tap);
     report_.taps.push_back(tap_difference(tap, ours, tensor_of(*theirs), counted_, file_));
+  }
+
+  /// InputError where there is no target, or one past the vocabulary.
+  LossPair losses(const at::Tensor& ours, const at::Tensor& theirs) const {
+    const auto targets = input(dump_.targets()).flatten(), places = (targets >= 0).nonzero().flatten();
+    if (places.numel() == 0) throw InputError(where, "{}: tensor targets has no target", file_);
+    if (const auto largest = targets.max().item<std::int64_t>(); largest >= ours.size(2))
+      throw InputError(where, "{}: target {} lies past the model's vocabulary of {}", file_, largest, ours.size(2));
+    const auto mean = [&](const at::Tensor& logits) {
+      const auto chosen = logits.flatten(0, 1).index_select(0, places.to(logits.device())).to(at::kCPU).to(at::kDouble);
+      return at::nll_loss(at::log_softmax(chosen, 1), targets.index_select(0, places)).item<double>();
+    };
+    return {.ours = mean(ours), .theirs = mean(theirs), .tokens = places.numel()};
   }
 
   void check_names() const {

@@ -19,9 +19,16 @@ struct TapDifference {
   double relative = 0;  ///< max |ours − theirs| / max |theirs|; infinite where only theirs is zero
 };
 
+/// Mean −log p of a dump's targets, in nats.
+struct LossPair {
+  double ours = 0, theirs = 0;
+  std::int64_t tokens = 0;  ///< targets
+};
+
 struct ParityReport {
   std::vector<TapDifference> taps;  ///< in the order in which this model computes them
   std::int64_t tokens = 0;          ///< that count
+  std::optional<LossPair> loss;     ///< where the dump has targets and logits
 
   /// The first tap whose relative difference exceeds the tolerance or is not a number.
   std::optional<std::size_t> first_departure(double tolerance) const;

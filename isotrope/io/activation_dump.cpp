@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::string_view where = "parity";
 constexpr std::string_view version = "1";
+constexpr std::int64_t no_target = -100;
 
 std::vector<std::int64_t> integers(const TensorView& view) {
   std::vector<std::int64_t> values(view.bytes.size() / sizeof(std::int64_t));
@@ -44,10 +45,10 @@ void ActivationDump::read() {
     throw InputError(where, "{}: dtype is '{}', expected float32, bfloat16 or float16", name(), dtype_);
 
   const std::pair<const char*, std::vector<std::int64_t>*> inputs[] = {
-      {"ids", &ids_}, {"mask", &mask_}, {"positions", &positions_}, {"token_types", &token_types_}};
+      {"ids", &ids_}, {"mask", &mask_}, {"positions", &positions_}, {"token_types", &token_types_}, {"targets", &targets_}};
   for (const auto& [input, values] : inputs) {
     const auto* view = file_.find(input);
-    if (!view && values == &token_types_) continue;
+    if (!view && (values == &token_types_ || values == &targets_)) continue;
     if (!view) throw InputError(where, "{}: tensor {} is missing", name(), input);
     if (view->dtype != DType::i64 || view->shape.size() != 2)
       throw InputError(where, "{}: tensor {}: expected I64 [rows, tokens], got {} {}", name(), input, dtype_name(view->dtype),
@@ -70,6 +71,10 @@ void ActivationDump::check_inputs() const {
   const auto negative = [](std::int64_t value) { return value < 0; };
   for (const auto& [input, values] : {std::pair{"ids", &ids_}, {"positions", &positions_}, {"token_types", &token_types_}})
     if (std::ranges::any_of(*values, negative)) throw InputError(where, "{}: tensor {} has a negative number", name(), input);
+  if (std::ranges::any_of(targets_, [](auto value) { return value < 0 && value != no_target; }))
+    throw InputError(where, "{}: tensor targets: expected ids, or {} for none", name(), no_target);
+  for (std::size_t i = 0; i < targets_.size(); ++i)
+    if (targets_[i] != no_target && mask_[i] == 0) throw InputError(where, "{}: tensor targets: padding has a target", name());
   if (std::ranges::any_of(mask_, [](auto value) { return value != 0 && value != 1; }))
     throw InputError(where, "{}: tensor mask: expected 0 and 1 alone", name());
   for (std::int64_t row = 0; row < rows_; ++row)

@@ -28,6 +28,7 @@ class ActivationDump {
   const std::vector<std::int64_t>& mask() const { return mask_; }  ///< 1: counts, in one stretch of each row; 0: padding
   const std::vector<std::int64_t>& positions() const { return positions_; }
   const std::vector<std::int64_t>& token_types() const { return token_types_; }  ///< empty for a model without segments
+  const std::vector<std::int64_t>& targets() const { return targets_; }  ///< the token to be predicted at each place, −100: none; or empty
 
   /// Shape [rows, length, channels], but for `pair_logits` [rows, 2]. In no particular order.
   const std::vector<TensorView>& taps() const { return taps_; }
@@ -42,7 +43,7 @@ class ActivationDump {
   SafetensorsFile file_;
   std::string model_type_, dtype_;
   std::int64_t rows_ = 0, length_ = 0;
-  std::vector<std::int64_t> ids_, mask_, positions_, token_types_;
+  std::vector<std::int64_t> ids_, mask_, positions_, token_types_, targets_;
   std::vector<TensorView> taps_;
 };
 

@@ -75,6 +75,8 @@ class Mamba2 final : public Model {
  public:
   Mamba2(ConfigFields& fields, const ModelOptions& options)
       : Model(fields.json(), at::TensorOptions(options.dtype).device(options.device)), c_(read_config(fields)) {
+    // Said of a beginning alone, and that is over. transformers (5.23) scales the weights that it loads, too, when it reads true.
+    if (config_.contains("rescale_prenorm_residual")) config_["rescale_prenorm_residual"] = false;
     const auto d = c_.hidden_size;
     shape_ = {c_.vocab_size, d, c_.num_hidden_layers, 0, 0, 0, unlimited_positions};
     shape_.recurrence_flops = recurrence_flops(c_.mixer);

@@ -65,7 +65,7 @@ TEST_F(EncoderCommands, FillSaysWhatIsMissing) {
   expect_error(run_program(fill("--text '" + longer + "'")), 3, {"[fill]", "53 tokens", "40 positions"});
   const Workplace decoders;
   expect_error(run_program("fill " + decoders.model().string() + " --text 'a [MASK]'"), 3, {"decoder", "isotrope generate"});
-  expect_error(run_program("generate " + (*place)("run") + " --prompt the"), 3, {"encoder", "isotrope fill"});
+  expect_error(run_program("generate " + (*place)("run") + " --prompt the"), 3, {"both sides", "isotrope fill"});
   expect_error(run_program("eval " + (*place)("run") + " --data " + (*place)("data/validation.tokens")), 3, {"encoder"});
 }
 

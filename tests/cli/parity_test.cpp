@@ -91,7 +91,7 @@ TEST_F(ParityCommand, SaysWhatADumpOfAnotherModelIs) {
 TEST_F(ParityCommand, SaysWhatIsWrongInTheDump) {
   expect_error(parity(model, "absent.safetensors"), 3, {"absent.safetensors"});
   expect_error(parity(model, model + "/model.safetensors"), 3, {"is not an activation dump"});
-  expect_error(parity("absent", dump), 3, {"absent", "no such folder"});
+  expect_error(parity("absent", dump), 3, {"absent", "no such file or folder"});
   put(place / "cut.safetensors", slurp(dump).substr(0, 5000));
   expect_error(parity(model, (place / "cut.safetensors").string()), 3, {"cut.safetensors"});
   expect_error(changed([](auto&, auto& about) { about["version"] = "2"; }), 3, {"version '2', this program reads 1"});

@@ -111,5 +111,37 @@ TEST(Parity, FindsANanWhereItArises) {
   EXPECT_TRUE(std::isnan(report.taps.back().relative));
 }
 
+/// A dump in memory: llama_gqa2's, with targets beside it.
+TEST(Parity, LossOfTargetsOnBothSides) {
+  Case c("llama_gqa2_theta5e5");
+  const SafetensorsFile file(test::source("data/dumps/llama_gqa2_theta5e5.safetensors"));
+  const auto rows = c.dump.rows(), length = c.dump.length();
+  std::vector<std::int64_t> targets(static_cast<std::size_t>(rows * length), -100);
+  std::vector<std::int64_t> places;
+  for (std::size_t i = 0; i < targets.size(); i += 2)
+    if (c.dump.mask()[i] == 1) targets[i] = static_cast<std::int64_t>(i % 5), places.push_back(static_cast<std::int64_t>(i));
+  const auto loss_with = [&](const std::vector<std::int64_t>& chosen) {
+    auto tensors = file.tensors();
+    tensors.push_back({"targets", DType::i64, {rows, length}, std::as_bytes(std::span(chosen))});
+    const test::TestFolder folder;
+    write_safetensors(folder / "dump.safetensors", tensors, file.metadata());
+    return compare_with_dump(*c.model, ActivationDump(folder / "dump.safetensors")).loss;
+  };
+  EXPECT_FALSE(c.compare().loss);
+  const auto loss = loss_with(targets);
+  ASSERT_TRUE(loss);
+  const auto logits = tensor_of(*c.dump.find("logits")).to(at::kDouble).flatten(0, 1);
+  double expected = 0;
+  for (const auto place : places) expected -= at::log_softmax(logits[place], 0)[place % 5].item<double>();
+  EXPECT_EQ(loss->tokens, static_cast<std::int64_t>(places.size()));
+  EXPECT_NEAR(loss->theirs, expected / static_cast<double>(places.size()), 1e-9);
+  EXPECT_NEAR(loss->ours, loss->theirs, 1e-5);
+  c.weight("lm_head.weight").detach().mul_(2);
+  EXPECT_GT(std::abs(loss_with(targets)->ours - loss->theirs), 1e-3) << "ours is the model's";
+  EXPECT_THROW(loss_with(std::vector<std::int64_t>(targets.size(), -100)), InputError);
+  targets[static_cast<std::size_t>(places[0])] = 1 << 20;
+  EXPECT_THROW(loss_with(targets), InputError);
+}
+
 }  // namespace
 }  // namespace isotrope

@@ -60,10 +60,20 @@ TEST(ActivationDump, ReadsItsInputAndItsTaps) {
   EXPECT_EQ(dump.mask(), (std::vector<std::int64_t>{1, 1, 0}));
   EXPECT_EQ(dump.positions(), (std::vector<std::int64_t>{0, 1, 2}));
   EXPECT_TRUE(dump.token_types().empty());
+  EXPECT_TRUE(dump.targets().empty());
   EXPECT_EQ(dump.taps().size(), 2u);
   EXPECT_EQ(dump.layers(), 1);
   EXPECT_NE(dump.find("embed"), nullptr);
   EXPECT_EQ(dump.find("ids"), nullptr);
+}
+
+TEST(ActivationDump, TargetsAreIdsAtPlacesThatCount) {
+  const auto with = [](std::array<std::int64_t, 3> targets) {
+    return said([&](Parts& parts) { parts.tensors.push_back({"targets", DType::i64, {1, 3}, std::as_bytes(std::span(targets))}); });
+  };
+  EXPECT_EQ(with({5, -100, -100}), "");
+  EXPECT_NE(with({5, -1, -100}).find("tensor targets: expected ids, or -100 for none"), std::string::npos);
+  EXPECT_NE(with({-100, -100, 5}).find("tensor targets: padding has a target"), std::string::npos);
 }
 
 TEST(ActivationDump, OfAnotherKindOrVersionIsRefused) {

@@ -44,6 +44,13 @@ TEST(Mamba2, StartsStepsWhereTheConfigSaysAndScalesByDepthIfAsked) {
   EXPECT_TRUE(at::allclose(drawn("backbone.layers.0.mixer.out_proj.weight"), plain / 2));
 }
 
+TEST(Mamba2, SaysNothingOfScalingOnceItHasBegun) {
+  auto config = small_config();
+  config["rescale_prenorm_residual"] = true;
+  EXPECT_EQ(make_model(config, {}, "config.json")->config()["rescale_prenorm_residual"], false)
+      << "transformers would scale the loaded weights";
+}
+
 TEST(Mamba2, HasNoLimitOfPositions) {
   auto model = make_model(small_config(), {}, "config.json");
   initialize_(model->parameters(), 1);
