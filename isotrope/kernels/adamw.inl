@@ -1,7 +1,7 @@
 // One range of AdamW's update, the working copy, where there is one, in the same pass; and sums of squares.
 
 inline Floats root(Floats x) {
-#ifdef __AVX512F__
+#if ISOTROPE_ISA_LEVEL >= 2
   return reinterpret_cast<Floats>(_mm512_sqrt_ps(reinterpret_cast<__m512>(x)));
 #else
   Floats y;

@@ -1,4 +1,42 @@
-// Products of few rows with a matrix that lies in rows; T is float or BFloat16, all arithmetic in float.
+// Products of few rows with a matrix that lies in rows; T is float or BFloat16, all sums are float.
+
+/// Adds to acc the products of the M rows of x with `together` rows of the matrix, by lanes, from k = 0 on; returns how far it came. The next rows
+/// are fetched meanwhile: short rows end before the processor has seen where they lead.
+template <class T, int M, int together>
+inline std::int64_t add_products(const T* x, const T* const (&rows)[together], std::int64_t K, Floats (&acc)[M][together]) {
+  constexpr auto line = static_cast<std::int64_t>(64 / sizeof(T));
+  std::int64_t k = 0;
+#if ISOTROPE_ISA_LEVEL >= 3
+  if constexpr (std::is_same_v<T, c10::BFloat16>) {
+    const auto pairs = [](const T* from) { return reinterpret_cast<__m512bh>(_mm512_loadu_si512(from)); };
+    for (; k + line <= K; k += line) {
+#pragma GCC unroll 4
+      for (int r = 0; r < together; ++r) {
+        __builtin_prefetch(rows[r] + k + together * K);
+        const auto w = pairs(rows[r] + k);
+#pragma GCC unroll 4
+        for (int m = 0; m < M; ++m)
+          acc[m][r] = reinterpret_cast<Floats>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(acc[m][r]), w, pairs(x + m * K + k)));
+      }
+    }
+  }
+#endif
+  for (; k + lanes <= K; k += lanes) {
+    Floats w[together];
+#pragma GCC unroll 4
+    for (int r = 0; r < together; ++r) {
+      if (k % line == 0) __builtin_prefetch(rows[r] + k + together * K);
+      w[r] = load(rows[r] + k);
+    }
+#pragma GCC unroll 4
+    for (int m = 0; m < M; ++m) {
+      const Floats v = load(x + m * K + k);
+#pragma GCC unroll 4
+      for (int r = 0; r < together; ++r) acc[m][r] += v * w[r];
+    }
+  }
+  return k;
+}
 
 /// y [M] of 16 rows of the matrix (`count` of them, if fewer are left): the dot products of each with the M rows of x.
 /// y's rows are `ldy` apart, x's and the matrix's K.
@@ -6,22 +44,11 @@ template <class T, int M>
 inline void dot_16_rows(const T* x, const T* weight, std::int64_t K, std::int64_t count, float* y, std::int64_t ldy) {
   constexpr int together = 4;  // chains of sums, so that one does not wait for its own last addition
   Floats sums[M][lanes] = {};
-  const auto whole = K / lanes * lanes;
   for (std::int64_t row = 0; row < count; row += together) {
     const T* rows[together];
     for (int r = 0; r < together; ++r) rows[r] = weight + std::min(row + r, count - 1) * K;
     Floats acc[M][together] = {};
-    for (std::int64_t k = 0; k < whole; k += lanes) {
-      Floats w[together];
-#pragma GCC unroll 4
-      for (int r = 0; r < together; ++r) w[r] = load(rows[r] + k);
-#pragma GCC unroll 4
-      for (int m = 0; m < M; ++m) {
-        const Floats v = load(x + m * K + k);
-#pragma GCC unroll 4
-        for (int r = 0; r < together; ++r) acc[m][r] += v * w[r];
-      }
-    }
+    const auto whole = add_products<T, M, together>(x, rows, K, acc);
     if (whole < K)
       for (int m = 0; m < M; ++m) {
         const Floats v = load_part(x + m * K + whole, K - whole);

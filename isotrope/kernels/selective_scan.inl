@@ -2,7 +2,7 @@
 // of a head, so that neither S_t C_t nor dS_t B_t needs a sum over lanes; a state lies as [N, P]. A tile of a few rows of the state stays in
 // registers through all tokens of a stretch. Scratch is fp32 and padded with zeros: channels to whole vectors, rows of B and C to whole tiles.
 
-#ifdef __AVX512F__
+#if ISOTROPE_ISA_LEVEL >= 2
 constexpr std::int64_t scan_forward_rows = 8;
 #else
 constexpr std::int64_t scan_forward_rows = 4;

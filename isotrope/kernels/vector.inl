@@ -16,25 +16,36 @@ inline Floats load(const float* from) {
 }
 
 inline Floats load(const c10::BFloat16* from) {
+#if ISOTROPE_ISA_LEVEL >= 2
+  // GCC 12 widens a vector in two halves that it puts together again.
+  const auto bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i_u*>(from)));
+  return reinterpret_cast<Floats>(_mm512_slli_epi32(bits, 16));
+#else
   Halves x;
   std::memcpy(&x, from, sizeof x);
   return reinterpret_cast<Floats>(__builtin_convertvector(x, Words) << 16);
+#endif
 }
 
 inline void store(float* to, Floats x) { std::memcpy(to, &x, sizeof x); }
 
 /// The bits of x rounded to bf16 (nearest even; NaN stays NaN), in the lower half of each word. The instruction makes zeros of denormals.
 inline Words bf16_bits(Floats x) {
-#ifdef __AVX512BF16__
+#if ISOTROPE_ISA_LEVEL >= 3
   return __builtin_convertvector(reinterpret_cast<Halves>(_mm512_cvtneps_pbh(reinterpret_cast<__m512>(x))), Words);
-#endif
+#else
   const auto bits = reinterpret_cast<Words>(x);
   const Words rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
   return x == x ? rounded : Words{} + 0x7FC0u;
+#endif
 }
 
 inline void store(c10::BFloat16* to, Floats x) {
+#if ISOTROPE_ISA_LEVEL >= 3
+  const auto halves = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(x));
+#else
   const auto halves = __builtin_convertvector(bf16_bits(x), Halves);
+#endif
   std::memcpy(static_cast<void*>(to), &halves, sizeof halves);
 }
 
