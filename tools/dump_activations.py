@@ -81,6 +81,8 @@ def check_rows(path, ids, types, config):
     if not ids:
         fail(f"{path}: the file is empty")
     limit = getattr(config, "max_position_embeddings", None)
+    if limit is not None and config.model_type == "roberta":
+        limit -= config.pad_token_id + 1  # RoBERTa counts its positions from there
     for number, (row, kinds) in enumerate(zip(ids, types, strict=True), 1):
         if not row:
             fail(f"{path}: line {number}: no tokens")

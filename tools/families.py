@@ -14,6 +14,7 @@ recurrences of tools/oracles/elmo_goldens.py. Needs torch, transformers and safe
 import argparse
 import fnmatch
 import json
+import math
 import pathlib
 import subprocess
 import sys
@@ -118,7 +119,9 @@ def check(program, name, out):
     if done.returncode not in (0, 1):
         sys.exit(done.stderr)
     report = json.loads(done.stdout.splitlines()[-1])
-    return report["loss"]["ours"], report["loss"]["theirs"], max(tap["relative"] for tap in report["taps"])
+    numbers = [report["loss"]["ours"], report["loss"]["theirs"], *(tap["relative"] for tap in report["taps"])]
+    ours, theirs, *apart = (math.nan if number is None else number for number in numbers)  # null: not a finite number
+    return ours, theirs, max(apart), done.returncode == 0
 
 
 def last_tokens(steps):
@@ -149,14 +152,17 @@ def main():
     for name in names:
         if is_done(arguments.out / name):
             print("| " + " | ".join(row(arguments.program, name, arguments.out / name)) + " |")
+    departed = False
     if arguments.check:
         print("\n| family | loss here | loss there | largest relative difference of a tap |")
         print("|---|---|---|---|")
         for name in names:
             if is_done(arguments.out / name):
-                ours, theirs, apart = check(arguments.program, name, arguments.out)
+                ours, theirs, apart, agrees = check(arguments.program, name, arguments.out)
                 print(f"| {name} | {ours:.6f} | {theirs:.6f} | {apart:.1e} |", flush=True)
+                departed |= not agrees
+    return 1 if departed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -52,15 +52,21 @@ std::shared_ptr<const Tokenizer> tokenizer_of(const ConvertCommand& options, con
 /// A value in the folder's dtype. InputError when it has become infinite there.
 at::Tensor converted(const Parameter& parameter, at::ScalarType dtype) {
   auto value = parameter.value.detach().to(dtype);
+  if (!at::isfinite(parameter.value).all().item<bool>())
+    throw InputError("convert", "{} holds numbers that are not finite", parameter.name);
   if (dtype != parameter.value.scalar_type() && !at::isfinite(value).all().item<bool>())
     throw InputError("convert", "{} holds numbers that do not fit into {}", parameter.name, c10::toString(dtype));
   return value;
 }
 
-void write_folder(const ConvertCommand& options, const Model& model, const Tokenizer* tokenizer, at::ScalarType dtype) {
+void write_folder(const ConvertCommand& options, const fs::path& in, const Model& model, const Tokenizer* tokenizer, at::ScalarType dtype) {
   AtomicFolder folder(options.out, "convert");
   save_model(model, folder.path(), {.value = [&](const Parameter& parameter) { return converted(parameter, dtype); }});
   if (tokenizer) tokenizer->save(folder.path());
+  // The source's own, whose ends of text come before config.json's.
+  const auto generation = in / "generation_config.json";
+  if (fs::is_directory(in) && fs::exists(generation))
+    fs::copy_file(generation, folder.path() / "generation_config.json", fs::copy_options::overwrite_existing);
   folder.commit();
 }
 
@@ -89,7 +95,7 @@ void run_convert(const ConvertCommand& options) {
   const auto& type = type_of(options, *model);
   const auto tokenizer = tokenizer_of(options, in, *model);
   if (to_gguf) write_gguf_file(options, *model, tokenizer.get(), type.packing);
-  else write_folder(options, *model, tokenizer.get(), type.dtype.value());
+  else write_folder(options, in, *model, tokenizer.get(), type.dtype.value());
 
   const auto bytes = bytes_of(options.out);
   if (options.common.json)

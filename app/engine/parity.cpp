@@ -46,7 +46,7 @@ void print_table(const ParityReport& report, const std::string& dtype, double to
     text += fmt::format("{:<{}}  {:>10.3e}  {:>10.3e}  {:>10.3e}{}\n", tap.tap, width, tap.relative, tap.rms, tap.max_abs,
                         tap.relative <= tolerance ? "" : "  departs");
   const auto departed = std::ranges::count_if(report.taps, [&](const auto& tap) { return !(tap.relative <= tolerance); });
-  text += fmt::format("{} taps of {} tokens compared in {}, {} depart by more than {:.0e}\n", report.taps.size(), report.tokens, dtype,
+  text += fmt::format("{} taps of {} tokens compared in {}, {} depart by more than {:g}\n", report.taps.size(), report.tokens, dtype,
                       departed, tolerance);
   if (const auto& loss = report.loss)
     text += fmt::format("loss of {} targets: {:.6f} here, {:.6f} there\n", loss->tokens, loss->ours, loss->theirs);

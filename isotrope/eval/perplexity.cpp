@@ -91,7 +91,9 @@ void score_batch(Model& model, const TokenText& text, const std::vector<std::int
 
 TextScore score_text(Model& model, const TokenText& text, const std::vector<std::int32_t>& byte_counts, const ScoreOptions& options) {
   const at::NoGradGuard no_grad;
-  if (!model.shape().causal) throw InputError("eval", "this model is an encoder, which predicts no next token: it has no perplexity");
+  if (!model.shape().causal)
+    throw InputError(
+        "eval", "this model reads its texts from both sides, and predicts no next token from those before alone: it has no perplexity");
   const auto positions = model.shape().max_positions;
   const auto context = options.context > 0 ? options.context : positions == unlimited_positions ? unlimited_context : positions;
   const auto stride = options.stride > 0 ? options.stride : context;

@@ -94,7 +94,7 @@ class Comparison {
     const auto& shape = model_.shape();
     const auto& config = model_.config();
     if (const auto type = config.find("model_type"); type != config.end() && type->is_string() && *type != dump_.model_type())
-      throw InputError(where, "{}: is of a model of type '{}', this one's is {}", file_, dump_.model_type(), type->dump());
+      throw InputError(where, "{}: is of a model of type {}, this one's is {}", file_, dump_.model_type(), type->get<std::string>());
     const auto largest = std::ranges::max(dump_.ids());
     if (largest >= shape.vocab_size)
       throw InputError(where, "{}: id {} lies past the model's vocabulary of {}", file_, largest, shape.vocab_size);

@@ -75,6 +75,8 @@ void ActivationDump::check_inputs() const {
     throw InputError(where, "{}: tensor targets: expected ids, or {} for none", name(), no_target);
   for (std::size_t i = 0; i < targets_.size(); ++i)
     if (targets_[i] != no_target && mask_[i] == 0) throw InputError(where, "{}: tensor targets: padding has a target", name());
+  if (std::ranges::any_of(positions_, [](auto value) { return value > INT32_MAX; }))
+    throw InputError(where, "{}: tensor positions has a number above {}", name(), INT32_MAX);
   if (std::ranges::any_of(mask_, [](auto value) { return value != 0 && value != 1; }))
     throw InputError(where, "{}: tensor mask: expected 0 and 1 alone", name());
   for (std::int64_t row = 0; row < rows_; ++row)

@@ -40,7 +40,8 @@ std::optional<fs::path> newest_checkpoint(const fs::path& run) {
 
 std::optional<fs::path> single_file_model(const fs::path& path) {
   if (!fs::is_directory(path)) return path.extension() == ".gguf" || path.extension() == ".bin" ? std::optional(path) : std::nullopt;
-  if (fs::exists(path / "model.safetensors") || fs::exists(path / "model.safetensors.index.json")) return std::nullopt;
+  for (const auto* other : {"config.json", "model.safetensors", "model.safetensors.index.json", "checkpoints"})
+    if (fs::exists(path / other)) return std::nullopt;
   std::vector<fs::path> found;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(path, error))

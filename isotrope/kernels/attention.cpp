@@ -10,6 +10,7 @@
 #include "isotrope/base/error.h"
 #include "isotrope/kernels/attention_blocks.h"
 #include "isotrope/kernels/dispatch.h"
+#include "isotrope/kernels/few_queries.h"
 
 namespace isotrope {
 
@@ -119,7 +120,7 @@ struct BlockAttention : torch::autograd::Function<BlockAttention> {
   }
 };
 
-/// Our own kernel pays where there are rows enough to fill a block; a single query of a growing text is libtorch's.
+/// Blocks pay where there are rows enough to fill one.
 bool takes_blocks(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   return has_cpu_kernel(q) && q.scalar_type() == at::kBFloat16 && k.scalar_type() == at::kBFloat16 && v.scalar_type() == at::kBFloat16 &&
          q.size(3) % 2 == 0 && q.size(2) >= 16 && k.size(2) >= q.size(2) && v.size(3) == q.size(3);
@@ -220,6 +221,7 @@ at::Tensor attention_by_document(const at::Tensor& q, const at::Tensor& k, const
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options) {
   check(q, k, v, options);
   if (options.on_probabilities) return reference::attention(q, k, v, options);
+  if (takes_few_queries(q, k, v, options)) return attention_of_few_queries(q, k, v, options);
   if (takes_blocks(q, k, v)) {
     auto own = options;
     if (own.documents.defined()) own.documents = own.documents.contiguous();

@@ -166,7 +166,8 @@ struct ProjectedLstm : torch::autograd::Function<ProjectedLstm> {
 
  private:
   static at::Tensor in_reading_order_back(const at::Tensor& x, bool backwards, at::ScalarType dtype) {
-    return (backwards ? x.flip(0) : x).transpose(0, 1).to(dtype).contiguous();
+    auto out = at::empty({x.size(1), x.size(0), x.size(2)}, x.options().dtype(dtype));  // never the saved state itself
+    return out.copy_((backwards ? x.flip(0) : x).transpose(0, 1));
   }
 };
 

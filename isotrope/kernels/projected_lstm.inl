@@ -1,7 +1,17 @@
 // One token of one row: what happens between the matrix products. Lanes run over the cells.
 
 inline Floats sigmoid(Floats x) { return 1.0f / (1.0f + exp(-x)); }
-inline Floats tanh(Floats x) { return 1.0f - 2.0f / (1.0f + exp(x + x)); }
+
+/// Cephes' polynomial below 0.625, where the other form would lose the digits of a small number.
+inline Floats tanh(Floats x) {
+  const Floats far = 1.0f - 2.0f / (1.0f + exp(x + x)), z = x * x;
+  Floats p = splat(-5.70498872745e-3f);
+  p = p * z + 2.06390887954e-2f;
+  p = p * z - 5.37397155531e-2f;
+  p = p * z + 1.33314422036e-1f;
+  p = p * z - 3.33332819422e-1f;
+  return z < 0.390625f ? p * z * x + x : far;
+}
 
 /// z [4][cells]: gates before, their values after. c_before null: a text begins.
 inline void lstm_cell_forward(float* z, const float* c_before, float* c, float* u, std::int64_t cells) {

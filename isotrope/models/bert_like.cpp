@@ -21,7 +21,7 @@ BertLikeConfig read_bert_like(ConfigFields& fields, BertLikeConfig c) {
   c.vocab_size = fields.integer("vocab_size", c.vocab_size);
   c.position_rows = fields.integer("max_position_embeddings", 512);
   c.type_vocab_size = fields.integer("type_vocab_size", 2);
-  c.layer_norm_eps = fields.number("layer_norm_eps", 1e-12);
+  c.layer_norm_eps = fields.positive("layer_norm_eps", 1e-12);
   c.initializer_range = fields.number("initializer_range", 0.02);
   c.tie_word_embeddings = fields.boolean("tie_word_embeddings", true);
   c.embedding_dropout = c.attention_output_dropout = c.mlp_output_dropout = fields.rate("hidden_dropout_prob", 0.1);

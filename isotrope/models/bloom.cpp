@@ -17,12 +17,12 @@ struct BloomConfig {
 
 BloomConfig read_config(ConfigFields& fields) {
   BloomConfig c{};
-  c.hidden_size = fields.integer("hidden_size", fields.integer("n_embed", 64));
-  c.n_layer = fields.layers("n_layer", fields.layers("num_hidden_layers", 2));
-  c.n_head = fields.integer("n_head", fields.integer("num_attention_heads", 8));
+  c.hidden_size = fields.integer(fields.either("hidden_size", "n_embed"), 64);
+  c.n_layer = fields.layers(fields.either("n_layer", "num_hidden_layers"), 2);
+  c.n_head = fields.integer(fields.either("n_head", "num_attention_heads"), 8);
   fields.divided("hidden_size", c.hidden_size, "n_head", c.n_head);
   c.vocab_size = fields.integer("vocab_size", 250880);
-  c.layer_norm_epsilon = fields.number("layer_norm_epsilon", 1e-5);
+  c.layer_norm_epsilon = fields.positive("layer_norm_epsilon", 1e-5);
   c.initializer_range = fields.number("initializer_range", 0.02);
   c.residual_after_norm = fields.boolean("apply_residual_connection_post_layernorm", false);
   c.tie_word_embeddings = fields.boolean("tie_word_embeddings", true);
@@ -52,9 +52,9 @@ class Bloom final : public Model {
     embedding_norm_ = add_layer_norm(parameters_, "transformer.word_embeddings_layernorm", d, c_.layer_norm_epsilon);
     for (std::int64_t i = 0; i < c_.n_layer; ++i) blocks_.push_back(add_block(i));
     final_norm_ = add_layer_norm(parameters_, "transformer.ln_f", d, c_.layer_norm_epsilon);
-    head_ = c_.tie_word_embeddings
-                ? embedding_
-                : parameters_.add("lm_head.weight", {c_.vocab_size, d}, ParameterClass::head, {.std = c_.initializer_range});
+    if (c_.tie_word_embeddings) head_ = embedding_;
+    else if (!fields.is_bare())
+      head_ = parameters_.add("lm_head.weight", {c_.vocab_size, d}, ParameterClass::head, {.std = c_.initializer_range});
     slopes_ = alibi_slopes(c_.n_head, options.device);
   }
 

@@ -110,6 +110,7 @@ void read_tensors(Model& model, const TensorFolder& tensors) {
     table.copy_(tensor_of(*view));
     used.insert(name);
   }
+  model.check_tables(file);
   std::vector<std::string> left_out;
   for (const auto& view : tensors.tensors()) {
     if (used.contains(view.name) || model.is_buffer(view.name) || is_tied_copy(tensors, model, view)) continue;

@@ -28,9 +28,9 @@ BertLikeNames names() {
 
 std::unique_ptr<Model> make(ConfigFields& fields, const ModelOptions& options) {
   BertLikeConfig c{};
-  c.hidden_size = c.embedding_size = fields.integer("dim", 768);
-  c.num_hidden_layers = fields.layers("n_layers", 6);
-  c.num_attention_heads = fields.integer("n_heads", 12);
+  c.hidden_size = c.embedding_size = fields.integer(fields.either("dim", "hidden_size"), 768);
+  c.num_hidden_layers = fields.layers(fields.either("n_layers", "num_hidden_layers"), 6);
+  c.num_attention_heads = fields.integer(fields.either("n_heads", "num_attention_heads"), 12);
   fields.divided("dim", c.hidden_size, "n_heads", c.num_attention_heads);
   c.intermediate_size = fields.integer("hidden_dim", 3072);
   c.vocab_size = fields.integer("vocab_size", 30522);

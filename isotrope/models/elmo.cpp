@@ -21,7 +21,7 @@ struct ElmoConfig {
 };
 
 void read_character_fields(ConfigFields& fields, ElmoConfig& c) {
-  c.max_characters = fields.integer("max_characters", 50, 3);
+  c.max_characters = fields.integer("max_characters", 50, 3, 10'000);
   c.character_embedding_size = fields.integer("character_embedding_size", 16);
   c.num_highway_layers = fields.integer("num_highway_layers", 2, 0, 1000);
   c.filters = fields.pairs("filters", {{1, 32}, {2, 32}, {3, 64}, {4, 128}, {5, 256}, {6, 512}, {7, 1024}});
@@ -59,7 +59,7 @@ class Elmo final : public Model {
     shape_ = {
         .vocab_size = c_.vocab_size, .width = 2 * p, .layers = c_.num_hidden_layers, .max_positions = unlimited_positions, .causal = false};
     if (c_.from_characters) {
-      table_ = at::full({c_.vocab_size, c_.max_characters}, -1, parameters_.options().dtype(at::kInt));
+      table_ = allocate({c_.vocab_size, c_.max_characters}, parameters_.options().dtype(at::kInt), "token_characters");
       characters_ = add_character_cnn(parameters_, "char_cnn", c_.character_embedding_size, c_.filters, c_.num_highway_layers, p);
     } else {
       embedding_ = parameters_.add("token_embedding.weight", {c_.vocab_size, p}, ParameterClass::embedding, {.std = c_.initializer_range});
@@ -76,7 +76,7 @@ class Elmo final : public Model {
 
   at::Tensor embed(const at::Tensor& ids) const override {
     if (!c_.from_characters) return embedding_lookup(embedding_, ids);
-    if (table_.numel() > 0 && table_.flatten()[0].item<int>() < 0) throw WorkError("model", "the texts of the tokens have not been set");
+    if (!has_texts_) throw WorkError("model", "the texts of the tokens have not been set");
     const auto [tokens, places] = at::_unique(ids, /*sorted=*/true, /*return_inverse=*/true);
     return at::embedding(characters_(table_.index_select(0, tokens)), places);
   }
@@ -87,6 +87,13 @@ class Elmo final : public Model {
     std::vector<std::string> all(texts.begin(), texts.end());
     all.resize(static_cast<std::size_t>(c_.vocab_size));  // rows past the tokenizer's last id are empty texts
     table_.copy_(character_table(all, c_.max_characters));
+    has_texts_ = true;
+  }
+  void check_tables(const std::string& file) override {
+    if (!c_.from_characters) return;
+    if (table_.numel() > 0 && (table_.min().item<int>() < 0 || table_.max().item<int>() >= character_count))
+      throw InputError("model", "{}: tensor token_characters: expected numbers from 0 to {}", file, character_count - 1);
+    has_texts_ = true;
   }
   std::map<std::string, at::Tensor> tables() const override {
     return c_.from_characters ? std::map<std::string, at::Tensor>{{"token_characters", table_}} : std::map<std::string, at::Tensor>{};
@@ -119,6 +126,7 @@ class Elmo final : public Model {
  private:
   ElmoConfig c_;
   at::Tensor embedding_, table_;  ///< one of the two: [V, p], or the characters of each token [V, max_characters]
+  bool has_texts_ = false;
   CharacterCnn characters_;
   std::vector<Lstm> forward_, backward_;
 };

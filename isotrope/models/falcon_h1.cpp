@@ -75,7 +75,7 @@ FalconH1Config read_config(ConfigFields& fields) {
     throw InputError("model", "{}: head_dim {} is not even, as rotary positions need", fields.name(), c.head_dim);
   c.vocab_size = fields.integer("vocab_size", 128000);
   c.max_position_embeddings = fields.integer("max_position_embeddings", 8192);
-  c.rms_norm_eps = fields.number("rms_norm_eps", 1e-5);
+  c.rms_norm_eps = fields.positive("rms_norm_eps", 1e-5);
   c.initializer_range = fields.number("initializer_range", 0.02);
   c.attention_dropout = fields.rate("attention_dropout", 0);
   c.tie_word_embeddings = fields.boolean("tie_word_embeddings", false);
@@ -120,9 +120,9 @@ class FalconH1 final : public Model {
     embedding_ = parameters_.add("model.embed_tokens.weight", {c_.vocab_size, d}, ParameterClass::embedding, {.std = c_.initializer_range});
     for (std::int64_t i = 0; i < c_.num_hidden_layers; ++i) blocks_.push_back(add_block(i));
     final_norm_ = add_rms_norm(parameters_, "model.final_layernorm", d);
-    head_ = c_.tie_word_embeddings
-                ? embedding_
-                : parameters_.add("lm_head.weight", {c_.vocab_size, d}, ParameterClass::head, {.std = c_.initializer_range});
+    if (c_.tie_word_embeddings) head_ = embedding_;
+    else if (!fields.is_bare())
+      head_ = parameters_.add("lm_head.weight", {c_.vocab_size, d}, ParameterClass::head, {.std = c_.initializer_range});
   }
 
   at::Tensor embed(const at::Tensor& ids) const override { return times(embedding_lookup(embedding_, ids), c_.embedding_multiplier); }

@@ -68,20 +68,26 @@ std::vector<GgufName> llama_like_names(GgufOrder query, GgufOrder key) {
 }
 
 /// null, linear by metadata, or llama3 by the tensor of factors that it has become.
-json read_rope(GgufFields& fields, double theta) {
-  const auto type = fields.text("rope.scaling.type", "none");
-  const auto factor = fields.number("rope.scaling.factor", fields.number("rope.scale_linear", 1.0));
+json read_rope(GgufFields& fields, double theta, std::int64_t head_dim) {
+  // As llama.cpp reads them: no type means linear, and a factor of 0 none.
+  const auto type = fields.text("rope.scaling.type", "linear");
+  auto factor = fields.number("rope.scaling.factor", fields.number("rope.scale_linear", 1.0));
+  if (factor == 0 || type == "none") factor = 1;
   fields.inert({"rope.scaling.original_context_length", "rope.scaling.finetuned"});
   if (const auto* factors = fields.file().find("rope_freqs.weight")) {
     std::vector<float> numbers(static_cast<std::size_t>(factors->count()));
     expand(factors->packing, factors->bytes, numbers);
+    if (static_cast<std::int64_t>(numbers.size()) != head_dim / 2)
+      throw InputError("gguf", "{}: rope_freqs.weight has {} factors, heads of {} numbers need {}", fields.name(), numbers.size(), head_dim,
+                       head_dim / 2);
+    if (factor != 1)
+      throw InputError("gguf", "{}: rope_freqs.weight beside rope.scaling.factor {} is not supported", fields.name(), factor);
     const auto scaling = llama3_scaling_of(numbers, theta);
     if (!scaling) throw InputError("gguf", "{}: rope_freqs.weight has factors that Llama 3's formula does not give", fields.name());
     return *scaling;
   }
-  if (factor == 1 || (type == "none" && !fields.has("rope.scale_linear"))) return nullptr;
-  if (type != "linear" && type != "none")
-    throw InputError("gguf", "{}: rope.scaling.type \"{}\" is not supported (none, linear)", fields.name(), type);
+  if (factor == 1) return nullptr;
+  if (type != "linear") throw InputError("gguf", "{}: rope.scaling.type \"{}\" is not supported (none, linear)", fields.name(), type);
   return {{"rope_type", "linear"}, {"factor", factor}};
 }
 
@@ -108,7 +114,7 @@ json read_llama_like(GgufFields& fields, const char* model_type, const char* arc
               {"max_position_embeddings", fields.integer("context_length")},
               {"rms_norm_eps", fields.number("attention.layer_norm_rms_epsilon")},
               {"rope_theta", theta},
-              {"rope_scaling", read_rope(fields, theta)},
+              {"rope_scaling", read_rope(fields, theta, head_dim)},
               {"vocab_size", read_vocab_size(fields)},
               {"attention_bias", fields.has_tensor("blk.0.attn_q.bias")},
               {"tie_word_embeddings", !fields.has_tensor("output.weight")}};
@@ -153,11 +159,20 @@ void write_rope(const std::string& prefix, const Model& model, GgufMetadata& met
     metadata.emplace_back(prefix + "rope.scaling.type", std::string("linear"));
     add_number(metadata, prefix + "rope.scaling.factor", rope.factor);
   } else if (rope.type == "llama3") {
-    tensors["rope_freqs.weight"] = llama3_rope_factors({{"factor", rope.factor},
-                                                        {"low_freq_factor", rope.low_freq_factor},
-                                                        {"high_freq_factor", rope.high_freq_factor},
-                                                        {"original_max_position_embeddings", rope.original_max_positions}},
-                                                       rope.theta, model.shape().head_dim);
+    const auto factors = llama3_rope_factors({{"factor", rope.factor},
+                                              {"low_freq_factor", rope.low_freq_factor},
+                                              {"high_freq_factor", rope.high_freq_factor},
+                                              {"original_max_position_embeddings", rope.original_max_positions}},
+                                             rope.theta, model.shape().head_dim);
+    // The file holds the factors alone: settings that cannot be found from them would be lost.
+    const auto found = llama3_scaling_of(factors, rope.theta);
+    if (!found || llama3_rope_factors(*found, rope.theta, model.shape().head_dim) != factors)
+      throw InputError(
+          "gguf",
+          "RoPE scaling llama3 with factor {}, low_freq_factor {}, high_freq_factor {} and original_max_position_embeddings {} "
+          "cannot be read back from a GGUF file",
+          rope.factor, rope.low_freq_factor, rope.high_freq_factor, rope.original_max_positions);
+    tensors["rope_freqs.weight"] = factors;
   }
 }
 

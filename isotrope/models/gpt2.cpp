@@ -20,14 +20,14 @@ struct Gpt2Config {
 
 Gpt2Config read_config(ConfigFields& fields) {
   Gpt2Config c{};
-  c.n_embd = fields.integer("n_embd", 768);
-  c.n_layer = fields.layers("n_layer", 12);
-  c.n_head = fields.integer("n_head", 12);
-  c.n_positions = fields.integer("n_positions", 1024);
+  c.n_embd = fields.integer(fields.either("n_embd", "hidden_size"), 768);
+  c.n_layer = fields.layers(fields.either("n_layer", "num_hidden_layers"), 12);
+  c.n_head = fields.integer(fields.either("n_head", "num_attention_heads"), 12);
+  c.n_positions = fields.integer(fields.either("n_positions", "max_position_embeddings"), 1024);
   c.n_inner = fields.integer("n_inner", 4 * c.n_embd);
   c.vocab_size = fields.integer("vocab_size", 50257);
   fields.divided("n_embd", c.n_embd, "n_head", c.n_head);
-  c.layer_norm_epsilon = fields.number("layer_norm_epsilon", 1e-5);
+  c.layer_norm_epsilon = fields.positive("layer_norm_epsilon", 1e-5);
   c.initializer_range = fields.number("initializer_range", 0.02);
   c.tie_word_embeddings = fields.boolean("tie_word_embeddings", true);
   c.scale_attn_weights = fields.boolean("scale_attn_weights", true);
@@ -58,9 +58,9 @@ class Gpt2 final : public Model {
     wpe_ = parameters_.add("transformer.wpe.weight", {c_.n_positions, c_.n_embd}, ParameterClass::embedding, {.std = c_.initializer_range});
     for (std::int64_t i = 0; i < c_.n_layer; ++i) blocks_.push_back(add_block(i));
     ln_f_ = add_layer_norm(parameters_, "transformer.ln_f", c_.n_embd, c_.layer_norm_epsilon);
-    head_ = c_.tie_word_embeddings
-                ? wte_
-                : parameters_.add("lm_head.weight", {c_.vocab_size, c_.n_embd}, ParameterClass::head, {.std = c_.initializer_range});
+    if (c_.tie_word_embeddings) head_ = wte_;
+    else if (!fields.is_bare())
+      head_ = parameters_.add("lm_head.weight", {c_.vocab_size, c_.n_embd}, ParameterClass::head, {.std = c_.initializer_range});
   }
 
   at::Tensor embed(const at::Tensor& ids) const override { return embedding_lookup(wte_, ids); }

@@ -31,7 +31,7 @@ NeoxConfig read_config(ConfigFields& fields) {
   const auto head_dim = fields.divided("hidden_size", c.hidden_size, "num_attention_heads", c.num_attention_heads);
   c.vocab_size = fields.integer("vocab_size", 50432);
   c.max_position_embeddings = fields.integer("max_position_embeddings", 2048);
-  c.layer_norm_eps = fields.number("layer_norm_eps", 1e-5);
+  c.layer_norm_eps = fields.positive("layer_norm_eps", 1e-5);
   c.initializer_range = fields.number("initializer_range", 0.02);
   c.use_parallel_residual = fields.boolean("use_parallel_residual", true);
   c.attention_bias = fields.boolean("attention_bias", true);
@@ -62,7 +62,7 @@ class GptNeox final : public Model {
   GptNeox(ConfigFields& fields, const ModelOptions& options)
       : Model(fields.json(), at::TensorOptions(options.dtype).device(options.device)),
         c_(read_config(fields)),
-        rope_(read_rope_scaling(fields.json(), fields.name(), "rotary_emb_base"), c_.rotary_dim) {
+        rope_(read_rope_scaling(fields.json(), fields.name(), {.theta = "rotary_emb_base", .partial = true}), c_.rotary_dim) {
     const auto d = c_.hidden_size;
     shape_ = {c_.vocab_size,
               d,
@@ -74,9 +74,9 @@ class GptNeox final : public Model {
     embedding_ = parameters_.add("gpt_neox.embed_in.weight", {c_.vocab_size, d}, ParameterClass::embedding, {.std = c_.initializer_range});
     for (std::int64_t i = 0; i < c_.num_hidden_layers; ++i) blocks_.push_back(add_block(i));
     final_norm_ = add_layer_norm(parameters_, "gpt_neox.final_layer_norm", d, c_.layer_norm_eps);
-    head_ = c_.tie_word_embeddings
-                ? embedding_
-                : parameters_.add("embed_out.weight", {c_.vocab_size, d}, ParameterClass::head, {.std = c_.initializer_range});
+    if (c_.tie_word_embeddings) head_ = embedding_;
+    else if (!fields.is_bare())
+      head_ = parameters_.add("embed_out.weight", {c_.vocab_size, d}, ParameterClass::head, {.std = c_.initializer_range});
   }
 
   at::Tensor embed(const at::Tensor& ids) const override { return embedding_lookup(embedding_, ids); }

@@ -11,23 +11,22 @@
 
 namespace isotrope {
 
-LlamaLikeConfig read_llama_like(ConfigFields& fields, std::int64_t head_dim) {
+LlamaLikeConfig read_llama_like(ConfigFields& fields, const LlamaLikeDefaults& defaults) {
   LlamaLikeConfig c{};
   c.hidden_size = fields.integer("hidden_size");
   c.intermediate_size = fields.integer("intermediate_size");
   c.num_hidden_layers = fields.layers("num_hidden_layers", std::nullopt);
   c.num_attention_heads = fields.integer("num_attention_heads");
-  c.num_key_value_heads = fields.integer("num_key_value_heads", c.num_attention_heads);
-  if (c.hidden_size < 1 || c.intermediate_size < 1 || c.num_hidden_layers < 0 || c.num_attention_heads < 1 || c.num_key_value_heads < 1 ||
-      c.num_attention_heads % c.num_key_value_heads != 0)
-    throw InputError("model", "{}: {} attention heads do not share {} key-value heads in width {}", fields.name(), c.num_attention_heads,
-                     c.num_key_value_heads, c.hidden_size);
-  c.head_dim = fields.integer("head_dim", head_dim > 0 ? head_dim : c.hidden_size / c.num_attention_heads);
+  c.num_key_value_heads = fields.integer("num_key_value_heads", defaults.kv_heads > 0 ? defaults.kv_heads : c.num_attention_heads);
+  if (c.num_attention_heads % c.num_key_value_heads != 0)
+    throw InputError("model", "{}: num_attention_heads = {} is not a multiple of num_key_value_heads = {}", fields.name(),
+                     c.num_attention_heads, c.num_key_value_heads);
+  c.head_dim = fields.integer("head_dim", defaults.head_dim > 0 ? defaults.head_dim : c.hidden_size / c.num_attention_heads);
   if (c.head_dim < 2 || c.head_dim % 2 != 0)
     throw InputError("model", "{}: head_dim {} is not even, as rotary positions need", fields.name(), c.head_dim);
   c.vocab_size = fields.integer("vocab_size");
-  c.max_position_embeddings = fields.integer("max_position_embeddings", 2048);
-  c.rms_norm_eps = fields.number("rms_norm_eps", 1e-6);
+  c.max_position_embeddings = fields.integer("max_position_embeddings", defaults.max_positions);
+  c.rms_norm_eps = fields.positive("rms_norm_eps", 1e-6);
   c.initializer_range = fields.number("initializer_range", 0.02);
   c.tie_word_embeddings = fields.boolean("tie_word_embeddings", false);
   fields.only("hidden_act", "silu");
@@ -56,9 +55,9 @@ class LlamaLike final : public Model {
                                  {.std = c_.initializer_range});
     for (std::int64_t i = 0; i < c_.num_hidden_layers; ++i) blocks_.push_back(add_block(i));
     final_norm_ = add_rms_norm(parameters_, "model.norm", c_.hidden_size);
-    head_ = c_.tie_word_embeddings
-                ? embedding_
-                : parameters_.add("lm_head.weight", {c_.vocab_size, c_.hidden_size}, ParameterClass::head, {.std = c_.initializer_range});
+    if (c_.tie_word_embeddings) head_ = embedding_;
+    else if (!fields.is_bare())
+      head_ = parameters_.add("lm_head.weight", {c_.vocab_size, c_.hidden_size}, ParameterClass::head, {.std = c_.initializer_range});
   }
 
   at::Tensor embed(const at::Tensor& ids) const override { return embedding_lookup(embedding_, ids); }

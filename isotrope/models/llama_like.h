@@ -19,9 +19,15 @@ struct LlamaLikeConfig {
   std::vector<std::optional<std::int64_t>> reach = {};  ///< of each layer's attention, where it slides; empty: everything is seen
 };
 
-/// The fields that all of them share; InputError where heads do not share keys, or head_dim is odd. `head_dim`: the family's default, 0 for
-/// hidden_size / num_attention_heads.
-LlamaLikeConfig read_llama_like(ConfigFields& fields, std::int64_t head_dim = 0);
+/// What a family takes where config.json says nothing, as transformers does.
+struct LlamaLikeDefaults {
+  std::int64_t head_dim = 0;  ///< 0: hidden_size / num_attention_heads
+  std::int64_t kv_heads = 0;  ///< 0: num_attention_heads
+  std::int64_t max_positions = 2048;
+};
+
+/// The fields that all of them share; InputError where heads do not share keys, or head_dim is odd.
+LlamaLikeConfig read_llama_like(ConfigFields& fields, const LlamaLikeDefaults& defaults = {});
 
 std::unique_ptr<Model> make_llama_like(ConfigFields& fields, const ModelOptions& options, LlamaLikeConfig config);
 

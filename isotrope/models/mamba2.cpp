@@ -27,7 +27,7 @@ Mamba2Config read_config(ConfigFields& fields) {
   c.hidden_size = fields.integer("hidden_size", 4096);
   c.num_hidden_layers = fields.layers("num_hidden_layers", 64);
   c.vocab_size = fields.integer("vocab_size", 32768);
-  c.layer_norm_epsilon = fields.number("layer_norm_epsilon", 1e-5);
+  c.layer_norm_epsilon = fields.positive("layer_norm_epsilon", 1e-5);
   c.initializer_range = fields.number("initializer_range", 0.1);
   c.residual_in_fp32 = fields.boolean("residual_in_fp32", true);
   c.tie_word_embeddings = fields.boolean("tie_word_embeddings", false);
@@ -88,9 +88,9 @@ class Mamba2 final : public Model {
       blocks_.push_back({norm, MambaMixer(parameters_, name + ".mixer", c_.mixer)});
     }
     final_norm_ = add_rms_norm(parameters_, "backbone.norm_f", d);
-    head_ = c_.tie_word_embeddings
-                ? embedding_
-                : parameters_.add("lm_head.weight", {c_.vocab_size, d}, ParameterClass::head, {.std = c_.initializer_range});
+    if (c_.tie_word_embeddings) head_ = embedding_;
+    else if (!fields.is_bare())
+      head_ = parameters_.add("lm_head.weight", {c_.vocab_size, d}, ParameterClass::head, {.std = c_.initializer_range});
   }
 
   at::Tensor embed(const at::Tensor& ids) const override { return embedding_lookup(embedding_, ids); }

@@ -88,6 +88,8 @@ class Model {
   virtual void set_token_texts(std::span<const std::string> /*texts*/) {}
   /// int32 tensors that belong to the model and are not learned, by their names in the folder.
   virtual std::map<std::string, at::Tensor> tables() const { return {}; }
+  /// Called when they have been read from `file`: InputError for numbers that mean nothing.
+  virtual void check_tables(const std::string& /*file*/) {}
 
   /// Which of two texts comes second: logits [N, 2] from the hidden states [N, d] of N rows' first tokens; 0: as they stand (next-sentence
   /// prediction of BERT, sentence order of ALBERT). InputError where the folder holds no such head.

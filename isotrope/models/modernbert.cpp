@@ -16,7 +16,7 @@ namespace {
 
 struct ModernBertConfig {
   std::int64_t hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, vocab_size, max_position_embeddings, local_attention;
-  double norm_eps, initializer_range, embedding_dropout, attention_dropout, mlp_dropout;
+  double norm_eps, initializer_range, initializer_cutoff_factor, embedding_dropout, attention_dropout, mlp_dropout;
   bool norm_bias, attention_bias, mlp_bias, decoder_bias, classifier_bias, tie_word_embeddings, language_head;
   Activation hidden_activation, classifier_activation;
   std::vector<bool> local;  ///< of each layer: sees a window only
@@ -35,8 +35,9 @@ ModernBertConfig read_config(ConfigFields& fields) {
   c.local_attention = fields.integer("local_attention", 128, 0);
   const auto every = fields.integer("global_attn_every_n_layers", 3);
   c.local = fields.sliding_layers(c.num_hidden_layers, [&](std::int64_t layer) { return layer % every != 0; });
-  c.norm_eps = fields.number("norm_eps", 1e-5);
+  c.norm_eps = fields.positive("norm_eps", 1e-5);
   c.initializer_range = fields.number("initializer_range", 0.02);
+  c.initializer_cutoff_factor = fields.positive("initializer_cutoff_factor", 2.0);
   c.norm_bias = fields.boolean("norm_bias", false);
   c.attention_bias = fields.boolean("attention_bias", false);
   c.mlp_bias = fields.boolean("mlp_bias", false);
@@ -52,8 +53,8 @@ ModernBertConfig read_config(ConfigFields& fields) {
   fields.only("position_embedding_type", "absolute");
   // How transformers computes, classifies and truncates its first weights.
   fields.inert({"rope_parameters", "rope_scaling", "global_rope_theta", "local_rope_theta", "classifier_dropout", "classifier_pooling",
-                "cls_token_id", "deterministic_flash_attn", "initializer_cutoff_factor", "sparse_prediction", "sparse_pred_ignore_index",
-                "reference_compile", "repad_logits_with_grad", "layer_norm_eps", "gradient_checkpointing"});
+                "cls_token_id", "deterministic_flash_attn", "sparse_prediction", "sparse_pred_ignore_index", "reference_compile",
+                "repad_logits_with_grad", "layer_norm_eps", "gradient_checkpointing"});
   return c;
 }
 
@@ -61,7 +62,11 @@ ModernBertConfig read_config(ConfigFields& fields) {
 RopeScaling read_rope(const ConfigFields& fields, const char* layer_type, const char* older_theta, double theta) {
   const auto& config = fields.json();
   nlohmann::json own{{"rope_theta", config.contains(older_theta) ? config[older_theta] : nlohmann::json(theta)}};
-  if (config.contains("rope_scaling")) own["rope_scaling"] = config["rope_scaling"];
+  if (config.contains("rope_scaling") && !config["rope_scaling"].is_null()) {
+    if (config.contains("rope_parameters"))
+      throw InputError("model", "{}: rope_scaling beside rope_parameters is not supported", fields.name());
+    own["rope_scaling"] = config["rope_scaling"];
+  }
   if (const auto all = config.find("rope_parameters"); all != config.end() && all->is_object() && all->contains("rope_theta"))
     throw InputError("model", "{}: rope_parameters has its own entry for each layer type (full_attention, sliding_attention)",
                      fields.name());
@@ -100,6 +105,7 @@ class ModernBert final : public Model {
     for (std::int64_t i = 0; i < c_.num_hidden_layers; ++i) blocks_.push_back(add_block(i));
     final_norm_ = add_norm("model.final_norm");
     if (c_.language_head) add_language_head();
+    for (auto& parameter : parameters_.all()) parameter.init.cutoff = c_.initializer_cutoff_factor;
   }
 
   at::Tensor embed(const at::Tensor& ids) const override { return embedding_lookup(embedding_, ids); }

@@ -70,8 +70,9 @@ class Opt final : public Model {
     for (std::int64_t i = 0; i < c_.num_hidden_layers; ++i) blocks_.push_back(add_block(i));
     if (c_.final_norm) final_norm_ = add_layer_norm(parameters_, "model.decoder.final_layer_norm", d, 1e-5);
     if (outer != d) project_out_ = add_linear(parameters_, "model.decoder.project_out", d, outer, plain);
-    head_ = c_.tie_word_embeddings ? embedding_
-                                   : parameters_.add("lm_head.weight", {c_.vocab_size, outer}, ParameterClass::head, {.std = c_.init_std});
+    if (c_.tie_word_embeddings) head_ = embedding_;
+    else if (!fields.is_bare())
+      head_ = parameters_.add("lm_head.weight", {c_.vocab_size, outer}, ParameterClass::head, {.std = c_.init_std});
   }
 
   at::Tensor embed(const at::Tensor& ids) const override { return embedding_lookup(embedding_, ids); }

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -44,10 +45,13 @@ std::span<const std::byte> part(const PackedTensor& tensor, std::int64_t offset,
 }
 
 /// The file's numbers into a parameter, piece by piece and without a copy of the whole tensor. `view`: the parameter in the file's order.
-void fill(const at::Tensor& view, const PackedTensor& tensor) {
+void fill(const at::Tensor& view, const PackedTensor& tensor, const std::string& file) {
+  const bool narrow = view.scalar_type() == at::kHalf;
   for_pieces(view, [&](std::int64_t first, std::int64_t rows, std::int64_t offset, std::int64_t count) {
     std::vector<float> numbers(static_cast<std::size_t>(count));
     expand(tensor.packing, part(tensor, offset, count), numbers);
+    if (narrow && std::ranges::any_of(numbers, [](float x) { return std::abs(x) > 65504.0F && std::isfinite(x); }))
+      throw InputError("model", "{}: tensor {} has numbers that do not fit into float16", file, tensor.name);
     auto target = view.narrow(0, first, rows);
     target.copy_(at::from_blob(numbers.data(), target.sizes(), at::kFloat));
   });
@@ -87,7 +91,7 @@ void read_weights(Model& model, std::map<std::string, StoredWeight, std::less<>>
     if (order == GgufOrder::transposed) std::ranges::reverse(shape);
     expect_shape("model", fmt::format("{}: tensor {}", file, tensor->name), shape, tensor->shape);
     // detach(): a view that autograd does not watch, in whichever thread.
-    fill(in_file_order(parameter.value.detach(), order, model.shape()), *tensor);
+    fill(in_file_order(parameter.value.detach(), order, model.shape()), *tensor, file);
     weights.erase(found);
   }
   if (weights.empty()) return;
@@ -221,7 +225,11 @@ void save_gguf(const Model& model, const fs::path& path, const GgufSaveOptions& 
                         {"general.quantization_version", std::uint32_t{2}}};
   if (!options.name.empty()) metadata.emplace_back("general.name", options.name);
   std::map<std::string, std::vector<float>> settings;
-  family->write_config(model, metadata, settings);
+  try {
+    family->write_config(model, metadata, settings);
+  } catch (const InputError& error) {
+    throw InputError("gguf", "{}: {}", path.string(), error.message());
+  }
   metadata.insert(metadata.end(), options.vocabulary.begin(), options.vocabulary.end());
   add_special_ids(model.config(), metadata);
 

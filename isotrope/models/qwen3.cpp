@@ -9,7 +9,9 @@ namespace {
 
 /// Which layers slide: those that `layer_types` names, else those from `max_window_layers` on.
 std::vector<std::optional<std::int64_t>> read_reach(ConfigFields& fields, std::int64_t layers) {
-  const bool used = fields.boolean("use_sliding_window", false);
+  // null means no window, a field that is not there 4096.
+  const bool used =
+      fields.boolean("use_sliding_window", false) && (!fields.json().contains("sliding_window") || fields.has("sliding_window"));
   const auto from = fields.integer("max_window_layers", 28, 0), window = fields.integer("sliding_window", 4096);
   const auto slides = fields.sliding_layers(layers, [&](std::int64_t layer) { return layer >= from; });
   std::vector<std::optional<std::int64_t>> reach(slides.size());
@@ -19,7 +21,7 @@ std::vector<std::optional<std::int64_t>> read_reach(ConfigFields& fields, std::i
 }
 
 const Family registered{"qwen3", {"Qwen3ForCausalLM", "Qwen3Model"}, [](ConfigFields& fields, const ModelOptions& options) {
-                          auto config = read_llama_like(fields, 128);
+                          auto config = read_llama_like(fields, {.head_dim = 128, .kv_heads = 32, .max_positions = 32768});
                           config.qk_norm = true;
                           config.qkv_bias = config.output_bias = fields.boolean("attention_bias", false);
                           config.reach = read_reach(fields, config.num_hidden_layers);

@@ -26,14 +26,17 @@ const Family& family_of(const nlohmann::json& config, const std::string& name) {
     const auto& list = reader.get_array("architectures");
     if (!list.empty() && list[0].is_string()) asked = list[0].get<std::string>();
   }
-  for (const auto* family : families())
-    if (asked.empty() ? family->model_type == reader.get_string("model_type", "") : std::ranges::count(family->architectures, asked) > 0)
-      return *family;
+  const auto type = reader.get_string("model_type", "");
+  for (const auto* family : families()) {
+    if (asked.empty() ? family->model_type != type : std::ranges::count(family->architectures, asked) == 0) continue;
+    if (!type.empty() && type != family->model_type)
+      throw InputError("model", "{}: architecture {} is of model_type {}, the file says {}", name, asked, family->model_type, type);
+    return *family;
+  }
   if (asked.empty()) asked = reader.get_string("model_type");
-  InputError error("model", "{}: architecture {} is not supported (known: {})", name, asked, fmt::join(known, ", "));
   const auto suggestion = nearest(asked, known);
-  if (suggestion.empty()) throw error;
-  throw with_hint(std::move(error), "did you mean " + suggestion + "?");
+  throw with_hint(InputError("model", "{}: architecture {} is not supported", name, asked),
+                  suggestion.empty() ? "docs/guides/families.md lists those that are" : "did you mean " + suggestion + "?");
 }
 
 }  // namespace
@@ -89,6 +92,21 @@ std::string ConfigFields::architecture(const std::string& bare) const {
 double ConfigFields::number(const std::string& key, std::optional<double> fallback) {
   seen_.insert(key);
   return fallback ? reader_.get_number(key, *fallback) : reader_.get_number(key);
+}
+
+const std::string& ConfigFields::either(const std::string& key, const std::string& other) {
+  if (!reader_.has(other)) return key;
+  if (reader_.has(key) && config_.at(key) != config_.at(other))
+    throw InputError("model", "{}: {} = {} and {} = {} are two names of one field", name_, key, config_.at(key).dump(), other,
+                     config_.at(other).dump());
+  seen_.insert(key), seen_.insert(other);
+  return other;
+}
+
+double ConfigFields::positive(const std::string& key, std::optional<double> fallback) {
+  const auto value = number(key, fallback);
+  if (!(value > 0) || std::isinf(value)) throw InputError("model", "{}: {} = {} is not above 0", name_, key, value);
+  return value;
 }
 
 std::vector<double> ConfigFields::numbers(const std::string& key, std::vector<double> fallback) {
@@ -194,6 +212,7 @@ std::unique_ptr<Model> make_model(const nlohmann::json& config, const ModelOptio
   auto model = family.make(fields, options);
   fields.finish();
   model->dropout_rates_ = fields.rates();
+  model->config_["model_type"] = family.model_type;  // transformers reads no folder without it
   return model;
 }
 

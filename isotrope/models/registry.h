@@ -32,7 +32,13 @@ class ConfigFields {
   std::vector<bool> sliding_layers(std::int64_t layers, const std::function<bool(std::int64_t)>& otherwise);
   /// The first of `architectures`, which says what heads a folder holds; `bare`, the model without any, where there is none.
   std::string architecture(const std::string& bare) const;
+  /// Whether that is the model without a head (LlamaModel).
+  bool is_bare() const { return architecture("").ends_with("Model"); }
   double number(const std::string& key, std::optional<double> fallback = std::nullopt);
+  /// InputError unless it is above 0 and finite.
+  double positive(const std::string& key, std::optional<double> fallback = std::nullopt);
+  /// That of two names of one field which the file has; `key` where it has none. InputError where it has both and they differ.
+  const std::string& either(const std::string& key, const std::string& other);
   /// A list of as many numbers as the fallback has; infinities as Python or transformers write them.
   std::vector<double> numbers(const std::string& key, std::vector<double> fallback);
   /// A list of pairs of whole numbers ≥ 1, not empty.

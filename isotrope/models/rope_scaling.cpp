@@ -1,27 +1,63 @@
 #include "isotrope/models/rope_scaling.h"
 
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/ranges.h>
+
 #include "isotrope/base/error.h"
 #include "isotrope/io/json.h"
 
 namespace isotrope {
 
-RopeScaling read_rope_scaling(const nlohmann::json& config, const std::string& name, const std::string& theta_key) {
+namespace {
+
+double positive(double value, const char* key, const std::string& name) {
+  if (!(value > 0) || std::isinf(value)) throw InputError("model", "{}: {} = {} is not above 0", name, key, value);
+  return value;
+}
+
+/// InputError for a key that asks for something which is not built.
+void check_keys(const nlohmann::json& inner, const RopeScaling& scaling, const std::string& name, bool partial) {
+  std::vector<std::string> known{"rope_theta", "rope_type", "type"};
+  if (scaling.type != "default") known.push_back("factor");
+  if (scaling.type == "llama3") known.insert(known.end(), {"low_freq_factor", "high_freq_factor"});
+  // What transformers notes for other kinds beside it.
+  known.push_back("original_max_position_embeddings");
+  if (partial) known.push_back("partial_rotary_factor");
+  for (const auto& [key, value] : inner.items()) {
+    const bool nothing = value.is_null() || (key == "partial_rotary_factor" && value == 1) || (key == "factor" && value == 1);
+    if (!nothing && std::ranges::find(known, key) == known.end())
+      throw InputError("model", "{}: {} = {} is not supported in RoPE scaling of type {} (known: {})", name, key, value.dump(),
+                       scaling.type, fmt::join(known, ", "));
+  }
+}
+
+}  // namespace
+
+RopeScaling read_rope_scaling(const nlohmann::json& config, const std::string& name, const RopeFields& fields) {
   const JsonReader top(config, "model", name);
   RopeScaling scaling;
-  const bool nested = top.has("rope_parameters");
-  scaling.theta = top.get_number(theta_key, scaling.theta);
-  if (!nested && !top.has("rope_scaling")) return scaling;
-  const auto inner = top.get_object(nested ? "rope_parameters" : "rope_scaling");
-  scaling.theta = inner.get_number("rope_theta", scaling.theta);
+  const bool newer = top.has("rope_parameters"), older = top.has("rope_scaling");
+  scaling.theta = positive(top.get_number(fields.theta, scaling.theta), fields.theta, name);
+  if (!newer && !older) return scaling;
+  if (newer && older && config.at("rope_parameters") != config.at("rope_scaling"))
+    throw InputError("model", "{}: rope_parameters and rope_scaling are two names of one field, and differ", name);
+  const auto inner = top.get_object(newer ? "rope_parameters" : "rope_scaling");
+  scaling.theta = positive(inner.get_number("rope_theta", scaling.theta), "rope_theta", name);
   scaling.type = inner.get_string("rope_type", inner.get_string("type", "default"));
   if (scaling.type != "default" && scaling.type != "linear" && scaling.type != "llama3")
     throw InputError("model", "{}: RoPE scaling \"{}\" is not supported (default, linear, llama3)", name, scaling.type);
+  check_keys(inner.object(), scaling, name, fields.partial);
   if (scaling.type == "default") return scaling;
-  scaling.factor = inner.get_number("factor");
+  scaling.factor = positive(inner.get_number("factor"), "factor", name);
   if (scaling.type == "llama3") {
-    scaling.low_freq_factor = inner.get_number("low_freq_factor");
-    scaling.high_freq_factor = inner.get_number("high_freq_factor");
+    scaling.low_freq_factor = positive(inner.get_number("low_freq_factor"), "low_freq_factor", name);
+    scaling.high_freq_factor = positive(inner.get_number("high_freq_factor"), "high_freq_factor", name);
     scaling.original_max_positions = inner.get_int("original_max_position_embeddings");
+    if (scaling.high_freq_factor <= scaling.low_freq_factor || scaling.original_max_positions < 1)
+      throw InputError("model", "{}: llama3 needs high_freq_factor above low_freq_factor and a length from 1 on, got {}, {} and {}", name,
+                       scaling.high_freq_factor, scaling.low_freq_factor, scaling.original_max_positions);
   }
   return scaling;
 }

@@ -7,8 +7,13 @@
 
 namespace isotrope {
 
-/// From config.json: rope_theta and rope_scaling at the top level, or rope_parameters (transformers ≥ 5). InputError names an unsupported type.
-/// `theta_key`: the family's older name of the base.
-RopeScaling read_rope_scaling(const nlohmann::json& config, const std::string& name, const std::string& theta_key = "rope_theta");
+struct RopeFields {
+  const char* theta = "rope_theta";  ///< the family's older name of the base
+  bool partial = false;              ///< partial_rotary_factor is read by the family
+};
+
+/// From config.json: rope_theta and rope_scaling at the top level, or rope_parameters (transformers ≥ 5). InputError for an unsupported type, a key that
+/// asks for something else, a number out of range, and both names with different contents.
+RopeScaling read_rope_scaling(const nlohmann::json& config, const std::string& name, const RopeFields& fields = {});
 
 }  // namespace isotrope

@@ -21,13 +21,16 @@ std::string_view class_name(ParameterClass kind) {
   return "";
 }
 
-at::Tensor Parameters::add(std::string name, std::vector<std::int64_t> shape, ParameterClass kind, Initialization init) {
-  at::Tensor value;
+at::Tensor allocate(std::vector<std::int64_t> shape, const at::TensorOptions& options, const std::string& what) {
   try {
-    value = at::empty(shape, options_).set_requires_grad(true);
+    return at::empty(shape, options);
   } catch (const c10::Error&) {
-    throw WorkError("memory", "there is no room for {} {}", name, shape_text(shape));
+    throw WorkError("memory", "there is no room for {} {}", what, shape_text(shape));
   }
+}
+
+at::Tensor Parameters::add(std::string name, std::vector<std::int64_t> shape, ParameterClass kind, Initialization init) {
+  auto value = allocate(std::move(shape), options_, name).set_requires_grad(true);
   all_.push_back({std::move(name), kind, init, value});
   return value;
 }
@@ -64,6 +67,12 @@ at::Tensor drawn_values(at::IntArrayRef shape, std::uint64_t seed, const std::st
   return values;
 }
 
+double normal_within(RandomStream& stream, double cutoff) {
+  auto x = stream.normal();
+  while (cutoff > 0 && std::abs(x) > cutoff) x = stream.normal();
+  return x;
+}
+
 /// softplus(x) = step.
 double inverse_softplus(double step) { return step + std::log(-std::expm1(-step)); }
 
@@ -90,7 +99,7 @@ void initialize_(Parameters& parameters, std::uint64_t seed) {
       case Kind::zeros: value.zero_(); break;
       case Kind::ones: value.fill_(1); break;
       case Kind::sinusoids: value.copy_(sinusoids(value.size(0), value.size(1))); break;
-      case Kind::normal: draw([&](RandomStream& stream) { return init.std * stream.normal(); }); break;
+      case Kind::normal: draw([&](RandomStream& stream) { return init.std * normal_within(stream, init.cutoff); }); break;
       case Kind::log_uniform:
         draw([&](RandomStream& stream) { return std::log(init.low + stream.uniform() * (init.high - init.low)); });
         break;

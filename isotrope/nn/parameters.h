@@ -19,6 +19,7 @@ std::string_view class_name(ParameterClass kind);
 struct Initialization {
   enum class Kind { normal, zeros, ones, log_uniform, time_step, sinusoids } kind = Kind::normal;
   double std = 0.02;
+  double cutoff = 0;  ///< of a normal number, in units of std: those past it are drawn again; 0: none
   double low = 1, high = 1, floor = 0;
 };
 
@@ -28,6 +29,9 @@ struct Parameter {
   Initialization init;
   at::Tensor value;  ///< a leaf that requires its gradient; the model holds the same tensor
 };
+
+/// An uninitialised tensor. WorkError naming `what` when there is no memory for it.
+at::Tensor allocate(std::vector<std::int64_t> shape, const at::TensorOptions& options, const std::string& what);
 
 /// The parameters of a model in the order of its forward pass. The table serves loading, saving, counting and optimizers;
 /// the model keeps handles to the same tensors, so that set_data() on a value moves what the model computes with.

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "isotrope/base/error.h"
+#include "isotrope/base/log.h"
 #include "isotrope/text/pipeline.h"
 #include "isotrope/text/utf8.h"
 
@@ -119,6 +120,11 @@ PieceVocabulary read_vocabulary(const GgufFile& file) {
     throw InputError(where, "{}: holds no vocabulary (tokenizer.ggml.model, tokenizer.ggml.tokens)", v.file);
   v.model = file.get_string("tokenizer.ggml.model");
   v.pre = file.get_string("tokenizer.ggml.pre", "default");
+  if (v.pre == "default" && v.model == "gpt2")
+    warn_once("gguf-pre " + v.file,
+              fmt::format("[tokenizer] {}: does not say how text is cut into words (tokenizer.ggml.pre); GPT-2's way is taken, "
+                          "which may give other ids than the model was trained with",
+                          v.file));
   v.pieces = file.get_strings("tokenizer.ggml.tokens");
   v.kinds = read_kinds(file, v.pieces.size());
   v.scores = read_scores(file);
@@ -246,8 +252,11 @@ GgufMetadata vocabulary_metadata(const Tokenizer& tokenizer, std::size_t size) {
   const auto& definition = pipeline->definition();
   auto pieces = definition.names;
   std::vector<std::int32_t> kinds(pieces.size(), static_cast<std::int32_t>(Type::normal));
-  for (const auto& token : definition.added_tokens)
+  for (const auto& token : definition.added_tokens) {
+    if (token.lstrip || token.rstrip || token.single_word)
+      throw InputError(where, "{}: lstrip, rstrip and single_word of token \"{}\" have no place in GGUF", definition.file, token.content);
     kinds[static_cast<std::size_t>(token.id)] = static_cast<std::int32_t>(token.special ? Type::control : Type::user_defined);
+  }
   while (pieces.size() < size) {
     pieces.push_back(fmt::format("[PAD{}]", pieces.size()));
     kinds.push_back(static_cast<std::int32_t>(Type::unused));

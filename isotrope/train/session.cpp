@@ -165,6 +165,7 @@ std::unique_ptr<Model> starting_model(const RunConfig& config, const Tokenizer* 
     if (model->reads_characters()) tell_token_texts(*model, tokenizer ? *tokenizer : *load_tokenizer(tokenizer_path(config)));
   } else {
     model = load_model(resolve_model(name), {.dtype = at::kFloat, .device = device});
+    if (model->reads_characters() && tokenizer) tell_token_texts(*model, *tokenizer);  // which need not be the folder's
   }
   const auto& shape = model->shape();
   if (tokenizer && static_cast<std::int64_t>(tokenizer->vocab_size()) > shape.vocab_size)

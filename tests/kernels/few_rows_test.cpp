@@ -10,7 +10,7 @@ namespace {
 
 using namespace test;
 
-TEST(FewRows, ProductsEqualTheReferenceForEveryCountOfRowsAndOddWidths) {
+TEST(Kernels, FewRowsProductsEqualTheReferenceForEveryCountOfRowsAndOddWidths) {
   const at::NoGradGuard no_grad;
   for (const auto type : {at::kFloat, at::kBFloat16})
     for (const std::int64_t rows : {1, 2, 3, 4, 5})
@@ -26,7 +26,7 @@ TEST(FewRows, ProductsEqualTheReferenceForEveryCountOfRowsAndOddWidths) {
       }
 }
 
-TEST(FewRows, LeadingDimensionsAndStridesDoNotMatter) {
+TEST(Kernels, FewRowsLeadingDimensionsAndStridesDoNotMatter) {
   const at::NoGradGuard no_grad;
   const auto wide = normal({2, 1, 40}, 1).to(at::kFloat), x = wide.narrow(2, 4, 32), weight = normal({48, 32}, 2).to(at::kFloat);
   const auto expected = at::linear(x, weight);
@@ -35,7 +35,7 @@ TEST(FewRows, LeadingDimensionsAndStridesDoNotMatter) {
   EXPECT_LT(relative(linear_of_few_rows(x, weight.t().contiguous().t(), {}), expected), fp32_bound);  // does not lie in rows
 }
 
-TEST(FewRows, ResultsHaveTheSameBitsForAnyNumberOfThreadsAndRows) {
+TEST(Kernels, FewRowsResultsHaveTheSameBitsForAnyNumberOfThreadsAndRows) {
   const at::NoGradGuard no_grad;
   const auto threads = at::get_num_threads();
   const auto x = normal({4, 200}, 1).to(at::kFloat), weight = normal({3000, 200}, 2).to(at::kFloat);
@@ -46,7 +46,7 @@ TEST(FewRows, ResultsHaveTheSameBitsForAnyNumberOfThreadsAndRows) {
   for (std::int64_t row = 0; row < 4; ++row) EXPECT_TRUE(at::equal(linear_of_few_rows(x[row], weight, {}), together[row])) << row;
 }
 
-TEST(FewRows, WhereAGradientIsRecordedItArrives) {
+TEST(Kernels, FewRowsWhereAGradientIsRecordedItArrives) {
   const auto x = normal({1, 8}, 1).to(at::kFloat), weight = normal({5, 8}, 2).to(at::kFloat).set_requires_grad(true);
   const auto y = linear_of_few_rows(x, weight, {});
   const auto gradient = torch::autograd::grad({y.sum()}, {weight}).front();

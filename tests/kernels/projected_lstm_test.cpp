@@ -38,6 +38,13 @@ TEST(Kernels, ProjectedLstmEqualsItsReference) {
       }
 }
 
+TEST(Kernels, ProjectedLstmKeepsTheDigitsOfSmallCells) {
+  const std::vector<Tensor> inputs{1e-5 * normal({2, 3, 24}, 1), 1e-5 * normal({24, 4}, 2), normal({4, 6}, 3)};
+  const auto fast = [&](const variable_list& in) { return projected_lstm(in[0], in[1], in[2]); };
+  const auto slow = [&](const variable_list& in) { return reference::projected_lstm(in[0], in[1], in[2]); };
+  EXPECT_LT(worst(inputs, at::kFloat, fast, slow), fp32_bound);
+}
+
 TEST(Kernels, ProjectedLstmSaturatesWithoutNan) {
   const auto gates = at::full({1, 6, 8}, 1e4, at::kFloat), weight = at::ones({8, 2}, at::kFloat), project = at::ones({2, 2}, at::kFloat);
   for (const float sign : {1.0F, -1.0F}) {

@@ -205,17 +205,18 @@ def main():
     checks = {name: (lambda folder, entry=entry: check_model(arguments.program, *entry, folder)) for name, entry in MODELS.items()}
     if os.environ.get("ISOTROPE_DATA"):
         checks["llama2c"] = lambda folder: check_llama2c(arguments.program, folder)
-    failures = 0
+    failures = ran = 0
     for name, check in checks.items():
         if not fnmatch.fnmatch(name, arguments.only):
             continue
+        ran += 1
         with tempfile.TemporaryDirectory() as folder:
             try:
                 print(f"ok   {name}: {check(pathlib.Path(folder))}", flush=True)
-            except AssertionError as error:
+            except Exception as error:  # one broken model must not hide the state of the others
                 failures += 1
-                print(f"FAIL {name}: {error}", flush=True)
-    return 1 if failures else 0
+                print(f"FAIL {name}: {type(error).__name__}: {error}", flush=True)
+    return 1 if failures or not ran else 0
 
 
 if __name__ == "__main__":
