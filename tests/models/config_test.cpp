@@ -1,0 +1,131 @@
+// What a config.json may say, and what is said to one that contradicts itself or asks for what is not built.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "isotrope/base/error.h"
+#include "isotrope/models/registry.h"
+
+namespace isotrope {
+namespace {
+
+using nlohmann::json;
+
+json llama(const json& changes = json::object()) {
+  json config{{"architectures", {"LlamaForCausalLM"}}, {"vocab_size", 11}, {"hidden_size", 16}, {"intermediate_size", 8},
+              {"num_hidden_layers", 1},                {"num_attention_heads", 4}};
+  config.update(changes);
+  return config;
+}
+
+json of(const char* architecture, const json& changes = json::object()) {
+  auto config = llama(changes);
+  config["architectures"] = {architecture};
+  return config;
+}
+
+std::unique_ptr<Model> make(const json& config) { return make_model(config, {}, "config.json"); }
+
+/// The message of the InputError; empty when there is none.
+std::string refusal(const json& config) {
+  try {
+    make(config);
+  } catch (const InputError& error) {
+    return error.message();
+  }
+  return {};
+}
+
+TEST(ModelConfig, ArchitectureAndModelTypeBelongTogether) {
+  EXPECT_EQ(refusal(llama({{"model_type", "gemma2"}})),
+            "config.json: architecture LlamaForCausalLM is of model_type llama, the file says gemma2");
+  EXPECT_EQ(refusal(llama({{"model_type", "llama"}})), "");
+  EXPECT_EQ(make(llama())->config()["model_type"], "llama") << "transformers reads no folder without it";
+  EXPECT_EQ(refusal(of("LlamaForCausalLm")), "config.json: architecture LlamaForCausalLm is not supported");
+  EXPECT_EQ(refusal(of("T5ForConditionalGeneration")), "config.json: architecture T5ForConditionalGeneration is not supported");
+}
+
+TEST(ModelConfig, RopeAsksForNothingThatIsNotBuilt) {
+  const auto rope = [](const json& inner) { return refusal(llama({{"rope_parameters", inner}})); };
+  EXPECT_EQ(rope({{"rope_type", "default"}, {"rope_theta", 5e5}}), "");
+  EXPECT_EQ(rope({{"rope_type", "linear"}, {"factor", 2.0}, {"partial_rotary_factor", 1}}), "");
+  EXPECT_NE(rope({{"rope_type", "linear"}, {"factor", 2.0}, {"partial_rotary_factor", 0.5}}).find("partial_rotary_factor = 0.5"), std::string::npos);
+  EXPECT_NE(rope({{"rope_type", "linear"}, {"factor", 2.0}, {"mscale", 2.0}}).find("mscale = 2.0"), std::string::npos);
+  EXPECT_NE(rope({{"rope_type", "linear"}, {"factor", 0.0}}).find("factor = 0 is not above 0"), std::string::npos);
+  EXPECT_NE(rope({{"rope_type", "default"}, {"rope_theta", -5}}).find("rope_theta = -5 is not above 0"), std::string::npos);
+  EXPECT_NE(rope({{"rope_type", "yarn"}, {"factor", 4.0}}).find("\"yarn\" is not supported"), std::string::npos);
+  const json linear{{"rope_type", "linear"}, {"factor", 2.0}};
+  EXPECT_EQ(refusal(llama({{"rope_parameters", linear}, {"rope_scaling", linear}})), "");
+  EXPECT_NE(refusal(llama({{"rope_parameters", linear}, {"rope_scaling", {{"rope_type", "linear"}, {"factor", 4.0}}}})).find("and differ"),
+            std::string::npos);
+  EXPECT_NE(rope({{"rope_type", "llama3"}, {"factor", 8.0}, {"low_freq_factor", 4.0}, {"high_freq_factor", 4.0},
+                  {"original_max_position_embeddings", 64}})
+                .find("high_freq_factor above low_freq_factor"),
+            std::string::npos);
+}
+
+TEST(ModelConfig, NumbersHaveTheirRange) {
+  EXPECT_EQ(refusal(llama({{"rms_norm_eps", -1.0}})), "config.json: rms_norm_eps = -1 is not above 0");
+  EXPECT_EQ(refusal(llama({{"vocab_size", 1LL << 40}})), "config.json: vocab_size = 1099511627776 is out of range (1 to 2147483648)");
+  EXPECT_EQ(refusal(llama({{"num_hidden_layers", 1000000000}})), "config.json: num_hidden_layers = 1000000000 is out of range (0 to 100000)");
+  EXPECT_EQ(refusal(llama({{"num_key_value_heads", 3}})), "config.json: num_attention_heads = 4 is not a multiple of num_key_value_heads = 3");
+}
+
+TEST(ModelConfig, MemoryThatIsNotThereIsNamed) {
+  try {
+    make(llama({{"vocab_size", 1LL << 31}, {"hidden_size", 1LL << 30}}));
+    ADD_FAILURE();
+  } catch (const WorkError& error) {
+    EXPECT_EQ(error.message(), "there is no room for model.embed_tokens.weight [2147483648, 1073741824]");
+  }
+}
+
+TEST(ModelConfig, TwoNamesOfOneFieldMean) {
+  const json gpt2{{"architectures", {"GPT2LMHeadModel"}}, {"vocab_size", 11}, {"hidden_size", 16}, {"num_hidden_layers", 1},
+                  {"num_attention_heads", 2},             {"max_position_embeddings", 8}};
+  testing::internal::CaptureStderr();
+  const auto model = make(gpt2);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  EXPECT_EQ(model->shape().width, 16);
+  EXPECT_EQ(model->shape().layers, 1);
+  EXPECT_EQ(model->shape().max_positions, 8);
+  auto twice = gpt2;
+  twice["n_embd"] = 16;
+  EXPECT_EQ(refusal(twice), "");
+  twice["n_embd"] = 8;
+  EXPECT_EQ(refusal(twice), "config.json: n_embd = 8 and hidden_size = 16 are two names of one field");
+}
+
+TEST(ModelConfig, DefaultsAreThoseOfTransformers) {
+  const json wide{{"num_attention_heads", 16}, {"hidden_size", 64}};
+  EXPECT_EQ(make(llama(wide))->shape().kv_heads, 16);
+  EXPECT_EQ(make(of("MistralForCausalLM", wide))->shape().kv_heads, 8);
+  EXPECT_EQ(make(of("MistralForCausalLM", wide))->shape().max_positions, 131072);
+  EXPECT_EQ(make(of("Qwen3ForCausalLM", {{"num_attention_heads", 64}, {"head_dim", 2}}))->shape().kv_heads, 32);
+}
+
+TEST(ModelConfig, BareDecodersHaveNoHead) {
+  for (const auto* architecture : {"LlamaModel", "MistralModel"}) {
+    const auto model = make(of(architecture, {{"num_key_value_heads", 4}}));
+    EXPECT_FALSE(model->head().weight.defined()) << architecture;
+    EXPECT_EQ(model->parameters().find("lm_head.weight"), nullptr) << architecture;
+  }
+}
+
+TEST(ModelConfig, FieldsThatNoOneAskedForAreNamed) {
+  testing::internal::CaptureStderr();
+  make_model(llama({{"final_logit_softcapping", 30.0}, {"banana", 1}}), {}, "named.json");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "warning: [model] named.json: fields without effect here: banana, final_logit_softcapping\n");
+}
+
+TEST(ModelConfig, FirstWeightsStayWithinTheirCutoff) {
+  const auto model = make({{"architectures", {"ModernBertForMaskedLM"}}, {"vocab_size", 500}, {"hidden_size", 16}, {"intermediate_size", 8},
+                           {"num_hidden_layers", 1}, {"num_attention_heads", 2}, {"initializer_cutoff_factor", 1.5}, {"initializer_range", 0.1}});
+  initialize_(model->parameters(), 1);
+  const auto& embedding = model->parameters().find("model.embeddings.tok_embeddings.weight")->value;
+  EXPECT_LE(embedding.abs().max().item<float>(), 0.15F);
+  EXPECT_GT(embedding.abs().max().item<float>(), 0.14F);
+}
+
+}  // namespace
+}  // namespace isotrope
