@@ -36,6 +36,9 @@ TEST(ModelPath, AFileThatIsAWholeModelIsItselfOrTheOnlyOneInItsFolder) {
   EXPECT_EQ(resolve_model(folder / "a/m.gguf"), folder / "a/m.gguf");
   put(folder / "a/model.safetensors", "x");  // what the folder is made for goes first
   EXPECT_EQ(resolve_model(folder / "a"), folder / "a");
+  put(folder / "run/demo.gguf", "x");  // converted into the run's own folder
+  put(folder / "run/checkpoints/step-3/config.json", "{}");
+  EXPECT_EQ(resolve_model(folder / "run"), folder / "run/checkpoints/step-3");
   put(folder / "b/stories.bin", "x");
   EXPECT_EQ(resolve_model(folder / "b/stories.bin"), folder / "b/stories.bin");
   put(folder / "c/q4.gguf", "x");

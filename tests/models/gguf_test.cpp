@@ -241,6 +241,28 @@ TEST(GgufModels, WhatIsNotSupportedIsNamed) {
       "[gguf] m.gguf: metadata llama.block_count is missing");
 }
 
+TEST(GgufModels, RopeScalesAsLlamaCppReadsIt) {
+  const auto scaling = [](const GgufMetadata& more) {
+    const TestFolder folder;
+    const GgufFile good(fixture("llama_gqa2_theta5e5"));
+    auto metadata = good.metadata();
+    metadata.insert(metadata.end(), more.begin(), more.end());
+    std::vector<GgufEntry> entries;
+    for (const auto& tensor : good.tensors()) entries.push_back({tensor.name, tensor.packing, tensor.shape});
+    write_gguf(folder / "m.gguf", metadata, entries, [&](std::size_t i) {
+      const auto& bytes = good.tensors()[i].bytes;
+      return std::vector<std::byte>(bytes.begin(), bytes.end());
+    });
+    return load_model(folder / "m.gguf")->config()["rope_scaling"];
+  };
+  const nlohmann::json linear{{"rope_type", "linear"}, {"factor", 4.0}};
+  EXPECT_EQ(scaling({{"llama.rope.scaling.factor", 4.0f}}), linear) << "no type means linear";
+  EXPECT_EQ(scaling({{"llama.rope.scale_linear", 4.0f}}), linear);
+  EXPECT_EQ(scaling({{"llama.rope.scaling.type", std::string("none")}, {"llama.rope.scaling.factor", 4.0f}}), nullptr);
+  EXPECT_EQ(scaling({{"llama.rope.scaling.factor", 0.0f}}), nullptr);
+  EXPECT_EQ(scaling({}), nullptr);
+}
+
 TEST(GgufModels, FactorsOfRotationAreLlama3sOrRefused) {
   const nlohmann::json llama32{{"rope_type", "llama3"},
                                {"factor", 32.0},
@@ -254,6 +276,16 @@ TEST(GgufModels, FactorsOfRotationAreLlama3sOrRefused) {
   EXPECT_EQ(llama3_scaling_of(factors, 500000), llama32);
   factors[17] *= 1.01f;
   EXPECT_EQ(llama3_scaling_of(factors, 500000), std::nullopt);
+  const auto with_factors = [](const std::vector<float>& given, const GgufMetadata& more = {}) {
+    return refusal("llama_gqa2_theta5e5", [&](auto& metadata, auto& tensors) {
+      const auto bytes = std::as_bytes(std::span(given));
+      tensors.push_back({{"rope_freqs.weight", Packing::f32, {static_cast<std::int64_t>(given.size())}}, {bytes.begin(), bytes.end()}});
+      metadata.insert(metadata.end(), more.begin(), more.end());
+    });
+  };
+  EXPECT_EQ(with_factors({1, 1, 1, 1}), "[gguf] m.gguf: rope_freqs.weight has 4 factors, heads of 6 numbers need 3");
+  EXPECT_EQ(with_factors({1, 1, 1}, {{"llama.rope.scaling.factor", 2.0f}}),
+            "[gguf] m.gguf: rope_freqs.weight beside rope.scaling.factor 2 is not supported");
   const std::vector<float> odd{1, 3, 2};
   EXPECT_EQ(refusal("llama_gqa2_theta5e5",
                     [&](auto&, auto& tensors) {
