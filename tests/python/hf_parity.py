@@ -108,6 +108,20 @@ def agreeing(program, folder, file, taps, *more):
     return max(tap["relative"] for tap in found["taps"])
 
 
+def check_loss(program, folder, file, names, tolerance):
+    """Both sides' loss of the dump's targets, and none without them."""
+    loss = parity(program, folder, file)[1]["loss"]
+    assert (loss is not None) == ("targets" in names), loss
+    if loss is None:
+        return
+    with safetensors.safe_open(file, "pt") as opened:
+        logits, targets = opened.get_tensor("logits").double().flatten(0, 1), opened.get_tensor("targets").flatten()
+    expected = torch.nn.functional.cross_entropy(logits, targets).item()
+    assert loss["tokens"] == (targets >= 0).sum().item(), loss
+    assert abs(loss["theirs"] - expected) <= 1e-9 * expected, (loss, expected)
+    assert abs(loss["ours"] - expected) <= tolerance, (loss, expected)
+
+
 def change_one_number(folder, part, row):
     [file] = folder.glob("model*.safetensors")
     tensors = safetensors.torch.load_file(file)
@@ -129,9 +143,11 @@ def run_case(program, name, root):
         with safetensors.safe_open(file, "pt") as opened:
             names = set(opened.keys())
         taps = [tap for tap in expected_taps(config, names)]
-        assert set(taps) | {"ids", "mask", "positions", "token_types"} >= names, names
+        assert set(taps) | {"ids", "mask", "positions", "token_types", "targets"} >= names, names
+        assert ("targets" in names) == config.architectures[0].endswith(("CausalLM", "GPT2LMHeadModel")), names
         worst[case] = agreeing(program, folder, file, taps)
         assert case == "bf16" or worst[case] <= TOLERANCE
+        check_loss(program, folder, file, names, 0.1 if case == "bf16" else 1e-4)
     part, tap = MODELS[name]
     change_one_number(folder, part, rows[0][0] if tap == "embed" else 0)
     code, found, said = parity(program, folder, root / "right.safetensors")
@@ -160,6 +176,13 @@ def text_case(program, root):
     assert done.returncode == 0, done.stderr
     code, found, said = parity(program, folder, file)
     assert code == 0 and found["tokens"] == 5 + 7, f"{code}, {found and found['tokens']} tokens: {said}"
+    assert found["loss"] is None
+    done = subprocess.run([sys.executable, TOOLS / "dump_activations.py", folder, "--text", root / "texts.txt", "--out", file, "--hide-every", "3"], check=True)
+    with safetensors.safe_open(file, "pt") as opened:
+        names, ids, targets = set(opened.keys()), opened.get_tensor("ids"), opened.get_tensor("targets")
+    # c, and of the second text f: every third of the eight letters.
+    assert targets[targets >= 0].tolist() == [7, 10] and ids[targets >= 0].tolist() == [4, 4], (ids, targets)
+    check_loss(program, folder, file, names, 1e-4)
     refused = {"empty.txt": ("", "the file is empty"), "wide.txt": ("7 43\n", "the vocabulary has 43"), "word.txt": ("7 x\n", "expected integers")}
     for name, (rows, complaint) in refused.items():
         (root / name).write_text(rows)
