@@ -9,6 +9,7 @@ exit code 0 if all is so, else 1.
 """
 
 import collections
+import functools
 import json
 import os
 import pathlib
@@ -23,6 +24,8 @@ TOOLS = pathlib.Path(__file__).resolve().parents[2] / "tools"
 import safetensors.torch
 import torch
 import transformers
+
+import cases
 
 SHAPE = {"vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 20}
 MODELS = {
@@ -64,6 +67,7 @@ def pickle(weights, folder, shards):
 
 
 def converted(program, name, shards, root):
+    root.mkdir()
     model, weights = make(name)
     reference, folder = root / "reference", root / "pickled"
     model.save_pretrained(reference)
@@ -102,6 +106,7 @@ class Code:
 
 
 def refused(root):
+    root.mkdir()
     weight = {"a": torch.ones(2)}
     index = lambda places: json.dumps({"weight_map": places}).encode()
     cases = {  # name: (objects of the files or their bytes, what must be said)
@@ -137,20 +142,11 @@ def main():
     program = sys.argv[1]
     torch.set_num_threads(1)
     transformers.utils.logging.disable_progress_bar()
-    cases = {f"{name}, {shards}": lambda root, name=name, shards=shards: converted(program, name, shards, root) for name in MODELS for shards in (1, 3)}
-    cases["what is no weights"] = refused
-    failures = 0
     with tempfile.TemporaryDirectory() as scratch:
-        for number, (name, case) in enumerate(cases.items()):
-            root = pathlib.Path(scratch) / str(number)
-            root.mkdir()
-            try:
-                print(f"ok    {name:20s} {case(root)}", flush=True)
-            except Exception as error:  # one broken folder must not hide the state of the others
-                failures += 1
-                print(f"FAIL  {name:20s} {type(error).__name__}: {error}", flush=True)
-    print(f"{len(cases) - failures} of {len(cases)} are as they should be")
-    return 1 if failures else 0
+        root = pathlib.Path(scratch)
+        converting = {f"{name}, {shards}": functools.partial(converted, program, name, shards, root / f"{name}-{shards}") for name in MODELS
+                      for shards in (1, 3)}
+        return cases.run({**converting, "what is no weights": functools.partial(refused, root / "refused")})
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ Prints one line each; exit code 0 if all agree, 1 if not, 77 without gguf.
 """
 
 import argparse
-import fnmatch
+import functools
 import importlib.util
 import os
 import pathlib
@@ -34,6 +34,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaConfig, LlamaForCausalLM, MistralConfig, PreTrainedTokenizerFast,
                           Qwen3Config)
 from transformers.utils import logging
+
+import cases
 
 logging.disable_progress_bar()
 
@@ -202,21 +204,14 @@ def main():
     parser.add_argument("program")
     parser.add_argument("--only", default="*")
     arguments = parser.parse_args()
-    checks = {name: (lambda folder, entry=entry: check_model(arguments.program, *entry, folder)) for name, entry in MODELS.items()}
-    if os.environ.get("ISOTROPE_DATA"):
-        checks["llama2c"] = lambda folder: check_llama2c(arguments.program, folder)
-    failures = ran = 0
-    for name, check in checks.items():
-        if not fnmatch.fnmatch(name, arguments.only):
-            continue
-        ran += 1
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                print(f"ok   {name}: {check(pathlib.Path(folder))}", flush=True)
-            except Exception as error:  # one broken model must not hide the state of the others
-                failures += 1
-                print(f"FAIL {name}: {type(error).__name__}: {error}", flush=True)
-    return 1 if failures or not ran else 0
+    with tempfile.TemporaryDirectory() as scratch:
+        root = pathlib.Path(scratch)
+        checks = {name: functools.partial(check_model, arguments.program, *entry, root / name) for name, entry in MODELS.items()}
+        if os.environ.get("ISOTROPE_DATA"):
+            checks["llama2c"] = functools.partial(check_llama2c, arguments.program, root / "llama2c")
+        for name in checks:
+            (root / name).mkdir()
+        return cases.run(checks, arguments.only)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ within 1e-5. Prints one line a family; exit code 0 if all agree, else 1.
 """
 
 import argparse
-import fnmatch
+import functools
 import json
 import os
 import pathlib
@@ -24,6 +24,8 @@ import numpy
 import torch
 import transformers
 from transformers.utils import logging
+
+import cases
 
 WORDS = ["the", "river", "and", "old", "mill", "was", "quiet", "late", "she", "said", "light", "stone", "of", "a", "in", "."]
 LETTERS = [chr(c) for c in range(ord("a"), ord("z") + 1)]
@@ -126,6 +128,11 @@ def check(program, folder, architecture, root):
     return f"loads; fill and embed at most {apart:.0e} apart"
 
 
+def train_and_check(program, root, name):
+    architecture, changes = FAMILIES[name]
+    return check(program, train(program, root, name, architecture, changes), architecture, root)
+
+
 def main():
     parser = argparse.ArgumentParser(description="transformers and isotrope on the same encoders")
     parser.add_argument("program")
@@ -133,22 +140,11 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     logging.disable_progress_bar()
-    names = fnmatch.filter(FAMILIES, arguments.only)
-    failures = 0
     with tempfile.TemporaryDirectory() as scratch:
         root = pathlib.Path(scratch)
         write_texts(root)
         isotrope(arguments.program, "data", "pack", root / "text.jsonl", "--tokenizer", root / "vocabulary", "-o", root / "data", "--quiet")
-        for name in names:
-            architecture, changes = FAMILIES[name]
-            try:
-                folder = train(arguments.program, root, name, architecture, changes)
-                print(f"ok    {name:12s} {check(arguments.program, folder, architecture, root)}", flush=True)
-            except Exception as error:  # one broken folder must not hide the state of the others
-                failures += 1
-                print(f"FAIL  {name:12s} {type(error).__name__}: {error}", flush=True)
-    print(f"{len(names) - failures} of {len(names)} agree")
-    return 0 if names and not failures else 1
+        return cases.run({name: functools.partial(train_and_check, arguments.program, root, name) for name in FAMILIES}, arguments.only)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ agrees at every tap to 1e-4, with the padding on either side, and in bf16 within
 """
 
 import argparse
-import fnmatch
+import functools
 import json
 import os
 import pathlib
@@ -29,6 +29,7 @@ import transformers
 import dump_activations
 import encoder_goldens
 import model_goldens
+import cases
 
 TOLERANCE = 1e-4
 LENGTHS = (9, 4, 12)
@@ -199,19 +200,10 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     transformers.utils.logging.disable_progress_bar()
-    cases = {name: run_case for name in MODELS} | {"text": lambda program, _, root: text_case(program, root)}
-    names = fnmatch.filter(cases, arguments.only)
-    failures = 0
     with tempfile.TemporaryDirectory() as scratch:
         root = pathlib.Path(arguments.keep or scratch).resolve()
-        for name in names:
-            try:
-                print(f"ok    {name:26s} {cases[name](arguments.program, name, root / name)}", flush=True)
-            except (Exception, SystemExit) as error:  # one broken model must not hide the state of the others
-                failures += 1
-                print(f"FAIL  {name:26s} {type(error).__name__}: {error}", flush=True)
-    print(f"{len(names) - failures} of {len(names)} are as they should be")
-    return 0 if names and not failures else 1
+        models = {name: functools.partial(run_case, arguments.program, name, root / name) for name in MODELS}
+        return cases.run({**models, "text": functools.partial(text_case, arguments.program, root / "text")}, arguments.only)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ Prints one line a folder; exit code 0 if all agree, else 1.
 
 import argparse
 import dataclasses
-import fnmatch
+import functools
 import json
 import math
 import os
@@ -28,6 +28,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, FalconH1Config, GPT2Config, LlamaConfig, Mamba2Config, PreTrainedTokenizerFast
 from transformers.utils import logging
+
+import cases
 
 PACK = ("data", "pack", "{text}", "--tokenizer", "bytes", "--output", "{packed}")
 TRAIN_CONFIG = """
@@ -282,8 +284,6 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     logging.disable_progress_bar()
-    names = fnmatch.filter([*OURS, *THEIRS], arguments.only)
-    failures = 0
     with tempfile.TemporaryDirectory() as scratch:
         root = pathlib.Path(arguments.keep or scratch).resolve()
         root.mkdir(parents=True, exist_ok=True)
@@ -291,14 +291,8 @@ def main():
         train_text, eval_text = root / "train.txt", root / "eval.txt"
         train_text.write_text(text, encoding="utf-8")
         eval_text.write_text(text[-1501:], encoding="utf-8")
-        for name in names:
-            try:
-                print(f"ok    {name:26s} {run_case(arguments.program, name, root, train_text, eval_text)}", flush=True)
-            except Exception as error:  # one broken folder must not hide the state of the others
-                failures += 1
-                print(f"FAIL  {name:26s} {type(error).__name__}: {error}", flush=True)
-    print(f"{len(names) - failures} of {len(names)} agree")
-    return 0 if names and not failures else 1
+        return cases.run({name: functools.partial(run_case, arguments.program, name, root, train_text, eval_text) for name in [*OURS, *THEIRS]},
+                         arguments.only)
 
 
 if __name__ == "__main__":
