@@ -150,6 +150,14 @@ def dump(model, ids, mask, types):
     return {name: value.detach().clone().contiguous() for name, value in tensors.items()}
 
 
+def write(path, tensors, config, architecture, dtype):
+    about = {"format": "activation_dump", "version": VERSION, "model_type": config.model_type, "architecture": architecture,
+             "dtype": str(dtype).removeprefix("torch."), "transformers": transformers.__version__, "torch": torch.__version__}
+    unfinished = f"{path}.unfinished"
+    safetensors.torch.save_file(tensors, unfinished, metadata=about)
+    os.replace(unfinished, path)
+
+
 def main():
     parser = argparse.ArgumentParser(description="activations of a model in transformers, for `isotrope parity`")
     parser.add_argument("model", help="Hugging Face folder")
@@ -194,14 +202,10 @@ def main():
     if targets is not None and "logits" in tensors:
         tensors["targets"] = padded(targets, NO_TARGET, side)
 
-    about = {"format": "activation_dump", "version": VERSION, "model_type": config.model_type, "architecture": architecture,
-             "dtype": str(DTYPES[arguments.dtype]).removeprefix("torch."), "transformers": transformers.__version__, "torch": torch.__version__}
-    unfinished = arguments.out + ".unfinished"
-    safetensors.torch.save_file(tensors, unfinished, metadata=about)
-    os.replace(unfinished, arguments.out)
+    write(arguments.out, tensors, config, architecture, DTYPES[arguments.dtype])
     rows, length = tensors["ids"].shape
     size = os.path.getsize(arguments.out)
-    print(f"{arguments.out}: {len(tensors)} tensors of {rows} rows of {length} tokens, {config.model_type} in {about['dtype']}, {size / 1e6:.1f} MB")
+    print(f"{arguments.out}: {len(tensors)} tensors of {rows} rows of {length} tokens, {config.model_type} in {arguments.dtype}, {size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 #include "isotrope/infer/generate.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 
@@ -70,6 +71,8 @@ void run_generate(const GenerateCommand& options) {
     if (stop.empty()) throw UsageError("generate", "--stop is empty");
   const auto loaded = load(options.model, options.compute, options.common);
   const auto prompt = prompt_ids(loaded, options);
+  if (const auto mask = loaded.tokenizer->mask(); mask && loaded.model->shape().causal && std::ranges::count(prompt, *mask) > 0)
+    throw InputError("generate", "the prompt holds the mask {}, which a decoder does not fill", loaded.tokenizer->token_bytes(*mask));
   GenerationOptions generation{.max_tokens = options.max_tokens,
                                .sampling = {options.temperature, options.top_k, options.top_p, options.min_p, options.repetition_penalty},
                                .seed = options.compute.seed,

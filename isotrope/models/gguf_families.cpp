@@ -23,12 +23,12 @@ void read_special_ids(const GgufFile& file, json& config) {
     return value == UINT32_MAX ? json() : json(value);
   };
   config["bos_token_id"] = id("bos");
-  config["eos_token_id"] = id("eos");
   config["pad_token_id"] = id("padding");
-  // A turn's end is an end for whoever generates.
-  const auto eot = id("eot");
-  if (!eot.is_null() && eot != config["eos_token_id"])
-    config["eos_token_id"] = config["eos_token_id"].is_null() ? eot : json::array({config["eos_token_id"], eot});
+  // The end of a turn and of a message are ends for whoever generates.
+  auto ends = json::array();
+  for (const auto* name : {"eos", "eot", "eom"})
+    if (const auto end = id(name); !end.is_null() && std::ranges::count(ends, end) == 0) ends.push_back(end);
+  config["eos_token_id"] = ends.empty() ? json() : ends.size() == 1 ? ends[0] : ends;
 }
 
 /// As the metadata says, else as many as there are tokens, else as the embedding has rows; all that speak must agree.

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "isotrope/base/error.h"
+#include "isotrope/base/log.h"
 #include "isotrope/io/llama2c.h"
 #include "isotrope/models/gguf_family.h"
 #include "isotrope/models/registry.h"
@@ -191,19 +192,31 @@ std::uint32_t file_type(Packing packing) {
   }
 }
 
-/// Ids of config.json that the vocabulary does not give.
-void add_special_ids(const nlohmann::json& config, GgufMetadata& metadata) {
-  const auto add = [&](const char* name, const nlohmann::json& id) {
-    const auto key = fmt::format("tokenizer.ggml.{}_token_id", name);
-    const bool given = std::ranges::any_of(metadata, [&](const auto& entry) { return entry.first == key; });
-    if (!given && id.is_number_integer() && id.get<std::int64_t>() >= 0) metadata.emplace_back(key, id.get<std::uint32_t>());
+/// Ids of config.json that the vocabulary does not give. GGUF has three names for ids that end a text.
+void add_special_ids(const nlohmann::json& config, GgufMetadata& metadata, const std::string& file) {
+  const auto key = [](const char* name) { return fmt::format("tokenizer.ggml.{}_token_id", name); };
+  const auto given = [&](const char* name) {
+    return std::ranges::find_if(metadata, [&](const auto& entry) { return entry.first == key(name); });
   };
-  const auto field = [&](const char* key) { return config.contains(key) ? config[key] : nlohmann::json(); };
-  const auto eos = field("eos_token_id");
+  const auto add = [&](const char* name, const nlohmann::json& id) {
+    if (given(name) == metadata.end() && id.is_number_integer() && id.get<std::int64_t>() >= 0)
+      metadata.emplace_back(key(name), id.get<std::uint32_t>());
+  };
+  const auto field = [&](const char* name) { return config.contains(name) ? config[name] : nlohmann::json(); };
   add("bos", field("bos_token_id"));
-  add("eos", eos.is_array() && !eos.empty() ? eos[0] : eos);
-  if (eos.is_array() && eos.size() > 1) add("eot", eos[1]);
   add("padding", field("pad_token_id"));
+  auto ends = field("eos_token_id");
+  if (!ends.is_array()) ends = nlohmann::json::array({ends});
+  std::erase_if(ends.get_ref<nlohmann::json::array_t&>(), [](const auto& id) { return !id.is_number_integer() || id.template get<std::int64_t>() < 0; });
+  if (ends.empty()) return;
+  add("eos", ends[0]);
+  const auto* eos = std::get_if<std::uint32_t>(&given("eos")->second);
+  std::vector<nlohmann::json> others;
+  for (const auto& end : ends)
+    if (!eos || end.get<std::uint32_t>() != *eos) others.push_back(end);
+  for (std::size_t i = 0; i < others.size(); ++i)
+    if (i < 2) add(i == 0 ? "eot" : "eom", others[i]);
+  if (others.size() > 2) warn_once("gguf-ends " + file, fmt::format("[gguf] {}: of {} ids that end a text, GGUF holds three", file, others.size() + 1));
 }
 
 struct WrittenTensor {
@@ -231,7 +244,7 @@ void save_gguf(const Model& model, const fs::path& path, const GgufSaveOptions& 
     throw InputError("gguf", "{}: {}", path.string(), error.message());
   }
   metadata.insert(metadata.end(), options.vocabulary.begin(), options.vocabulary.end());
-  add_special_ids(model.config(), metadata);
+  add_special_ids(model.config(), metadata, path.string());
 
   std::vector<WrittenTensor> tensors;
   for (auto& [name, numbers] : settings)

@@ -208,6 +208,9 @@ std::string model_type_of(const nlohmann::json& config, const std::string& name)
 
 std::unique_ptr<Model> make_model(const nlohmann::json& config, const ModelOptions& options, const std::string& name) {
   const auto& family = family_of(config, name);
+  if (const auto quantized = config.find("quantization_config"); quantized != config.end() && !quantized->is_null())
+    throw with_hint(InputError("model", "{}: quantization_config: folders of quantized weights are not read", name),
+                    "take the folder they were made of, or a GGUF file");
   ConfigFields fields(config, name);
   auto model = family.make(fields, options);
   fields.finish();

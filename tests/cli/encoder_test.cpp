@@ -65,6 +65,12 @@ TEST_F(EncoderCommands, FillSaysWhatIsMissing) {
   expect_error(run_program(fill("--text '" + longer + "'")), 3, {"[fill]", "53 tokens", "40 positions"});
   const Workplace decoders;
   expect_error(run_program("fill " + decoders.model().string() + " --text 'a [MASK]'"), 3, {"decoder", "isotrope generate"});
+  const auto masked = decoders.copy_of_model("masked");
+  for (const auto& entry : fs::directory_iterator(newest_checkpoint(*place / "run").value()))
+    if (const auto name = entry.path().filename().string(); name.starts_with("tokenizer") || name.starts_with("special_tokens"))
+      fs::copy(entry.path(), masked / name, fs::copy_options::overwrite_existing);
+  expect_error(run_program("generate " + masked.string() + " --prompt 'the [MASK] 7'"), 3, {"[generate]", "[MASK]", "a decoder does not fill"});
+  EXPECT_EQ(run_program("generate " + masked.string() + " --prompt 'the 7' --max-tokens 2").code, 0);
   expect_error(run_program("generate " + (*place)("run") + " --prompt the"), 3, {"both sides", "isotrope fill"});
   expect_error(run_program("eval " + (*place)("run") + " --data " + (*place)("data/validation.tokens")), 3, {"encoder"});
 }

@@ -118,6 +118,12 @@ TEST(ModelConfig, FieldsThatNoOneAskedForAreNamed) {
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "warning: [model] named.json: fields without effect here: banana, final_logit_softcapping\n");
 }
 
+TEST(ModelConfig, QuantizedFoldersAreRefused) {
+  EXPECT_EQ(refusal(llama({{"quantization_config", {{"quant_method", "gptq"}}}})),
+            "config.json: quantization_config: folders of quantized weights are not read");
+  EXPECT_EQ(refusal(llama({{"quantization_config", nullptr}})), "");
+}
+
 TEST(ModelConfig, FirstWeightsStayWithinTheirCutoff) {
   const auto model = make({{"architectures", {"ModernBertForMaskedLM"}}, {"vocab_size", 500}, {"hidden_size", 16}, {"intermediate_size", 8},
                            {"num_hidden_layers", 1}, {"num_attention_heads", 2}, {"initializer_cutoff_factor", 1.5}, {"initializer_range", 0.1}});

@@ -16,6 +16,7 @@
 namespace isotrope {
 namespace {
 
+using nlohmann::json;
 using test::Goldens;
 using test::relative_max;
 using test::TestFolder;
@@ -146,6 +147,25 @@ TEST(GgufModels, ANumberThatDoesNotFitIsNamed) {
   EXPECT_EQ(message_of([&] { save_gguf(*model, folder / "x.gguf", {.packing = Packing::f16}); }),
             "[gguf] " + (folder / "x.gguf").string() + ": tensor blk.1.ffn_up.weight: 70000 does not fit into F16");
   EXPECT_FALSE(fs::exists(folder / "x.gguf"));
+}
+
+TEST(GgufModels, IdsThatEndATextAreUpToThree) {
+  const TestFolder folder;
+  const auto read_back = [&](const json& ends, const GgufMetadata& vocabulary = {}) {
+    auto config = read_json(test::source("data/models/llama_mha_tied/config.json"), "test");
+    config["eos_token_id"] = ends;
+    auto model = make_model(config, {}, "config.json");
+    initialize_(model->parameters(), 1);
+    save_gguf(*model, folder / "x.gguf", {.packing = Packing::f32, .vocabulary = vocabulary});
+    return load_model(folder / "x.gguf")->config()["eos_token_id"];
+  };
+  EXPECT_EQ(read_back(nullptr), json());
+  EXPECT_EQ(read_back(5), 5);
+  EXPECT_EQ(read_back({5, 3, 5, 7}), json({5, 3, 7}));
+  EXPECT_EQ(read_back({5, 3}, {{"tokenizer.ggml.eos_token_id", std::uint32_t{3}}}), json({3, 5})) << "the vocabulary's own stands first";
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(read_back({5, 3, 7, 9}), json({5, 3, 7}));
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("of 4 ids that end a text, GGUF holds three"), std::string::npos);
 }
 
 TEST(GgufModels, ATrainedFolderOfAnotherFamilyIsRefused) {

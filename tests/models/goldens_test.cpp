@@ -152,16 +152,57 @@ TEST(ModelGoldens, TokenByTokenEqualsTheWholeForward) {
   }
 }
 
+/// ids_c's two rows in one, the first cut short: [1, 20 + 33].
+struct Packed {
+  explicit Packed(const Goldens& expected)
+      : ids(at::cat({expected("ids_c").narrow(0, 1, 1).narrow(1, 0, 20), expected("ids_c").narrow(0, 0, 1)}, 1)),
+        documents(at::cat({at::zeros({1, 20}, at::kLong), at::ones({1, 33}, at::kLong)}, 1)) {}
+  static at::Tensor second(const at::Tensor& x) { return x.narrow(1, 20, 33); }
+
+  at::Tensor ids, documents;
+};
+
 TEST(ModelGoldens, ADocumentDoesNotSeeTheOneBefore) {
+  const at::NoGradGuard no_grad;
   for (const auto& folder : folders()) {
     const Goldens expected(folder / "expected.safetensors");
+    const Packed packed(expected);
+    const auto golden = expected("logits64_c").narrow(0, 0, 1);
+    const auto together = [&](at::ScalarType dtype) {
+      auto model = load_model(folder, {.dtype = dtype});
+      return Packed::second(model->logits(model->forward_ids(packed.ids, {.documents = packed.documents})));
+    };
+    EXPECT_LT(relative_max(together(at::kFloat), golden), 1e-5) << folder.filename();
+    // bf16_error_c is of both rows; of one of them it may be a little more.
+    EXPECT_LT(relative(together(at::kBFloat16), golden), 1.5 * expected("bf16_error_c").item<double>()) << folder.filename();
+  }
+}
+
+TEST(ModelGoldens, GradientsOfPackedDocumentsAreTheSumOfTheirs) {
+  for (const auto& folder : folders()) {
+    const Goldens expected(folder / "expected.safetensors");
+    const Packed packed(expected);
     auto model = load_model(folder);
-    const at::NoGradGuard no_grad;
-    const auto second = expected("ids_a").narrow(0, 0, 1), first = expected("ids_a").narrow(0, 1, 1).narrow(1, 0, 5);
-    const auto alone = model->logits(model->forward_ids(second));
-    const auto documents = at::cat({at::zeros({1, 5}, at::kLong), at::ones({1, second.size(1)}, at::kLong)}, 1);
-    const auto together = model->logits(model->forward_ids(at::cat({first, second}, 1), {.documents = documents}));
-    EXPECT_LT(relative_max(together.narrow(1, 5, second.size(1)), alone), 1e-5) << folder.filename();
+    const auto loss = [&](const at::Tensor& ids, const at::Tensor& documents) {
+      const auto targets = at::cat({ids.narrow(1, 1, ids.size(1) - 1), at::full({1, 1}, ignored_target, at::kLong)}, 1);
+      if (documents.defined()) targets[0][19] = ignored_target;
+      return next_token_loss(model->head_input(model->forward_ids(ids, {.documents = documents})), model->head(), targets, {.scale = 1.0 / 51}).loss;
+    };
+    std::vector<at::Tensor> apart;
+    loss(packed.ids.narrow(1, 0, 20), {}).backward();
+    loss(Packed::second(packed.ids), {}).backward();
+    for (auto& parameter : model->parameters().all()) {
+      apart.push_back(parameter.value.grad().clone());
+      parameter.value.mutable_grad() = at::Tensor();
+    }
+    loss(packed.ids, packed.documents).backward();
+    double whole = 0;
+    for (const auto& gradient : apart) whole += gradient.to(at::kDouble).square().sum().item<double>();
+    for (std::size_t i = 0; i < apart.size(); ++i) {
+      const auto& parameter = model->parameters().all()[i];
+      EXPECT_LT((parameter.value.grad() - apart[i]).norm().item<double>(), std::max(1e-5 * apart[i].norm().item<double>(), 1e-6 * std::sqrt(whole)))
+          << folder.filename() << ' ' << parameter.name;
+    }
   }
 }
 
@@ -172,6 +213,19 @@ TEST(ModelGoldens, Bfloat16IsAsExactAsThatOfTransformers) {
     const at::NoGradGuard no_grad;
     const auto error = relative(model->logits(model->forward_ids(expected("ids_c"))), expected("logits64_c"));
     EXPECT_LT(error, 1.25 * expected("bf16_error_c").item<double>()) << folder.filename();
+  }
+}
+
+TEST(ModelGoldens, Bfloat16TokenByTokenIsAsExactAsTheWhole) {
+  const at::NoGradGuard no_grad;
+  for (const auto& folder : folders()) {
+    const Goldens expected(folder / "expected.safetensors");
+    auto model = load_model(folder, {.dtype = at::kBFloat16});
+    const auto ids = expected("ids_c");
+    KvCache cache(ids.size(1));
+    std::vector<at::Tensor> parts;
+    for (std::int64_t at = 0; at < ids.size(1); ++at) parts.push_back(model->logits(model->forward_ids(ids.narrow(1, at, 1), {.cache = &cache})));
+    EXPECT_LT(relative(at::cat(parts, 1), expected("logits64_c")), 1.25 * expected("bf16_error_c").item<double>()) << folder.filename();
   }
 }
 

@@ -26,7 +26,8 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, AutoTokenizer, FalconH1Config, GPT2Config, LlamaConfig, Mamba2Config, PreTrainedTokenizerFast
+from transformers import (AutoModelForCausalLM, AutoTokenizer, BloomConfig, FalconH1Config, GPT2Config, GPTNeoXConfig, LlamaConfig, Mamba2Config,
+                          MistralConfig, OPTConfig, PreTrainedTokenizerFast, Qwen3Config)
 from transformers.utils import logging
 
 import cases
@@ -85,6 +86,13 @@ OURS = {
     "ours/llama-tied": llama(tie_word_embeddings=True, num_key_value_heads=4, initializer_range=0.1),
     "ours/gpt2": gpt2(initializer_range=0.1),
     "ours/gpt2-untied": gpt2(tie_word_embeddings=False, initializer_range=0.1),
+    "ours/mistral": MistralConfig(**LLAMA, head_dim=12, sliding_window=24, initializer_range=0.1),
+    "ours/qwen3": Qwen3Config(**LLAMA, head_dim=16, initializer_range=0.1),
+    "ours/opt": OPTConfig(hidden_size=48, num_hidden_layers=2, num_attention_heads=4, ffn_dim=64, max_position_embeddings=CONTEXT, dropout=0.0,
+                          word_embed_proj_dim=48, vocab_size=BYTE_VOCABULARY, init_std=0.1, **NO_SPECIALS),
+    "ours/gpt-neox": GPTNeoXConfig(hidden_size=48, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, vocab_size=BYTE_VOCABULARY,
+                                   max_position_embeddings=CONTEXT, initializer_range=0.1, **NO_SPECIALS),
+    "ours/bloom": BloomConfig(hidden_size=48, n_layer=2, n_head=4, vocab_size=BYTE_VOCABULARY, initializer_range=0.1, **NO_SPECIALS),
     "ours/mamba2": Mamba2Config(**MAMBA2),
     "ours/falcon-h1": FalconH1Config(**FALCON_H1, initializer_range=0.1),
 }

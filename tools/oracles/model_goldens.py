@@ -37,11 +37,11 @@ SMALLEST_GAP = 1e-3
 
 NO_SPECIALS = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
 LLAMA = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4, "intermediate_size": 31,
-         "vocab_size": 43, "max_position_embeddings": 128, "rms_norm_eps": 1e-6, "tie_word_embeddings": False,
+         "vocab_size": 43, "max_position_embeddings": 130, "rms_norm_eps": 1e-6, "tie_word_embeddings": False,
          "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}, **NO_SPECIALS}
 LLAMA3_ROPE = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
                "original_max_position_embeddings": 64}
-GPT2 = {"n_embd": 20, "n_layer": 2, "n_head": 4, "vocab_size": 47, "n_positions": 72, "activation_function": "gelu_new",
+GPT2 = {"n_embd": 20, "n_layer": 2, "n_head": 4, "vocab_size": 47, "n_positions": 130, "activation_function": "gelu_new",
         "scale_attn_weights": True, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, **NO_SPECIALS}
 
 WINDOWED = {**LLAMA, "sliding_window": 8, "head_dim": 6}
@@ -381,7 +381,7 @@ def write(name, position, folder):
         if case == "a":
             tensors |= {f"hidden_a.{i}": state.float() for i, state in enumerate(states)}
     tensors |= padded(model, exact, generator)
-    long = torch.randint(model.config.vocab_size, (1, min(129, getattr(model.config, "max_position_embeddings", 129))), generator=generator)
+    long = torch.randint(model.config.vocab_size, (1, 129), generator=generator)
     with torch.no_grad():
         tensors |= {"ids_d": long, "logits64_d": exact(input_ids=long, use_cache=False).logits.float()}
     tensors["bf16_error_c"] = bf16_error(model, tensors["ids_c"], tensors["logits64_c"])
