@@ -9,6 +9,7 @@
 #include "app/common.h"
 #include "app/output.h"
 #include "isotrope/base/error.h"
+#include "isotrope/base/log.h"
 #include "isotrope/io/model_path.h"
 #include "isotrope/io/tensor_diff.h"
 
@@ -97,7 +98,7 @@ void print_table(const ModelDiff& diff, const DiffOptions& options) {
   text +=
       fmt::format("{} tensors compared, {} bit-identical, {} without a match; largest relative difference {:.3e}, largest |B - A| {:.3e}\n",
                   diff.compared, diff.identical, diff.unmatched, diff.worst_relative, diff.worst_abs);
-  std::fputs(text.c_str(), stdout);
+  std::fputs(printable(text).c_str(), stdout);
 }
 
 void run_diff(const DiffOptions& options) {

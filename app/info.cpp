@@ -10,6 +10,7 @@
 #include "app/common.h"
 #include "app/output.h"
 #include "isotrope/base/error.h"
+#include "isotrope/base/log.h"
 #include "isotrope/base/progress.h"
 #include "isotrope/data/token_file.h"
 #include "isotrope/io/gguf.h"
@@ -33,7 +34,7 @@ struct InfoOptions {
   bool build = false;
 };
 
-void print_line(const std::string& name, const std::string& value) { std::puts(fmt::format("{:<16} {}", name, value).c_str()); }
+void print_line(const std::string& name, const std::string& value) { std::puts(printable(fmt::format("{:<16} {}", name, value)).c_str()); }
 
 // ---- tensors ------------------------------------------------------------------------------------------------------
 
@@ -138,8 +139,8 @@ void print_model(const json& model) {
 void print_tensor_list(const json& file) {
   print_line("tensors", file["tensors"].dump());
   for (const auto& tensor : file["list"])
-    std::puts(fmt::format("  {:<8} {:<18} {}", tensor["dtype"].get<std::string>(),
-                          shape_text(tensor["shape"].get<std::vector<std::int64_t>>()), tensor["name"].get<std::string>())
+    std::puts(printable(fmt::format("  {:<8} {:<18} {}", tensor["dtype"].get<std::string>(),
+                                    shape_text(tensor["shape"].get<std::vector<std::int64_t>>()), tensor["name"].get<std::string>()))
                   .c_str());
 }
 
@@ -236,7 +237,7 @@ void print_gguf(const json& file) {
   for (const auto& [key, value] : file["metadata"].items()) {
     auto text = value.is_string() ? value.get<std::string>() : value.dump();
     if (text.size() > 60 || text.find('\n') != text.npos) text = fmt::format("{} characters", text.size());
-    std::puts(fmt::format("  {:<40} {}", key, text).c_str());
+    std::puts(printable(fmt::format("  {:<40} {}", key, text)).c_str());
   }
   print_line("parameters", fmt::format("{}", file["parameters"]["total"].get<std::int64_t>()));
   for (const auto& [packing, size] : file["bytes"].items()) print_line(packing, bytes_text(size.get<double>()));

@@ -7,6 +7,7 @@
 #include "CLI/CLI.hpp"
 #include "app/commands.h"
 #include "isotrope/base/error.h"
+#include "isotrope/base/log.h"
 #include "isotrope_version.h"
 
 namespace isotrope::app {
@@ -39,7 +40,7 @@ int run(int argc, char** argv) {
     root.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return root.exit(error);  // --help, --version
-    std::fprintf(stderr, "error: [usage] %s\n", error.what());
+    std::fprintf(stderr, "error: [usage] %s\n", printable(error.what()).c_str());
     const auto chosen = root.get_subcommands();
     std::fprintf(stderr, "hint: isotrope %s--help shows what is expected\n",
                  chosen.empty() ? "" : (chosen.front()->get_name() + " ").c_str());

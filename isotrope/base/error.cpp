@@ -54,7 +54,7 @@ std::string nearest(std::string_view word, std::span<const std::string> candidat
 }
 
 int report_current_exception() {
-  const auto line = [](std::string_view text) { std::fputs(fmt::format("{}\n", text).c_str(), stderr); };
+  const auto line = [](std::string_view text) { std::fputs((printable(text) + '\n').c_str(), stderr); };
   try {
     throw;
   } catch (const Error& error) {

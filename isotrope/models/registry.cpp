@@ -89,6 +89,11 @@ std::string ConfigFields::architecture(const std::string& bare) const {
   return found != config_.end() && found->is_array() && !found->empty() && (*found)[0].is_string() ? (*found)[0].get<std::string>() : bare;
 }
 
+bool ConfigFields::is_bare() const {
+  const auto name = architecture("");
+  return name.ends_with("Model") && !name.ends_with("HeadModel");
+}
+
 double ConfigFields::number(const std::string& key, std::optional<double> fallback) {
   seen_.insert(key);
   return fallback ? reader_.get_number(key, *fallback) : reader_.get_number(key);

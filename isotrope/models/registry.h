@@ -32,8 +32,8 @@ class ConfigFields {
   std::vector<bool> sliding_layers(std::int64_t layers, const std::function<bool(std::int64_t)>& otherwise);
   /// The first of `architectures`, which says what heads a folder holds; `bare`, the model without any, where there is none.
   std::string architecture(const std::string& bare) const;
-  /// Whether that is the model without a head (LlamaModel).
-  bool is_bare() const { return architecture("").ends_with("Model"); }
+  /// Whether that is the model without a head: LlamaModel, but not GPT2LMHeadModel.
+  bool is_bare() const;
   double number(const std::string& key, std::optional<double> fallback = std::nullopt);
   /// InputError unless it is above 0 and finite.
   double positive(const std::string& key, std::optional<double> fallback = std::nullopt);

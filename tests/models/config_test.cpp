@@ -110,6 +110,8 @@ TEST(ModelConfig, BareDecodersHaveNoHead) {
     EXPECT_FALSE(model->head().weight.defined()) << architecture;
     EXPECT_EQ(model->parameters().find("lm_head.weight"), nullptr) << architecture;
   }
+  const auto headed = make({{"architectures", {"GPT2LMHeadModel"}}, {"vocab_size", 11}, {"n_embd", 8}, {"n_layer", 1}, {"n_head", 2}, {"tie_word_embeddings", false}});
+  EXPECT_NE(headed->parameters().find("lm_head.weight"), nullptr);
 }
 
 TEST(ModelConfig, FieldsThatNoOneAskedForAreNamed) {
