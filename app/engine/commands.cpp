@@ -13,13 +13,10 @@
 
 namespace isotrope::app {
 
-namespace {
-
-/// One id or a list of them under `eos_token_id`; generation_config.json comes before config.json, as in transformers.
-std::vector<TokenId> eos_ids(const LoadedModel& loaded) {
-  const auto generation = loaded.folder / "generation_config.json";
+std::vector<TokenId> eos_ids(const fs::path& folder, const nlohmann::json& config) {
+  const auto generation = folder / "generation_config.json";
   const auto own = fs::exists(generation) ? read_json(generation, "model") : nlohmann::json();
-  for (const auto& [json, file] : {std::pair{&own, generation}, std::pair{&loaded.model->config(), loaded.folder / "config.json"}}) {
+  for (const auto& [json, file] : {std::pair{&own, generation}, std::pair{&config, folder / "config.json"}}) {
     const auto found = json->is_object() ? json->find("eos_token_id") : json->end();
     if (found == json->end() || found->is_null()) continue;
     if (found->is_number_integer()) return {found->get<TokenId>()};
@@ -27,11 +24,8 @@ std::vector<TokenId> eos_ids(const LoadedModel& loaded) {
       return found->get<std::vector<TokenId>>();
     throw InputError("model", "{}: eos_token_id is {}, expected an integer or a list of them", file.string(), found->dump());
   }
-  if (loaded.tokenizer->eos()) return {*loaded.tokenizer->eos()};
   return {};
 }
-
-}  // namespace
 
 LoadedModel load(const std::string& model, const ComputeOptions& compute, const CommonOptions& common) {
   at::set_num_threads(thread_count(common));
@@ -44,7 +38,8 @@ LoadedModel load(const std::string& model, const ComputeOptions& compute, const 
   if (static_cast<std::int64_t>(loaded.tokenizer->vocab_size()) > loaded.model->shape().vocab_size)
     throw InputError("model", "{}: the tokenizer has {} tokens, the model's vocab_size is {}", loaded.folder.string(),
                      loaded.tokenizer->vocab_size(), loaded.model->shape().vocab_size);
-  loaded.eos = eos_ids(loaded);
+  loaded.eos = eos_ids(loaded.folder, loaded.model->config());
+  if (loaded.eos.empty() && loaded.tokenizer->eos()) loaded.eos = {*loaded.tokenizer->eos()};
   return loaded;
 }
 

@@ -70,8 +70,8 @@ void write_folder(const ConvertCommand& options, const fs::path& in, const Model
   folder.commit();
 }
 
-void write_gguf_file(const ConvertCommand& options, const Model& model, const Tokenizer* tokenizer, Packing packing) {
-  GgufSaveOptions save{.packing = packing, .name = fs::path(options.out).stem().string()};
+void write_gguf_file(const ConvertCommand& options, const fs::path& in, const Model& model, const Tokenizer* tokenizer, Packing packing) {
+  GgufSaveOptions save{.packing = packing, .name = fs::path(options.out).stem().string(), .ends = eos_ids(in, model.config())};
   if (tokenizer) save.vocabulary = vocabulary_metadata(*tokenizer, static_cast<std::size_t>(model.shape().vocab_size));
   save_gguf(model, options.out, save);
 }
@@ -94,7 +94,7 @@ void run_convert(const ConvertCommand& options) {
   const auto model = load_model(in);
   const auto& type = type_of(options, *model);
   const auto tokenizer = tokenizer_of(options, in, *model);
-  if (to_gguf) write_gguf_file(options, *model, tokenizer.get(), type.packing);
+  if (to_gguf) write_gguf_file(options, in, *model, tokenizer.get(), type.packing);
   else write_folder(options, in, *model, tokenizer.get(), type.dtype.value());
 
   const auto bytes = bytes_of(options.out);

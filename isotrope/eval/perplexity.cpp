@@ -94,6 +94,7 @@ TextScore score_text(Model& model, const TokenText& text, const std::vector<std:
   if (!model.shape().causal)
     throw InputError(
         "eval", "this model reads its texts from both sides, and predicts no next token from those before alone: it has no perplexity");
+  if (!model.head().weight.defined()) throw InputError("eval", "this model has no language-modelling head: it has no perplexity");
   const auto positions = model.shape().max_positions;
   const auto context = options.context > 0 ? options.context : positions == unlimited_positions ? unlimited_context : positions;
   const auto stride = options.stride > 0 ? options.stride : context;

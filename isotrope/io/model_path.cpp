@@ -40,7 +40,7 @@ std::optional<fs::path> newest_checkpoint(const fs::path& run) {
 
 std::optional<fs::path> single_file_model(const fs::path& path) {
   if (!fs::is_directory(path)) return path.extension() == ".gguf" || path.extension() == ".bin" ? std::optional(path) : std::nullopt;
-  for (const auto* other : {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "checkpoints"})
+  for (const auto* other : {"model.safetensors", "model.safetensors.index.json", "checkpoints"})
     if (fs::exists(path / other)) return std::nullopt;
   std::vector<fs::path> found;
   std::error_code error;

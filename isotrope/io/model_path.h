@@ -10,8 +10,8 @@ namespace isotrope {
 
 namespace fs = std::filesystem;
 
-/// The file that is a whole model: `path` where it is a .gguf file or a .bin of llama2.c, or the only .gguf file in a folder that holds no
-/// safetensors; nothing otherwise. Throws InputError when such a folder holds several.
+/// The file that is a whole model: `path` where it is a .gguf file or a .bin of llama2.c, or the only .gguf file in a folder that holds neither
+/// safetensors nor checkpoints/; nothing otherwise. Throws InputError when such a folder holds several.
 std::optional<fs::path> single_file_model(const fs::path& path);
 
 /// What MODEL means on the command line: a Hugging Face or checkpoint folder with config.json, a run folder's newest checkpoint, or the file

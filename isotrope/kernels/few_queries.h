@@ -10,7 +10,7 @@ namespace isotrope {
 /// documents, nothing done to the probabilities.
 bool takes_few_queries(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options);
 
-/// attention() (attention.h), each key and value read once a query. Scores, softmax and sums are fp32; the same bits for any number of threads.
+/// attention() (attention.h), each key and value read once a query and head. Scores, softmax and sums are fp32; the same bits for any number of threads.
 at::Tensor attention_of_few_queries(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options);
 
 }  // namespace isotrope

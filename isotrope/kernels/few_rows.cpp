@@ -1,8 +1,13 @@
 #include "isotrope/kernels/few_rows.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <atomic>
 
 #include "isotrope/kernels/dispatch.h"
+#include "isotrope/kernels/onednn_linear.h"
 
 #define ISOTROPE_KERNELS "isotrope/kernels/few_rows.inl"
 #include "isotrope/kernels/for_each_isa.h"
@@ -23,23 +28,54 @@ bool applies(const at::Tensor& x, const at::Tensor& weight) {
 
 }  // namespace
 
-at::Tensor linear_of_few_rows(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  if (!applies(x, weight)) return at::linear(x, weight, bias.defined() ? std::optional(bias) : std::nullopt);
+std::vector<at::Tensor> linears_of_few_rows(const at::Tensor& x, std::span<const Affine> maps) {
+  std::vector<at::Tensor> results;
+  if (!std::ranges::all_of(maps, [&](const Affine& map) { return applies(x, map.weight); })) {
+    for (const auto& [weight, bias] : maps)
+      results.push_back(takes_onednn(x, weight) ? onednn_linear(x, weight, bias)
+                                                : at::linear(x, weight, bias.defined() ? std::optional(bias) : std::nullopt));
+    return results;
+  }
   auto shape = x.sizes().vec();
-  shape.back() = weight.size(0);
-  auto y = at::empty(shape, x.options());
-  const auto rows = x.contiguous(), shift = bias.defined() ? bias.contiguous() : bias;
-  const auto M = x.numel() / x.size(-1), N = weight.size(0), K = weight.size(1), steps = (N + rows_a_step - 1) / rows_a_step;
+  const auto rows = x.contiguous();
+  const auto K = x.size(-1), M = x.numel() / K;
   dispatch_float(x.scalar_type(), [&]<class T>() {
     static const auto product = ISOTROPE_CHOOSE(product_of_few_rows<T>);
-    const auto *from = rows.const_data_ptr<T>(), *matrix = weight.const_data_ptr<T>();
-    const auto* add = shift.defined() ? shift.const_data_ptr<T>() : nullptr;
-    auto* to = y.mutable_data_ptr<T>();
-    at::parallel_for(0, steps, std::max<std::int64_t>(1, numbers_a_task / (rows_a_step * K)), [&](std::int64_t begin, std::int64_t end) {
-      product(M, from, matrix, add, K, N, begin * rows_a_step, std::min(N, end * rows_a_step), to);
+    struct Job {
+      const T *matrix, *add;
+      std::int64_t N, first;  // rows of the matrix; its first part
+      T* to;
+    };
+    // All matrices in parts of so many rows. Threads fetch parts until none is left: one that comes late, or that memory serves worse, holds up nobody.
+    const auto part = std::max<std::int64_t>(1, numbers_a_task / (rows_a_step * K)) * rows_a_step;
+    std::int64_t parts = 0;
+    std::vector<at::Tensor> shifts;
+    std::vector<Job> jobs;
+    for (const Affine& map : maps) {
+      const auto N = map.weight.size(0);
+      shape.back() = N;
+      results.push_back(at::empty(shape, x.options()));
+      if (map.bias.defined()) shifts.push_back(map.bias.contiguous());
+      const T* add = map.bias.defined() ? shifts.back().template const_data_ptr<T>() : nullptr;
+      jobs.push_back({map.weight.template const_data_ptr<T>(), add, N, parts, results.back().template mutable_data_ptr<T>()});
+      parts += (N + part - 1) / part;
+    }
+    const auto* from = rows.const_data_ptr<T>();
+    std::atomic<std::int64_t> next{0};
+    at::parallel_for(0, std::min<std::int64_t>(parts, at::get_num_threads()), 1, [&](std::int64_t, std::int64_t) {
+      for (auto i = next++; i < parts; i = next++) {
+        const auto job = std::ranges::upper_bound(jobs, i, {}, &Job::first) - 1;
+        const auto begin = (i - job->first) * part;
+        product(M, from, job->matrix, job->add, K, job->N, begin, std::min(job->N, begin + part), job->to);
+      }
     });
   });
-  return y;
+  return results;
+}
+
+at::Tensor linear_of_few_rows(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  const Affine map{weight, bias};
+  return std::move(linears_of_few_rows(x, {&map, 1}).front());
 }
 
 namespace reference {

@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::int64_t scan_stretch_tokens = 32;  ///< between two checkpoints: what a tile of the way back reads stays in the first cache
 constexpr std::int64_t scan_padding = 8;          ///< of the rows of a state
+/// Between arrays that a tile walks side by side: at distances of whole pages a load would wait for the store to the array before it.
+constexpr std::int64_t scan_stagger = 272;
 
 /// A block of heads of one row that share B and C.
 struct ScanShape {
@@ -188,7 +190,7 @@ std::int64_t scratch_size(const ScanShape& s) {
   const auto channels = (s.channels + 15) / 16 * 16, rows = (s.states + scan_padding - 1) / scan_padding * scan_padding;
   const auto stretch = scan_stretch_tokens * (2 * rows + 16 + 4 * s.heads * channels);
   const auto sums = scan_stretch_tokens * 16 * (2 * scan_padding + s.heads), states = (scan_stretch_tokens + 1) * scan_padding * 16;
-  return stretch + sums + states;
+  return stretch + sums + states + 3 * scan_stagger;
 }
 
 /// Heads and channels side by side, whatever lies between tokens.

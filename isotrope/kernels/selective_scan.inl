@@ -202,8 +202,9 @@ inline void scan_backward(const ScanShape& s, const ScanSource<T>& in, const flo
   constexpr auto R = scan_backward_rows;
   auto k = scan_stretch(s, scratch);
   ScanSums sums{};
-  for (auto** each : {&sums.B, &sums.C}) *each = std::exchange(scratch, scratch + scan_stretch_tokens * R * lanes);
-  sums.a = std::exchange(scratch, scratch + s.heads * scan_stretch_tokens * lanes);
+  const auto take = [&](std::int64_t count) { return std::exchange(scratch, scratch + count + scan_stagger); };
+  for (auto** each : {&sums.B, &sums.C}) *each = take(scan_stretch_tokens * R * lanes);
+  sums.a = take(s.heads * scan_stretch_tokens * lanes);
   const auto last = (s.tokens - 1) / scan_stretch_tokens;
   for (auto stretch = last; stretch >= 0; --stretch) {
     const auto first = stretch * scan_stretch_tokens;

@@ -59,7 +59,7 @@ class Elmo final : public Model {
     shape_ = {
         .vocab_size = c_.vocab_size, .width = 2 * p, .layers = c_.num_hidden_layers, .max_positions = unlimited_positions, .causal = false};
     if (c_.from_characters) {
-      table_ = allocate({c_.vocab_size, c_.max_characters}, parameters_.options().dtype(at::kInt), "token_characters");
+      table_ = allocate({c_.vocab_size, c_.max_characters}, parameters_.options().dtype(at::kInt), "token_characters").fill_(-1);
       characters_ = add_character_cnn(parameters_, "char_cnn", c_.character_embedding_size, c_.filters, c_.num_highway_layers, p);
     } else {
       embedding_ = parameters_.add("token_embedding.weight", {c_.vocab_size, p}, ParameterClass::embedding, {.std = c_.initializer_range});

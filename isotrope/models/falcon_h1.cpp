@@ -173,18 +173,20 @@ class FalconH1 final : public Model {
     context.tap("attn_out", b.index, attended);
     const auto [middle, v] = add_rms_norm(x, mixed + attended, b.pre_ff_norm, c_.rms_norm_eps);
     context.tap("resid_mid", b.index, middle);
-    const auto transformed = times(b.down(swiglu(times(b.gate(v), c_.mlp_multipliers[0]), b.up(v))), c_.mlp_multipliers[1]);
+    const auto inner = project(v, {&b.gate, &b.up});
+    const auto transformed = times(b.down(swiglu(times(inner[0], c_.mlp_multipliers[0]), inner[1])), c_.mlp_multipliers[1]);
     context.tap("mlp_out", b.index, transformed);
     return middle + transformed;
   }
 
   at::Tensor self_attention(const Block& b, const at::Tensor& u, const at::Tensor& positions, const ForwardContext& context) {
     const auto tokens = u.size(1);
-    const auto heads = [&](const Linear& projection) { return projection(u).view({u.size(0), tokens, -1, c_.head_dim}); };
+    const auto projected = project(u, {&b.q, &b.k, &b.v});
+    const auto heads = [&](std::size_t i) { return projected[i].view({u.size(0), tokens, -1, c_.head_dim}); };
     const auto past = context.cache ? context.cache->length() : 0;
     const auto& table = rope_.at_least(context.positions.defined() ? c_.max_position_embeddings : past + tokens, u.device());
-    const auto q = rope(heads(b.q), table, positions), k = rope(times(heads(b.k), c_.key_multiplier), table, positions);
-    return b.o(attend(q, k, heads(b.v), context.attention({}, c_.attention_dropout), context.cache, b.index));
+    const auto q = rope(heads(0), table, positions), k = rope(times(heads(1), c_.key_multiplier), table, positions);
+    return b.o(attend(q, k, heads(2), context.attention({}, c_.attention_dropout), context.cache, b.index));
   }
 
   FalconH1Config c_;

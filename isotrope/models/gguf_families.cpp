@@ -1,5 +1,6 @@
 // The architectures of GGUF that we read and write: docs/formats/gguf.md has the table.
 #include <algorithm>
+#include <cmath>
 
 #include "isotrope/base/error.h"
 #include "isotrope/io/json.h"
@@ -166,7 +167,10 @@ void write_rope(const std::string& prefix, const Model& model, GgufMetadata& met
                                              rope.theta, model.shape().head_dim);
     // The file holds the factors alone: settings that cannot be found from them would be lost.
     const auto found = llama3_scaling_of(factors, rope.theta);
-    if (!found || llama3_rope_factors(*found, rope.theta, model.shape().head_dim) != factors)
+    const auto again = found ? llama3_rope_factors(*found, rope.theta, model.shape().head_dim) : std::vector<float>();
+    // The factor itself comes back in fp32.
+    const auto close = [](float a, float b) { return std::abs(a - b) <= 1e-6F * std::abs(b); };
+    if (!std::ranges::equal(again, factors, close))
       throw InputError(
           "gguf",
           "RoPE scaling llama3 with factor {}, low_freq_factor {}, high_freq_factor {} and original_max_position_embeddings {} "

@@ -38,9 +38,7 @@ NeoxConfig read_config(ConfigFields& fields) {
   c.tie_word_embeddings = fields.boolean("tie_word_embeddings", false);
   c.hidden_act = activation_from_name(fields.text("hidden_act", "gelu"), fields.name());
   // In rope_parameters since transformers 5, before that beside the other fields.
-  const JsonReader top(fields.json(), "model", fields.name());
-  auto part = fields.number("rotary_pct", 0.25);
-  if (top.has("rope_parameters")) part = top.get_object("rope_parameters").get_number("partial_rotary_factor", part);
+  const auto part = read_rotary_part(fields.json(), fields.name(), fields.number("rotary_pct", 0.25));
   c.rotary_dim = static_cast<std::int64_t>(static_cast<double>(head_dim) * part);
   if (c.rotary_dim < 2 || c.rotary_dim % 2 != 0 || c.rotary_dim > head_dim)
     throw InputError("model", "{}: {} of a head's {} channels are turned by their position, expected an even number up to all of them",

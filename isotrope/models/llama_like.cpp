@@ -17,7 +17,9 @@ LlamaLikeConfig read_llama_like(ConfigFields& fields, const LlamaLikeDefaults& d
   c.intermediate_size = fields.integer("intermediate_size");
   c.num_hidden_layers = fields.layers("num_hidden_layers", std::nullopt);
   c.num_attention_heads = fields.integer("num_attention_heads");
-  c.num_key_value_heads = fields.integer("num_key_value_heads", defaults.kv_heads > 0 ? defaults.kv_heads : c.num_attention_heads);
+  // null means as many as there are heads, in every family; a field that is not there may mean another number.
+  const bool own = defaults.kv_heads > 0 && !fields.json().contains("num_key_value_heads");
+  c.num_key_value_heads = fields.integer("num_key_value_heads", own ? defaults.kv_heads : c.num_attention_heads);
   if (c.num_attention_heads % c.num_key_value_heads != 0)
     throw InputError("model", "{}: num_attention_heads = {} is not a multiple of num_key_value_heads = {}", fields.name(),
                      c.num_attention_heads, c.num_key_value_heads);
@@ -111,21 +113,23 @@ class LlamaLike final : public Model {
     context.tap("attn_out", b.index, attended);
     const auto [middle, v] = add_rms_norm(x, attended, b.post_attention_norm, c_.rms_norm_eps);
     context.tap("resid_mid", b.index, middle);
-    const auto transformed = b.down(swiglu(b.gate(v), b.up(v)));
+    const auto inner = project(v, {&b.gate, &b.up});
+    const auto transformed = b.down(swiglu(inner[0], inner[1]));
     context.tap("mlp_out", b.index, transformed);
     stream = {middle, transformed};
   }
 
   at::Tensor self_attention(const Block& b, const at::Tensor& u, const at::Tensor& positions, const ForwardContext& context) {
     const auto tokens = u.size(1);
-    const auto heads = [&](const Linear& projection) { return projection(u).view({u.size(0), tokens, -1, c_.head_dim}); };
+    const auto projected = project(u, {&b.q, &b.k, &b.v});
+    const auto heads = [&](std::size_t i) { return projected[i].view({u.size(0), tokens, -1, c_.head_dim}); };
     const auto past = context.cache ? context.cache->length() : 0;
     const auto& table = rope_.at_least(context.positions.defined() ? c_.max_position_embeddings : past + tokens, u.device());
-    auto q = heads(b.q), k = heads(b.k);
+    auto q = heads(0), k = heads(1);
     if (c_.qk_norm) q = rms_norm(q, b.q_norm, c_.rms_norm_eps), k = rms_norm(k, b.k_norm, c_.rms_norm_eps);
     auto options = context.attention({}, c_.attention_dropout);
     if (!c_.reach.empty()) options.reach = c_.reach[static_cast<std::size_t>(b.index)];
-    return b.o(attend(rope(q, table, positions), rope(k, table, positions), heads(b.v), options, context.cache, b.index));
+    return b.o(attend(rope(q, table, positions), rope(k, table, positions), heads(2), options, context.cache, b.index));
   }
 
   LlamaLikeConfig c_;

@@ -15,6 +15,10 @@ at::Tensor Model::logits(const at::Tensor& hidden) const {
 
 at::Tensor Model::backward_head_input(const at::Tensor&) const { throw InputError("model", "this model does not read backwards"); }
 
+bool Model::is_left_out(std::string_view tensor_name) const {
+  return !head_.weight.defined() && (tensor_name == "lm_head.weight" || tensor_name == "embed_out.weight");
+}
+
 at::Tensor Model::pair_logits(const at::Tensor&, const Dropout&) const {
   throw InputError("model", "this model has no head for pairs of texts");
 }

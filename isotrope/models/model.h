@@ -105,7 +105,7 @@ class Model {
   /// The parameter that a stored tensor repeats, because the two are tied; empty for any other.
   virtual std::string copy_of(std::string_view tensor_name) const;
   /// Heads and poolers of the family that this architecture does without, and that a folder may hold all the same.
-  virtual bool is_left_out(std::string_view /*tensor_name*/) const { return false; }
+  virtual bool is_left_out(std::string_view tensor_name) const;
 
  protected:
   Model(nlohmann::json config, at::TensorOptions options) : config_(std::move(config)), parameters_(options) {}

@@ -63,7 +63,7 @@ RopeScaling read_rope(const ConfigFields& fields, const char* layer_type, const 
   const auto& config = fields.json();
   nlohmann::json own{{"rope_theta", config.contains(older_theta) ? config[older_theta] : nlohmann::json(theta)}};
   if (config.contains("rope_scaling") && !config["rope_scaling"].is_null()) {
-    if (config.contains("rope_parameters"))
+    if (config.contains("rope_parameters") && !config["rope_parameters"].is_null())
       throw InputError("model", "{}: rope_scaling beside rope_parameters is not supported", fields.name());
     own["rope_scaling"] = config["rope_scaling"];
   }

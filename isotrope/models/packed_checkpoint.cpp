@@ -193,7 +193,8 @@ std::uint32_t file_type(Packing packing) {
 }
 
 /// Ids of config.json that the vocabulary does not give. GGUF has three names for ids that end a text.
-void add_special_ids(const nlohmann::json& config, GgufMetadata& metadata, const std::string& file) {
+void add_special_ids(const nlohmann::json& config, const std::vector<std::int32_t>& other_ends, GgufMetadata& metadata,
+                     const std::string& file) {
   const auto key = [](const char* name) { return fmt::format("tokenizer.ggml.{}_token_id", name); };
   const auto given = [&](const char* name) {
     return std::ranges::find_if(metadata, [&](const auto& entry) { return entry.first == key(name); });
@@ -205,18 +206,31 @@ void add_special_ids(const nlohmann::json& config, GgufMetadata& metadata, const
   const auto field = [&](const char* name) { return config.contains(name) ? config[name] : nlohmann::json(); };
   add("bos", field("bos_token_id"));
   add("padding", field("pad_token_id"));
-  auto ends = field("eos_token_id");
+  auto ends = other_ends.empty() ? field("eos_token_id") : nlohmann::json(other_ends);
   if (!ends.is_array()) ends = nlohmann::json::array({ends});
-  std::erase_if(ends.get_ref<nlohmann::json::array_t&>(), [](const auto& id) { return !id.is_number_integer() || id.template get<std::int64_t>() < 0; });
+  std::erase_if(ends.get_ref<nlohmann::json::array_t&>(),
+                [](const auto& id) { return !id.is_number_integer() || id.template get<std::int64_t>() < 0; });
   if (ends.empty()) return;
   add("eos", ends[0]);
-  const auto* eos = std::get_if<std::uint32_t>(&given("eos")->second);
-  std::vector<nlohmann::json> others;
-  for (const auto& end : ends)
-    if (!eos || end.get<std::uint32_t>() != *eos) others.push_back(end);
-  for (std::size_t i = 0; i < others.size(); ++i)
-    if (i < 2) add(i == 0 ? "eot" : "eom", others[i]);
-  if (others.size() > 2) warn_once("gguf-ends " + file, fmt::format("[gguf] {}: of {} ids that end a text, GGUF holds three", file, others.size() + 1));
+  std::vector<std::uint32_t> said;
+  std::vector<const char*> unused;
+  for (const auto* name : {"eos", "eot", "eom"}) {
+    const auto entry = given(name);
+    if (entry == metadata.end()) unused.push_back(name);
+    else if (const auto* id = std::get_if<std::uint32_t>(&entry->second)) said.push_back(*id);
+  }
+  std::size_t lost = 0;
+  for (const auto& end : ends) {
+    const auto id = end.get<std::uint32_t>();
+    if (std::ranges::count(said, id) > 0) continue;
+    if (said.push_back(id); unused.empty()) {
+      ++lost;
+    } else {
+      metadata.emplace_back(key(unused.front()), id);
+      unused.erase(unused.begin());
+    }
+  }
+  if (lost > 0) warn_once("gguf-ends " + file, fmt::format("[gguf] {}: of {} ids that end a text, GGUF holds three", file, said.size()));
 }
 
 struct WrittenTensor {
@@ -232,6 +246,9 @@ void save_gguf(const Model& model, const fs::path& path, const GgufSaveOptions& 
   if (!family)
     throw InputError("gguf", "{}: a model of type {} has no place in GGUF here (known architectures: {})", path.string(), type,
                      fmt::join(gguf_architectures(), ", "));
+  // A file without output.weight is read as one whose head is tied to the embedding.
+  if (!model.head().weight.defined())
+    throw InputError("gguf", "{}: this model has no language-modelling head, which a GGUF file is read to have", path.string());
   GgufMetadata metadata{{"general.architecture", std::string(family->architecture)},
                         {"general.type", std::string("model")},
                         {"general.file_type", file_type(options.packing)},
@@ -244,7 +261,7 @@ void save_gguf(const Model& model, const fs::path& path, const GgufSaveOptions& 
     throw InputError("gguf", "{}: {}", path.string(), error.message());
   }
   metadata.insert(metadata.end(), options.vocabulary.begin(), options.vocabulary.end());
-  add_special_ids(model.config(), metadata, path.string());
+  add_special_ids(model.config(), options.ends, metadata, path.string());
 
   std::vector<WrittenTensor> tensors;
   for (auto& [name, numbers] : settings)

@@ -2,13 +2,27 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "isotrope/base/error.h"
 #include "isotrope/kernels/activations.h"
+#include "isotrope/kernels/few_rows.h"
 #include "isotrope/kernels/gradient_sink.h"
 
 namespace isotrope {
 
 at::Tensor Linear::operator()(const at::Tensor& x) const { return linear(x, weight, bias, transposed); }
+
+std::vector<at::Tensor> project(const at::Tensor& x, std::initializer_list<const Linear*> linears) {
+  if (at::GradMode::is_enabled() || std::ranges::any_of(linears, [](const Linear* one) { return one->transposed; })) {
+    std::vector<at::Tensor> results;
+    for (const auto* one : linears) results.push_back((*one)(x));
+    return results;
+  }
+  std::vector<Affine> maps;
+  for (const auto* one : linears) maps.push_back({one->weight, one->bias});
+  return linears_of_few_rows(x, maps);
+}
 
 Linear add_linear(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t out, const LinearOptions& options) {
   Linear linear{.transposed = options.transposed};

@@ -2,7 +2,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <initializer_list>
 #include <string>
+#include <vector>
 
 #include "isotrope/kernels/norms.h"
 #include "isotrope/nn/parameters.h"
@@ -15,6 +17,9 @@ struct Linear {
   bool transposed = false;
   at::Tensor operator()(const at::Tensor& x) const;
 };
+
+/// What several of them make of one x: a pass over all their weights where x has few rows and no gradient is recorded.
+std::vector<at::Tensor> project(const at::Tensor& x, std::initializer_list<const Linear*> linears);
 
 struct LinearOptions {
   bool bias = false;

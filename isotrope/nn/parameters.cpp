@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "isotrope/base/error.h"
 #include "isotrope/base/random.h"
@@ -55,22 +56,24 @@ std::int64_t Parameters::count(ParameterClass kind) const {
 
 namespace {
 
-/// `draw` makes one number from the parameter's own stream and takes two words of it.
+/// `draw` makes one number from the parameter's own stream and takes exactly two words of it.
+template <class T = float>
 at::Tensor drawn_values(at::IntArrayRef shape, std::uint64_t seed, const std::string& name, const auto& draw) {
-  auto values = at::empty(shape, at::kFloat);
-  auto* to = values.mutable_data_ptr<float>();
+  const at::Tensor values = at::empty(shape, c10::CppTypeToScalarType<T>::value);
+  auto* to = values.mutable_data_ptr<T>();
   at::parallel_for(0, values.numel(), 4096, [&](std::int64_t begin, std::int64_t end) {
     RandomStream stream(seed, "init/" + name);
     stream.seek(2 * static_cast<std::uint64_t>(begin));
-    for (auto i = begin; i < end; ++i) to[i] = static_cast<float>(draw(stream));
+    for (auto i = begin; i < end; ++i) to[i] = static_cast<T>(draw(stream));
   });
   return values;
 }
 
-double normal_within(RandomStream& stream, double cutoff) {
-  auto x = stream.normal();
-  while (cutoff > 0 && std::abs(x) > cutoff) x = stream.normal();
-  return x;
+/// Normal numbers within ± cutoff: the inverse of their distribution function at uniform numbers.
+at::Tensor truncated_normal(at::IntArrayRef shape, std::uint64_t seed, const std::string& name, double cutoff) {
+  const double edge = std::erf(cutoff / std::numbers::sqrt2);
+  auto values = drawn_values<double>(shape, seed, name, [&](RandomStream& stream) { return edge * (2 * stream.uniform() - 1); });
+  return values.erfinv_().mul_(std::numbers::sqrt2).clamp_(-cutoff, cutoff);
 }
 
 /// softplus(x) = step.
@@ -99,7 +102,10 @@ void initialize_(Parameters& parameters, std::uint64_t seed) {
       case Kind::zeros: value.zero_(); break;
       case Kind::ones: value.fill_(1); break;
       case Kind::sinusoids: value.copy_(sinusoids(value.size(0), value.size(1))); break;
-      case Kind::normal: draw([&](RandomStream& stream) { return init.std * normal_within(stream, init.cutoff); }); break;
+      case Kind::normal:
+        if (init.cutoff > 0) value.copy_(truncated_normal(value.sizes(), seed, parameter.name, init.cutoff).mul_(init.std));
+        else draw([&](RandomStream& stream) { return init.std * stream.normal(); });
+        break;
       case Kind::log_uniform:
         draw([&](RandomStream& stream) { return std::log(init.low + stream.uniform() * (init.high - init.low)); });
         break;

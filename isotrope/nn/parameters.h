@@ -19,7 +19,7 @@ std::string_view class_name(ParameterClass kind);
 struct Initialization {
   enum class Kind { normal, zeros, ones, log_uniform, time_step, sinusoids } kind = Kind::normal;
   double std = 0.02;
-  double cutoff = 0;  ///< of a normal number, in units of std: those past it are drawn again; 0: none
+  double cutoff = 0;  ///< of a normal number, in units of std, as of a truncated normal distribution; 0: none
   double low = 1, high = 1, floor = 0;
 };
 

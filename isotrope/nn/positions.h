@@ -19,6 +19,8 @@ struct RopeScaling {
   std::string type = "default";  ///< default | linear | llama3
   double factor = 1, low_freq_factor = 1, high_freq_factor = 4;
   std::int64_t original_max_positions = 8192;
+
+  bool operator==(const RopeScaling&) const = default;
 };
 
 /// Rotary tables that grow with the positions asked for. Not thread-safe.

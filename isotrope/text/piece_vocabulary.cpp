@@ -254,7 +254,9 @@ GgufMetadata vocabulary_metadata(const Tokenizer& tokenizer, std::size_t size) {
   std::vector<std::int32_t> kinds(pieces.size(), static_cast<std::int32_t>(Type::normal));
   for (const auto& token : definition.added_tokens) {
     if (token.lstrip || token.rstrip || token.single_word)
-      throw InputError(where, "{}: lstrip, rstrip and single_word of token \"{}\" have no place in GGUF", definition.file, token.content);
+      warn_once("strip " + definition.file + token.content,
+                fmt::format("[{}] {}: lstrip, rstrip and single_word of token \"{}\" have no place in GGUF and are left out", where,
+                            definition.file, token.content));
     kinds[static_cast<std::size_t>(token.id)] = static_cast<std::int32_t>(token.special ? Type::control : Type::user_defined);
   }
   while (pieces.size() < size) {

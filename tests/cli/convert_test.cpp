@@ -1,7 +1,9 @@
 // `isotrope convert`: models and tokenizers through GGUF and back, and what it says to what it cannot do.
 #include <cstdlib>
+#include <set>
 
 #include "isotrope/io/gguf.h"
+#include "isotrope/io/json.h"
 #include "isotrope/io/safetensors.h"
 #include "tests/cli/workplace.h"
 
@@ -44,6 +46,40 @@ TEST(ConvertSlow, AFolderComesBackFromGgufAsItWas) {
   EXPECT_EQ(said(place("alone")), said(place("back")));
   const auto encoded = run_program("tokenizer encode " + place("m.gguf") + " --text 'the number 7'");
   EXPECT_EQ(encoded.out, run_program("tokenizer encode " + place.model().string() + " --text 'the number 7'").out);
+}
+
+TEST(ConvertSlow, EndsOfTheGenerationConfigSurvive) {
+  const Converted place;
+  put(place.model() / "generation_config.json", R"({"eos_token_id": [7, 9]})");  // beside the tokenizer's own
+  ASSERT_EQ(convert(place.model().string() + " " + place("m.gguf")).code, 0);
+  ASSERT_EQ(convert(place("m.gguf") + " " + place("back")).code, 0);
+  auto ends = read_json(place / "back/generation_config.json", "test")["eos_token_id"].get<std::set<int>>();
+  EXPECT_TRUE(ends.contains(7) && ends.contains(9) && ends.size() == 3) << slurp(place / "back/generation_config.json");
+}
+
+TEST(ConvertSlow, AModelWithoutAHeadIsNamed) {
+  const Converted place;
+  auto config = read_json(place.model() / "config.json", "test");
+  config["architectures"] = {"LlamaModel"};
+  config["tie_word_embeddings"] = false;
+  put(place.model() / "config.json", config.dump());
+  const auto model = place.model().string();
+  expect_error(convert(model + " " + place("x.gguf")), 3, {"x.gguf", "no language-modelling head"});
+  expect_error(run_program("eval " + model + " --data " + place("text.txt") + " --threads 1"), 3, {"[eval]", "no language-modelling head"});
+}
+
+TEST(ConvertSlow, ANumberThatIsNotFiniteIsNamed) {
+  const Converted place;
+  const SafetensorsFile file(place.model() / "model.safetensors");
+  auto tensors = file.tensors();
+  std::string bytes(reinterpret_cast<const char*>(tensors.front().bytes.data()), tensors.front().bytes.size());
+  bytes.replace(0, 4, std::string("\x00\x00\xc0\x7f", 4));  // NaN
+  tensors.front().bytes = std::as_bytes(std::span(bytes));
+  fs::create_directories(place / "nan");
+  for (const auto& entry : fs::directory_iterator(place.model()))
+    if (entry.path().extension() != ".safetensors") fs::copy(entry.path(), place / "nan" / entry.path().filename());
+  write_safetensors(place / "nan/model.safetensors", tensors, file.metadata());
+  expect_error(convert(place("nan") + " " + place("x") + " --type bf16"), 3, {tensors.front().name, "not finite"});
 }
 
 TEST(ConvertSlow, DiffSaysThatItComparesSafetensorsAlone) {

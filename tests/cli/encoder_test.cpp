@@ -69,10 +69,13 @@ TEST_F(EncoderCommands, FillSaysWhatIsMissing) {
   for (const auto& entry : fs::directory_iterator(newest_checkpoint(*place / "run").value()))
     if (const auto name = entry.path().filename().string(); name.starts_with("tokenizer") || name.starts_with("special_tokens"))
       fs::copy(entry.path(), masked / name, fs::copy_options::overwrite_existing);
-  expect_error(run_program("generate " + masked.string() + " --prompt 'the [MASK] 7'"), 3, {"[generate]", "[MASK]", "a decoder does not fill"});
+  expect_error(run_program("generate " + masked.string() + " --prompt 'the [MASK] 7'"), 3,
+               {"[generate]", "[MASK]", "a decoder does not fill masks"});
   EXPECT_EQ(run_program("generate " + masked.string() + " --prompt 'the 7' --max-tokens 2").code, 0);
+  expect_error(run_program("generate " + (*place)("run") + " --prompt 'the [MASK]'"), 3, {"both sides", "isotrope fill"});
   expect_error(run_program("generate " + (*place)("run") + " --prompt the"), 3, {"both sides", "isotrope fill"});
-  expect_error(run_program("eval " + (*place)("run") + " --data " + (*place)("data/validation.tokens")), 3, {"encoder"});
+  expect_error(run_program("eval " + (*place)("run") + " --data " + (*place)("data/validation.tokens")), 3,
+               {"both sides", "no perplexity"});
 }
 
 TEST_F(EncoderCommands, EmbedWritesOneRowATextAndTheSameForTheSameText) {

@@ -1,4 +1,5 @@
 // Attention of a few queries against the composed reference; in the suite that runs once for every instruction set.
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include "isotrope/kernels/few_queries.h"
@@ -43,6 +44,19 @@ TEST(Kernels, AttentionOfFewQueriesLeavesWhatItDoesNotHave) {
   EXPECT_FALSE(takes_few_queries(q, k, k, {.documents = at::zeros({1, 3}, at::kLong)}));
   EXPECT_FALSE(takes_few_queries(q, k, k, {.on_probabilities = [](const Tensor& p) { return p; }}));
   EXPECT_FALSE(takes_few_queries(q.clone().requires_grad_(true), k, k, {}));
+}
+
+TEST(Kernels, AttentionOfFewQueriesHasTheSameBitsForAnyNumberOfThreads) {
+  const at::NoGradGuard no_grad;
+  const auto q = at::randn({2, 6, 3, 64}), k = at::randn({2, 3, 700, 64}), v = at::randn({2, 3, 700, 64});
+  const auto before = at::get_num_threads();
+  at::set_num_threads(1);
+  const auto one = attention_of_few_queries(q, k, v, {});
+  for (const auto threads : {2, 3, 5}) {
+    at::set_num_threads(threads);
+    EXPECT_TRUE(at::equal(attention_of_few_queries(q, k, v, {}), one)) << threads;
+  }
+  at::set_num_threads(before);
 }
 
 TEST(Kernels, AttentionOfFewQueriesTakesScoresOfAnySize) {

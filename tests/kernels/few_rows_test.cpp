@@ -46,6 +46,21 @@ TEST(Kernels, FewRowsResultsHaveTheSameBitsForAnyNumberOfThreadsAndRows) {
   for (std::int64_t row = 0; row < 4; ++row) EXPECT_TRUE(at::equal(linear_of_few_rows(x[row], weight, {}), together[row])) << row;
 }
 
+TEST(Kernels, FewRowsOfSeveralMatricesAreThoseOfEach) {
+  const at::NoGradGuard no_grad;
+  for (const auto type : {at::kFloat, at::kBFloat16})
+    for (const std::int64_t rows : {1, 3, 9}) {  // 9: too many
+      const auto x = normal({rows, 200}, 1).to(type);
+      std::vector<Affine> maps;
+      for (const std::int64_t N : {5, 3000, 16, 170})
+        maps.push_back({normal({N, 200}, 7).to(type), N == 16 ? at::Tensor() : normal({N}, 8).to(type)});
+      const auto found = linears_of_few_rows(x, maps);
+      ASSERT_EQ(found.size(), maps.size());
+      for (std::size_t i = 0; i < maps.size(); ++i)
+        EXPECT_TRUE(at::equal(found[i], linear_of_few_rows(x, maps[i].weight, maps[i].bias))) << rows << ' ' << i;
+    }
+}
+
 TEST(Kernels, FewRowsWhereAGradientIsRecordedItArrives) {
   const auto x = normal({1, 8}, 1).to(at::kFloat), weight = normal({5, 8}, 2).to(at::kFloat).set_requires_grad(true);
   const auto y = linear_of_few_rows(x, weight, {});

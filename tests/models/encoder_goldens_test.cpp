@@ -169,10 +169,10 @@ TEST(EncoderGoldens, SavedFoldersReadBackBitForBit) {
 TEST(ModelDropout, EachRateOfEachFamilyActsAndOnlyInTraining) {
   const at::NoGradGuard no_grad;
   std::set<std::string> types{"mamba2"};  // whose config has no such rate
-  for (const std::string folder :
-       {"elmo/embedding", "encoders/bert_pretraining", "encoders/roberta_masked_lm", "encoders/albert_pretraining", "encoders/distilbert_masked_lm",
-        "encoders/modernbert_masked_lm", "models/gpt2_tied", "models/llama_mha_tied", "models/mistral_no_window", "models/qwen3_gqa",
-        "models/opt_pre_norm", "models/gpt_neox_parallel", "models/bloom_4_heads", "models/falcon_h1_no_norm"}) {
+  for (const std::string folder : {"elmo/embedding", "encoders/bert_pretraining", "encoders/roberta_masked_lm",
+                                   "encoders/albert_pretraining", "encoders/distilbert_masked_lm", "encoders/modernbert_masked_lm",
+                                   "models/gpt2_tied", "models/llama_mha_tied", "models/mistral_no_window", "models/qwen3_gqa",
+                                   "models/opt_pre_norm", "models/gpt_neox_parallel", "models/bloom_4_heads", "models/falcon_h1_no_norm"}) {
     auto config = read_json(test::source("data/" + folder) / "config.json", "test");
     const auto found = make_model(config, {}, "config.json")->dropout_rates();
     EXPECT_FALSE(found.empty()) << folder;

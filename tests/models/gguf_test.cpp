@@ -149,6 +149,32 @@ TEST(GgufModels, ANumberThatDoesNotFitIsNamed) {
   EXPECT_FALSE(fs::exists(folder / "x.gguf"));
 }
 
+TEST(GgufModels, AModelWithoutAHeadHasNoPlaceInAFile) {
+  const TestFolder folder;
+  auto config = read_json(test::source("data/models/llama_gqa2_theta5e5/config.json"), "test");
+  config["architectures"] = {"LlamaModel"};
+  const auto model = make_model(config, {}, "config.json");
+  initialize_(model->parameters(), 1);
+  EXPECT_NE(message_of([&] { save_gguf(*model, folder / "x.gguf"); }).find("no language-modelling head"), std::string::npos);
+}
+
+TEST(GgufModels, Llama3sFactorsSurviveWhateverTheirLastBit) {
+  const TestFolder folder;
+  for (const double factor : {2.2, 3.3, 9.9, 12.7, 31.3, 8.0, 32.0}) {
+    auto config = read_json(test::source("data/models/llama_mha_tied/config.json"), "test");
+    config["head_dim"] = 64;
+    config["rope_parameters"] = {{"rope_type", "llama3"},  {"rope_theta", 500000.0},  {"factor", factor},
+                                 {"low_freq_factor", 1.0}, {"high_freq_factor", 4.0}, {"original_max_position_embeddings", 8192}};
+    auto model = make_model(config, {}, "config.json");
+    initialize_(model->parameters(), 1);
+    save_gguf(*model, folder / "x.gguf", {.packing = Packing::f32});
+    const auto back = load_model(folder / "x.gguf");
+    const auto ids = at::arange(43, at::kLong).unsqueeze(0);
+    const at::NoGradGuard no_grad;
+    EXPECT_LT(relative_max(back->forward_ids(ids), model->forward_ids(ids)), 1e-5) << factor;
+  }
+}
+
 TEST(GgufModels, IdsThatEndATextAreUpToThree) {
   const TestFolder folder;
   const auto read_back = [&](const json& ends, const GgufMetadata& vocabulary = {}) {
@@ -163,6 +189,8 @@ TEST(GgufModels, IdsThatEndATextAreUpToThree) {
   EXPECT_EQ(read_back(5), 5);
   EXPECT_EQ(read_back({5, 3, 5, 7}), json({5, 3, 7}));
   EXPECT_EQ(read_back({5, 3}, {{"tokenizer.ggml.eos_token_id", std::uint32_t{3}}}), json({3, 5})) << "the vocabulary's own stands first";
+  EXPECT_EQ(read_back({5, 3}, {{"tokenizer.ggml.eos_token_id", std::uint32_t{1}}, {"tokenizer.ggml.eot_token_id", std::uint32_t{3}}}),
+            json({1, 3, 5}));
   testing::internal::CaptureStderr();
   EXPECT_EQ(read_back({5, 3, 7, 9}), json({5, 3, 7}));
   EXPECT_NE(testing::internal::GetCapturedStderr().find("of 4 ids that end a text, GGUF holds three"), std::string::npos);

@@ -35,10 +35,21 @@ TEST(Initialization, OfTheStepsIsTheInverseSoftplusOfALogUniformNumber) {
   EXPECT_NEAR((steps < 2e-3 + 1e-8).to(at::kDouble).mean().item<double>(), std::log(2) / std::log(100), 0.015);
 }
 
+TEST(Initialization, OfATruncatedNormalStaysWithinItsCutoff) {
+  const auto x = drawn("w", {.std = 0.5, .cutoff = 2}).to(at::kDouble) / 0.5;
+  EXPECT_LE(x.abs().max().item<double>(), 2.0);
+  EXPECT_GT(x.abs().max().item<double>(), 1.99);
+  EXPECT_NEAR(x.mean().item<double>(), 0, 0.02);
+  EXPECT_NEAR(x.std().item<double>(), 0.8796, 0.01);  // √(1 − 2 · 2φ(2) / (2Φ(2) − 1))
+  EXPECT_NEAR((x.abs() < 1).to(at::kDouble).mean().item<double>(), 0.6827 / 0.9545, 0.01);
+  EXPECT_GT(std::get<0>(at::_unique2(x)).numel(), 19'950) << "no stretch of the stream is used twice";
+  EXPECT_LE(drawn("w", {.std = 1, .cutoff = 1e-9}).abs().max().item<double>(), 1e-9);
+}
+
 TEST(Initialization, IsAFunctionOfSeedAndNameAlone) {
   const auto before = at::get_num_threads();
-  for (const auto kind : {Kind::normal, Kind::log_uniform, Kind::time_step}) {
-    const Initialization init{.kind = kind, .low = 1e-3, .high = 0.1};
+  for (const auto& [kind, cutoff] : {std::pair{Kind::normal, 0.0}, {Kind::normal, 2.0}, {Kind::log_uniform, 0.0}, {Kind::time_step, 0.0}}) {
+    const Initialization init{.kind = kind, .cutoff = cutoff, .low = 1e-3, .high = 0.1};
     at::set_num_threads(1);
     const auto one = drawn("a", init);
     at::set_num_threads(3);
