@@ -24,7 +24,8 @@ struct ReportOptions : CommonOptions {
   std::string output, csv, tensorboard;
 };
 
-/// Where a run's events go: folders inside folders as in the run's name, which TensorBoard shows the same way, and never outside of `folder`.
+/// Where a run's events go: folders inside folders as in the run's name, which TensorBoard shows the same way, and never outside of
+/// `folder`.
 fs::path events_folder(const fs::path& folder, const std::string& name) {
   fs::path inside;
   for (const auto& part : fs::path(name).relative_path())

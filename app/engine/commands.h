@@ -22,7 +22,8 @@ void run_convert(const ConvertCommand& options);
 /// The configuration of a run with what the command line says over it.
 RunConfig read_run_config(const TrainCommand& options);
 
-/// One id or a list of them under `eos_token_id`: generation_config.json comes before config.json, as in transformers. Empty where neither says it.
+/// One id or a list of them under `eos_token_id`: generation_config.json comes before config.json, as in transformers. Empty where neither
+/// says it.
 std::vector<TokenId> eos_ids(const fs::path& folder, const nlohmann::json& config);
 
 /// A model and its tokenizer as the command line names them.

@@ -109,8 +109,9 @@ ConfigSchema::Key& ConfigSchema::find(std::string_view name, std::string_view or
 
 namespace {
 
-// toml++ 3.3 looks characters beyond ASCII up in tables that do not hold all of them, and runs into what it takes to be unreachable; also in
-// valid files. It takes every character beyond U+FEFF for what it is, so it is shown the others 0x100000 higher, where nothing is assigned.
+// toml++ 3.3 looks characters beyond ASCII up in tables that do not hold all of them, and runs into what it takes to be unreachable; also
+// in valid files. It takes every character beyond U+FEFF for what it is, so it is shown the others 0x100000 higher, where nothing is
+// assigned.
 
 constexpr char32_t lift = 0x100000;
 

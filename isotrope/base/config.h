@@ -29,8 +29,8 @@ struct KeyInfo {
   std::optional<Condition> used_when = std::nullopt;
 };
 
-/// The one table of a configuration: each key is declared once, bound to the variable that it sets, whose value at that moment is its default.
-/// Parser, `isotrope config --list|--check`, docs/config.md and the resolved config.toml of a run all come from it.
+/// The one table of a configuration: each key is declared once, bound to the variable that it sets, whose value at that moment is its
+/// default. Parser, `isotrope config --list|--check`, docs/config.md and the resolved config.toml of a run all come from it.
 ///
 /// A TOML file and `a.b=c` overrides set values. An unknown key, a wrong type, a value out of range, a missing required key and a key that
 /// has no effect under the other settings are UsageErrors naming file and key, with the nearest name as a hint.

@@ -11,8 +11,8 @@ enum class Verbosity { quiet, normal, verbose };
 void set_verbosity(Verbosity verbosity);
 Verbosity verbosity();
 
-/// The text with its control characters, new lines and tabs apart, as `\x1b`: what a file says must not command the terminal. UTF-8, the two-byte
-/// controls U+0080 to U+009F included.
+/// The text with its control characters, new lines and tabs apart, as `\x1b`: what a file says must not command the terminal. UTF-8, the
+/// two-byte controls U+0080 to U+009F included.
 std::string printable(std::string_view text);
 
 /// `warning: …` on stderr, shown even when quiet: a warning says that the result may not be what the user thinks.

@@ -173,7 +173,8 @@ void DocumentSplitter::take_piece() {
   }
 }
 
-/// A place to cut, the nearest before the wanted size: at a new line or before a space between two visible characters, where the seam holds.
+/// A place to cut, the nearest before the wanted size: at a new line or before a space between two visible characters, where the seam
+/// holds.
 /// 0 when there is none. The bytes that may be part of a break stay behind.
 std::size_t DocumentSplitter::find_cut() const {
   const std::size_t reserve = break_.separator.size() + 2;

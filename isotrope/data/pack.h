@@ -46,9 +46,9 @@ struct PackReport {
 
 /// Encodes the inputs into token files, streaming and on several threads; the files do not depend on the number of threads.
 /// Memory: some pieces a thread, the longest line or uncuttable document, and 8 bytes a document.
-/// No token file appears in the output folder before all text is encoded and on disk; an earlier train.tokens is replaced at that moment. The
-/// folder is locked meanwhile. A journal in it lets a pack that was killed, stopped or out of disk go on: the next call with the same inputs
-/// and options continues and writes the bytes of an undisturbed one; any other call removes what is left, with a note.
+/// No token file appears in the output folder before all text is encoded and on disk; an earlier train.tokens is replaced at that moment.
+/// The folder is locked meanwhile. A journal in it lets a pack that was killed, stopped or out of disk go on: the next call with the same
+/// inputs and options continues and writes the bytes of an undisturbed one; any other call removes what is left, with a note.
 ///
 /// Throws InputError: unreadable or empty input, a bad JSON line (file and line), broken UTF-8 under strict (file and byte),
 /// an empty training or validation part. UsageError: contradicting options. WorkError: writing fails, or

@@ -47,7 +47,8 @@ std::optional<PackIdentity> identify_pack(const Tokenizer& tokenizer, const Pack
 inline constexpr std::string_view pack_journal_name = "pack.journal";
 
 std::string pack_journal_text(const PackIdentity& identity, const PackState& state);
-/// `name` stands for the journal in errors. Throws InputError, whose message completes "begins anew: …", when it is damaged or another pack's.
+/// `name` stands for the journal in errors. Throws InputError, whose message completes "begins anew: …", when it is damaged or another
+/// pack's.
 PackState parse_pack_journal(std::string_view text, const std::string& name, const PackIdentity& identity);
 
 }  // namespace isotrope

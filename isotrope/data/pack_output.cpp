@@ -12,8 +12,8 @@ namespace {
 
 constexpr std::string_view where = "data";
 
-/// Removes what a pack that was cut off left: everything, or only what cannot be gone on with. The folder is locked, so none of it belongs to
-/// a process that lives. Returns whether there was any.
+/// Removes what a pack that was cut off left: everything, or only what cannot be gone on with. The folder is locked, so none of it belongs
+/// to a process that lives. Returns whether there was any.
 bool remove_leftovers(const fs::path& folder, bool everything) {
   std::vector<fs::path> leftovers;
   for (const auto& entry : fs::directory_iterator(folder)) {

@@ -28,7 +28,8 @@ struct TokenText {
   std::uint64_t size;
   std::function<void(std::uint64_t begin, std::uint64_t count, std::int64_t* out)> copy;
   std::string name;  ///< for messages
-  /// The document of each token, counted from the first one's; if set, tokens see their own document alone, and a document's first is not predicted.
+  /// The document of each token, counted from the first one's; if set, tokens see their own document alone, and a document's first is not
+  /// predicted.
   std::function<std::vector<std::int32_t>(std::uint64_t begin, std::uint64_t count)> documents = {};
 };
 
@@ -50,9 +51,10 @@ struct ScoreOptions {
 /// Bytes that each id stands for in running text; 0 for special tokens.
 std::vector<std::int32_t> token_byte_counts(const Tokenizer& tokenizer);
 
-/// Cuts the sequence into windows of `context` tokens, `stride` apart. A window's first token is context, not predicted; with a stride below the
-/// context, neither are tokens that an earlier window has predicted. A text shorter than the context is one window. Sums in double, in the
-/// order of the text. `byte_counts` by id. Throws InputError for fewer than two tokens, an id outside the vocabulary, a context past the positions.
+/// Cuts the sequence into windows of `context` tokens, `stride` apart. A window's first token is context, not predicted; with a stride
+/// below the context, neither are tokens that an earlier window has predicted. A text shorter than the context is one window. Sums in
+/// double, in the order of the text. `byte_counts` by id. Throws InputError for fewer than two tokens, an id outside the vocabulary, a
+/// context past the positions.
 TextScore score_text(Model& model, const TokenText& text, const std::vector<std::int32_t>& byte_counts, const ScoreOptions& options = {});
 
 }  // namespace isotrope

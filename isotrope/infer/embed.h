@@ -20,8 +20,8 @@ enum class Pooling { mean, cls, last, max, none };
 Pooling pooling_from_name(const std::string& name);  ///< UsageError names another
 
 struct EmbedOptions {
-  /// Hidden states to take: 0 the embedding, n behind block n, −1 behind the last, −2 behind the one before …; empty: the model's final ones (which
-  /// in a decoder have passed the last norm).
+  /// Hidden states to take: 0 the embedding, n behind block n, −1 behind the last, −2 behind the one before …; empty: the model's final
+  /// ones (which in a decoder have passed the last norm).
   std::vector<std::int64_t> layers;
   bool concatenate = false;  ///< several layers one behind the other; false: their sum
   Pooling pooling = Pooling::mean;
@@ -32,12 +32,13 @@ struct EmbedOptions {
 };
 
 /// Features of texts, each a sequence of ids: [texts, d] fp32 in their order, or with Pooling::none [tokens of all texts, d].
-/// Texts of all lengths lie in one row, side by side, each seeing itself alone: nothing is computed for padding. A text has the same features
-/// whatever stands beside it, to rounding.
+/// Texts of all lengths lie in one row, side by side, each seeing itself alone: nothing is computed for padding. A text has the same
+/// features whatever stands beside it, to rounding.
 /// Throws InputError for an empty text or one longer than the model's positions, UsageError for a layer that is not there, Interrupted.
 at::Tensor embed(Model& model, std::span<const TokenSequence> texts, const EmbedOptions& options = {});
 
-/// What a sentence encoder's folder says about itself (sentence-transformers: modules.json, 1_Pooling/config.json, sentence_bert_config.json).
+/// What a sentence encoder's folder says about itself (sentence-transformers: modules.json, 1_Pooling/config.json,
+/// sentence_bert_config.json).
 struct SentenceRecipe {
   Pooling pooling = Pooling::mean;
   bool normalize = false;

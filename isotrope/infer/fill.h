@@ -14,8 +14,8 @@ struct Candidate {
   double probability;
 };
 
-/// For each mask of the text, in order, the `count` likeliest tokens, likeliest first; ids at or above `vocab_size` (padding of the embedding) are
-/// left out where it is > 0. All masks are filled at once: they do not see each other's candidates.
+/// For each mask of the text, in order, the `count` likeliest tokens, likeliest first; ids at or above `vocab_size` (padding of the
+/// embedding) are left out where it is > 0. All masks are filled at once: they do not see each other's candidates.
 /// Throws InputError for a decoder or a model without a head, a text without mask, or one longer than the positions.
 std::vector<std::vector<Candidate>> fill_masks(Model& model, const TokenSequence& text, TokenId mask, std::int64_t count,
                                                std::int64_t vocab_size = 0);

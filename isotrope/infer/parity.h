@@ -11,7 +11,8 @@
 
 namespace isotrope {
 
-/// How far one tap of this model is from another implementation's, over the tokens that count, in float64. NaN where this model's is not a number.
+/// How far one tap of this model is from another implementation's, over the tokens that count, in float64. NaN where this model's is not a
+/// number.
 struct TapDifference {
   std::string tap;      ///< "embed", "attn_out.3" (of layer 3), "logits"
   double max_abs = 0;   ///< max |ours − theirs|
@@ -34,15 +35,15 @@ struct ParityReport {
   std::optional<std::size_t> first_departure(double tolerance) const;
 };
 
-/// The difference of ours [rows, tokens, d] from theirs of the same shape, at the places `counted` of rows · tokens (int64). A block of places at a
-/// time: no whole copy in float64. Throws InputError naming the tap where theirs is not finite or has another shape.
+/// The difference of ours [rows, tokens, d] from theirs of the same shape, at the places `counted` of rows · tokens (int64). A block of
+/// places at a time: no whole copy in float64. Throws InputError naming the tap where theirs is not finite or has another shape.
 TapDifference tap_difference(const std::string& tap, const at::Tensor& ours, const at::Tensor& theirs, const at::Tensor& counted,
                              const std::string& file = "the dump");
 
-/// Runs the dump's input through the model and compares every tap, and the logits that the dump has. A model's language or pair head that the dump
-/// does without (one of the bare architecture) is not compared.
-/// Throws InputError, naming the dump: of another model_type, vocabulary, width or number of layers; ids, token types or positions that the model
-/// does not have; a tap that only one of the two has.
+/// Runs the dump's input through the model and compares every tap, and the logits that the dump has. A model's language or pair head that
+/// the dump does without (one of the bare architecture) is not compared.
+/// Throws InputError, naming the dump: of another model_type, vocabulary, width or number of layers; ids, token types or positions that the
+/// model does not have; a tap that only one of the two has.
 ParityReport compare_with_dump(Model& model, const ActivationDump& dump);
 
 }  // namespace isotrope

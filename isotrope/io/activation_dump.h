@@ -9,8 +9,8 @@
 namespace isotrope {
 
 /// What another implementation has computed of a model at every tap, and of what input (docs/formats/activation_dump.md); memory-mapped.
-/// Throws InputError that names the file and what is wrong in it: another kind of file or a newer version, an input that is missing, misshapen or
-/// counts nothing, a tap that is not floating-point or not of the input's rows and tokens, no tap at all.
+/// Throws InputError that names the file and what is wrong in it: another kind of file or a newer version, an input that is missing,
+/// misshapen or counts nothing, a tap that is not floating-point or not of the input's rows and tokens, no tap at all.
 class ActivationDump {
  public:
   explicit ActivationDump(const fs::path& path);

@@ -11,7 +11,8 @@ namespace isotrope {
 class ByteSource {
  public:
   virtual ~ByteSource() = default;
-  /// Fills as much of `out` as there is; fewer bytes than asked for mean the end. Throws InputError for unreadable, truncated or corrupt files.
+  /// Fills as much of `out` as there is; fewer bytes than asked for mean the end. Throws InputError for unreadable, truncated or corrupt
+  /// files.
   virtual std::size_t read(std::span<char> out) = 0;
   /// Passes over the next `bytes`: a jump in a plain file, reading in a compressed one. Whether a plain file has so many, read() shows.
   virtual void skip(std::uint64_t bytes) = 0;

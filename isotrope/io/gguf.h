@@ -28,10 +28,11 @@ struct GgufArray {
 };
 using GgufMetadata = std::vector<std::pair<std::string, GgufValue>>;  ///< in the order of the file
 
-/// A GGUF file of version 2 or 3, little-endian, memory-mapped: the views stay valid as long as this object (or what it was moved into) lives.
-/// Refuses, with one InputError that names file and key or tensor: another magic or version, a truncated file, lengths and counts that the
-/// file has no room for, arrays nested more than 4 deep, a key or name given twice, a type that is not read (by number), rows of no whole
-/// blocks, a size that overflows, an alignment that is no power of two, and data that is not aligned, overlaps or ends outside the file.
+/// A GGUF file of version 2 or 3, little-endian, memory-mapped: the views stay valid as long as this object (or what it was moved into)
+/// lives. Refuses, with one InputError that names file and key or tensor: another magic or version, a truncated file, lengths and counts
+/// that the file has no room for, arrays nested more than 4 deep, a key or name given twice, a type that is not read (by number), rows of
+/// no whole blocks, a size that overflows, an alignment that is no power of two, and data that is not aligned, overlaps or ends outside the
+/// file.
 class GgufFile {
  public:
   explicit GgufFile(const fs::path& path);
@@ -45,8 +46,8 @@ class GgufFile {
   const GgufValue* value(std::string_view key) const;                    ///< null when there is none
   const fs::path& path() const { return path_; }
 
-  /// get_X(key) required, get_X(key, fallback) when it may be absent: InputError when it is absent or of another kind. Any integer type that
-  /// holds the number serves as an integer, integers serve as numbers.
+  /// get_X(key) required, get_X(key, fallback) when it may be absent: InputError when it is absent or of another kind. Any integer type
+  /// that holds the number serves as an integer, integers serve as numbers.
   std::int64_t get_int(std::string_view key) const;
   std::int64_t get_int(std::string_view key, std::int64_t fallback) const;
   double get_number(std::string_view key) const;
@@ -80,9 +81,9 @@ struct GgufEntry {
   std::vector<std::int64_t> shape;
 };
 
-/// Writes version 3 with data at multiples of 32 (AtomicFile). `data` gives the bytes of one entry at a time, in order, so that no more than
-/// one tensor need be in memory beside the model. Throws WorkError for a key or name that stands twice, a shape of no whole blocks, bytes that
-/// do not fit it, and when the file cannot be written.
+/// Writes version 3 with data at multiples of 32 (AtomicFile). `data` gives the bytes of one entry at a time, in order, so that no more
+/// than one tensor need be in memory beside the model. Throws WorkError for a key or name that stands twice, a shape of no whole blocks,
+/// bytes that do not fit it, and when the file cannot be written.
 void write_gguf(const fs::path& path, const GgufMetadata& metadata, std::span<const GgufEntry> entries,
                 const std::function<std::vector<std::byte>(std::size_t entry)>& data);
 

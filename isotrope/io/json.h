@@ -13,8 +13,8 @@ struct JsonOptions {
   std::size_t max_depth = 256;  ///< arrays and objects within each other
   bool unique_keys = false;     ///< refuse an object that names a key twice; otherwise the last one counts, as in Python
   std::size_t first_line = 1;   ///< where the text begins in its file, for errors
-  /// Reads the bare Infinity, -Infinity and NaN that Python writes as transformers' newer form of them, {"__float__": "Infinity"}; columns of
-  /// errors behind one count that form.
+  /// Reads the bare Infinity, -Infinity and NaN that Python writes as transformers' newer form of them, {"__float__": "Infinity"}; columns
+  /// of errors behind one count that form.
   bool python_floats = false;
 };
 

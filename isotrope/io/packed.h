@@ -38,8 +38,8 @@ std::size_t packed_bytes(Packing packing, std::size_t count);
 /// after another in fp32, so that the result equals it bit for bit.
 void expand(Packing packing, std::span<const std::byte> bytes, std::span<float> out);
 
-/// Numbers to blocks: f32, f16, bf16 (nearest, ties to even), q8_0, q4_0, q4_1 (ggml's rounding). Throws InputError when a number or a block's
-/// scale is not finite in that type (f32 takes every number as it is); WorkError for the K-types, which are only read.
+/// Numbers to blocks: f32, f16, bf16 (nearest, ties to even), q8_0, q4_0, q4_1 (ggml's rounding). Throws InputError when a number or a
+/// block's scale is not finite in that type (f32 takes every number as it is); WorkError for the K-types, which are only read.
 void pack(Packing packing, std::span<const float> numbers, std::span<std::byte> out);
 
 }  // namespace isotrope

@@ -22,7 +22,8 @@ struct AttentionOptions {
 
 /// softmax(scale · q kᵀ + bias + mask) v. q [B, H, T, hd]; k, v [B, Hkv, S, hd] with H a multiple of Hkv (head h reads group h / (H/Hkv)).
 /// Returns [B, H, T, hd]. Sums and softmax in fp32. Differentiable in q, k, v. Own blocks in bf16 on the CPU for 16
-/// queries and more (attention_blocks.h), own rows for fewer of them without a gradient (few_queries.h), libtorch's scaled-dot-product kernels otherwise.
+/// queries and more (attention_blocks.h), own rows for fewer of them without a gradient (few_queries.h), libtorch's scaled-dot-product
+/// kernels otherwise.
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options = {});
 
 namespace reference {

@@ -29,8 +29,8 @@ struct AttentionRows {
 };
 
 /// Blockwise attention with an online softmax (Milakov & Gimelshein 2018; Dao 2023), bf16 with fp32 sums; no [T, S] matrix is kept.
-/// Writes out and `statistics` (may be null): [batch, head, 2, query] fp32, the largest score q·k of each query, and log₂ Σ exp(scale · (q·k − largest)).
-/// The same bits for any number of threads: a (batch, key-value head) pair is one thread's work.
+/// Writes out and `statistics` (may be null): [batch, head, 2, query] fp32, the largest score q·k of each query, and log₂ Σ exp(scale ·
+/// (q·k − largest)). The same bits for any number of threads: a (batch, key-value head) pair is one thread's work.
 void attention_forward(const AttentionShape& shape, const AttentionRows& q, const AttentionRows& k, const AttentionRows& v,
                        const AttentionRows& out, float* statistics);
 

@@ -1,4 +1,5 @@
-// The row operations of attention_blocks.cpp. Exponentials are of base 2: `scale` holds a factor log₂e. Rows of scores have room up to the next multiple of 16.
+// The row operations of attention_blocks.cpp. Exponentials are of base 2: `scale` holds a factor log₂e. Rows of scores have room up to the
+// next multiple of 16.
 
 inline Floats in_document(Floats x, const std::int64_t* documents, std::int64_t n, std::int64_t document, float otherwise) {
   float all[lanes];
@@ -14,9 +15,10 @@ inline Floats ramp(float start, float step) {
   return start + step * index;
 }
 
-/// Scores of one query, of which the keys [row.first, row.valid) count → unnormalised probabilities 2^(scale · (s − largest)) in bf16, s with its
-/// bias; zeros outside of them up to `padded` (a multiple of 16). `state` holds the largest score and the sum so far. Returns what the output so far has to be multiplied with. The difference comes before the product:
-/// it is exact where it matters, however large the scores, and never above 0.
+/// Scores of one query, of which the keys [row.first, row.valid) count → unnormalised probabilities 2^(scale · (s − largest)) in bf16, s
+/// with its bias; zeros outside of them up to `padded` (a multiple of 16). `state` holds the largest score and the sum so far. Returns what
+/// the output so far has to be multiplied with. The difference comes before the product: it is exact where it matters, however large the
+/// scores, and never above 0.
 inline float softmax_row(float* scores, ScoreRow row, std::int64_t padded, float scale, SoftmaxRow& state, c10::BFloat16* probabilities) {
   constexpr float nothing = -__builtin_inff();
   const auto begin = row.first / lanes * lanes;
@@ -49,8 +51,8 @@ inline float softmax_row(float* scores, ScoreRow row, std::int64_t padded, float
   return correction;
 }
 
-/// Transposed scores of two keys over n queries (a multiple of 16): P = 2^(scale · (s − top) − log_sum), dS = P ∘ (dP − delta), both in bf16;
-/// dS also as pairs of the two rows. Queries outside [first_valid, last_valid), and those of another document, do not see the key.
+/// Transposed scores of two keys over n queries (a multiple of 16): P = 2^(scale · (s − top) − log_sum), dS = P ∘ (dP − delta), both in
+/// bf16; dS also as pairs of the two rows. Queries outside [first_valid, last_valid), and those of another document, do not see the key.
 inline void key_rows(KeyRows rows, const float* tops, const float* log_sums, const float* deltas, std::int64_t n, float scale,
                      const std::int64_t* documents, std::int64_t queries) {
   for (std::int64_t i = 0; i < n; i += lanes) {

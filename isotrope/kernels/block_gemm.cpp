@@ -23,7 +23,8 @@ void block_gemm(std::int64_t M, std::int64_t N, std::int64_t K, const BFloat16* 
 
 namespace {
 
-/// brgemm refuses to run without AVX-512, and with it but without bf16 instructions it would emulate them; ONEDNN_MAX_CPU_ISA may forbid it.
+/// brgemm refuses to run without AVX-512, and with it but without bf16 instructions it would emulate them; ONEDNN_MAX_CPU_ISA may forbid
+/// it.
 bool brgemm_works() {
   if (instruction_set() != Isa::avx512bf16) return false;
   try {

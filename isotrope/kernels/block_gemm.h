@@ -15,8 +15,8 @@ namespace isotrope {
 void block_gemm(std::int64_t M, std::int64_t N, std::int64_t K, const c10::BFloat16* A, std::int64_t lda, const c10::BFloat16* B,
                 std::int64_t ldb, float* C, std::int64_t ldc, bool add);
 
-/// Stands in every thread's part of a parallel loop that calls block_gemm: at its end the processor's matrix registers, where it has them (AMX),
-/// are given back to whoever sets them up next.
+/// Stands in every thread's part of a parallel loop that calls block_gemm: at its end the processor's matrix registers, where it has them
+/// (AMX), are given back to whoever sets them up next.
 class BlockGemmScope {
  public:
   BlockGemmScope() = default;

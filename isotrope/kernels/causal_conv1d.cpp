@@ -54,7 +54,8 @@ at::Tensor with_history(const at::Tensor& x, const ConvolutionOptions& options) 
   return options.initial_state.defined() ? at::cat({options.initial_state, x}, 1) : x;
 }
 
-/// [B, history + T] int32: how many tokens before itself a token reads, at most K − 1. What stands before a row belongs to its first document.
+/// [B, history + T] int32: how many tokens before itself a token reads, at most K − 1. What stands before a row belongs to its first
+/// document.
 at::Tensor reach_of(const at::Tensor& documents, std::int64_t batch, std::int64_t tokens, std::int64_t history, std::int64_t taps) {
   const auto running = at::arange(history + tokens, at::kLong).expand({batch, history + tokens});
   auto distance = running;
@@ -92,7 +93,8 @@ at::Tensor causal_conv1d(const at::Tensor& x, const at::Tensor& weight, const at
 
 namespace {
 
-/// Tokens of a task: sums of the weight's slopes are made by task and added in their order, so that they have the same bits for any number of threads.
+/// Tokens of a task: sums of the weight's slopes are made by task and added in their order, so that they have the same bits for any number
+/// of threads.
 constexpr std::int64_t tokens_a_task = 128;
 
 /// The weight as the kernel reads it, [K + 1][channels] fp32: the taps and the bias.

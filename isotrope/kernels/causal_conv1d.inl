@@ -22,8 +22,8 @@ inline void conv_forward(const ConvSource<T>& in, std::int64_t first, std::int64
     }
 }
 
-/// The slopes of the same tokens; adds to d_weight [K][channels] and d_bias. Of the K − 1 tokens behind them the outputs are made once more,
-/// because they read these. scratch: [count + K − 1][conv_lot].
+/// The slopes of the same tokens; adds to d_weight [K][channels] and d_bias. Of the K − 1 tokens behind them the outputs are made once
+/// more, because they read these. scratch: [count + K − 1][conv_lot].
 template <class T>
 inline void conv_backward(const ConvSource<T>& in, std::int64_t first, std::int64_t count, const T* dy, std::int64_t dy_stride, T* dx,
                           float* d_weight, float* d_bias, float* scratch) {

@@ -46,7 +46,8 @@ std::vector<at::Tensor> linears_of_few_rows(const at::Tensor& x, std::span<const
       std::int64_t N, first;  // rows of the matrix; its first part
       T* to;
     };
-    // All matrices in parts of so many rows. Threads fetch parts until none is left: one that comes late, or that memory serves worse, holds up nobody.
+    // All matrices in parts of so many rows. Threads fetch parts until none is left: one that comes late, or that memory serves worse,
+    // holds up nobody.
     const auto part = std::max<std::int64_t>(1, numbers_a_task / (rows_a_step * K)) * rows_a_step;
     std::int64_t parts = 0;
     std::vector<at::Tensor> shifts;

@@ -1,7 +1,7 @@
 // Products of few rows with a matrix that lies in rows; T is float or BFloat16, all sums are float.
 
-/// Adds to acc the products of the M rows of x with `together` rows of the matrix, by lanes, from k = 0 on; returns how far it came. The next rows
-/// are fetched meanwhile: short rows end before the processor has seen where they lead.
+/// Adds to acc the products of the M rows of x with `together` rows of the matrix, by lanes, from k = 0 on; returns how far it came. The
+/// next rows are fetched meanwhile: short rows end before the processor has seen where they lead.
 template <class T, int M, int together>
 inline std::int64_t add_products(const T* x, const T* const (&rows)[together], std::int64_t K, Floats (&acc)[M][together]) {
   constexpr auto line = static_cast<std::int64_t>(64 / sizeof(T));

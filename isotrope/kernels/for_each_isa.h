@@ -1,8 +1,8 @@
 // No include guard: include it once in a .cpp, after defining ISOTROPE_KERNELS as the path of a text of kernels.
-// The text is compiled once for AVX-512 with bf16, once for AVX-512, once for AVX2 and once for the baseline of the platform, each in a namespace of its own;
-// ISOTROPE_CHOOSE(name) is the one for the processor at hand. Function multiversioning by attribute would not do: GCC breaks vector types
-// into baseline pieces before it makes the clones. ISOTROPE_ISA_LEVEL is 3, 2, 1, 0 in the four: GCC's own macros (__AVX512F__) do not follow the
-// pragma in C++, where a file is cut into tokens before its pragmas act.
+// The text is compiled once for AVX-512 with bf16, once for AVX-512, once for AVX2 and once for the baseline of the platform, each in a
+// namespace of its own; ISOTROPE_CHOOSE(name) is the one for the processor at hand. Function multiversioning by attribute would not do: GCC
+// breaks vector types into baseline pieces before it makes the clones. ISOTROPE_ISA_LEVEL is 3, 2, 1, 0 in the four: GCC's own macros
+// (__AVX512F__) do not follow the pragma in C++, where a file is cut into tokens before its pragmas act.
 #include <c10/util/BFloat16.h>
 
 #include <algorithm>

@@ -77,8 +77,8 @@ void softmax_chunk(at::Tensor& logits, const at::Tensor& targets, const RowLosse
   });
 }
 
-/// The same for fp32 logits that lie transposed, [vocab, rows]: a product with few columns runs at twice the speed of one with few rows. Sums are
-/// taken over blocks of fixed size and joined in order: the same bits for any number of threads.
+/// The same for fp32 logits that lie transposed, [vocab, rows]: a product with few columns runs at twice the speed of one with few rows.
+/// Sums are taken over blocks of fixed size and joined in order: the same bits for any number of threads.
 void softmax_columns(at::Tensor& logits, const at::Tensor& targets, const RowLosses& out, const HeadLossOptions& options, bool gradient) {
   static const auto sum_block = ISOTROPE_CHOOSE(column_sums);
   static const auto slope_block = ISOTROPE_CHOOSE(column_slopes);

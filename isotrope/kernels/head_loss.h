@@ -20,7 +20,8 @@ struct HeadLossOptions {
   double scale = 1.0;   ///< the loss is scale · Σ; 1/tokens of the whole step makes micro-batches add up to the batch's mean
   double z_loss = 0.0;  ///< weight of log²Z
   std::int64_t chunk_bytes = 44 << 20;  ///< bound on the logits held at a time
-  /// Takes the head's gradient at once, in the forward pass, and in fp32; the loss must then be differentiated with an upstream gradient of 1.
+  /// Takes the head's gradient at once, in the forward pass, and in fp32; the loss must then be differentiated with an upstream gradient of
+  /// 1.
   GradientSink* sink = nullptr;
 };
 
@@ -33,8 +34,8 @@ struct HeadLoss {
 
 /// Output projection and cross-entropy in one: the logits are made a chunk of rows at a time, turned into their own gradient and
 /// into both products at once, and dropped: never [N, V] in memory, and nothing recomputed in the backward pass.
-/// hidden [N, d] of the head's dtype; targets [N] int64, −100 = not counted. Softmax and sums in fp32; in bf16 the products are rounded to bf16.
-/// Throws InputError when a target is neither −100 nor in [0, V).
+/// hidden [N, d] of the head's dtype; targets [N] int64, −100 = not counted. Softmax and sums in fp32; in bf16 the products are rounded to
+/// bf16. Throws InputError when a target is neither −100 nor in [0, V).
 HeadLoss head_loss(const at::Tensor& hidden, const OutputHead& head, const at::Tensor& targets, const HeadLossOptions& options = {});
 
 namespace reference {

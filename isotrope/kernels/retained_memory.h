@@ -4,9 +4,10 @@
 
 namespace isotrope {
 
-/// From this call on, the memory of CPU tensors is kept when it is freed and given out again, in place of going back to the system: a training
-/// step asks for the same sizes every time, and new pages cost more than many of its products. Blocks of 2 MiB and more use huge pages where
-/// the system offers them. Once in a process, before its first large tensor; later calls do nothing. Other allocators stay on other devices.
+/// From this call on, the memory of CPU tensors is kept when it is freed and given out again, in place of going back to the system: a
+/// training step asks for the same sizes every time, and new pages cost more than many of its products. Blocks of 2 MiB and more use huge
+/// pages where the system offers them. Once in a process, before its first large tensor; later calls do nothing. Other allocators stay on
+/// other devices.
 void retain_tensor_memory();
 
 struct RetainedMemory {

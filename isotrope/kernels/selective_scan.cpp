@@ -164,8 +164,8 @@ ScanResult chunked_selective_scan(const ScanInputs& in, const ScanOptions& optio
 
 namespace {
 
-/// How heads are put into blocks, by shape alone, so that sums have the same bits for any number of threads: enough channels that sharing B and
-/// C pays, few enough heads for one vector of decays.
+/// How heads are put into blocks, by shape alone, so that sums have the same bits for any number of threads: enough channels that sharing B
+/// and C pays, few enough heads for one vector of decays.
 struct Blocks {
   std::int64_t batch, groups, heads_a_group, heads, a_group;
 

@@ -29,12 +29,12 @@ struct ScanResult {
 
 /// The recurrence of Mamba-2 (Dao & Gu 2024, arXiv 2405.21060), state and sums in fp32:
 ///   S_t = exp(dt_t A) S_{t−1} + dt_t x_t ⊗ B_t,   y_t = S_t C_t + D x_t.
-/// Differentiable in every input and the initial state; keeps the state before every 32nd token for the way back. The same bits for any number of
-/// threads. Own kernel on the CPU, chunked_selective_scan elsewhere. WorkError where shapes do not belong together.
+/// Differentiable in every input and the initial state; keeps the state before every 32nd token for the way back. The same bits for any
+/// number of threads. Own kernel on the CPU, chunked_selective_scan elsewhere. WorkError where shapes do not belong together.
 ScanResult selective_scan(const ScanInputs& in, const ScanOptions& options = {});
 
-/// The same from tensor operations by the dual form of the paper (section 6): inside a chunk a masked product as of attention, between chunks
-/// the recurrence. Any floating dtype and device.
+/// The same from tensor operations by the dual form of the paper (section 6): inside a chunk a masked product as of attention, between
+/// chunks the recurrence. Any floating dtype and device.
 ScanResult chunked_selective_scan(const ScanInputs& in, const ScanOptions& options = {}, std::int64_t chunk = 64);
 
 namespace reference {

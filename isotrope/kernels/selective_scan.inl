@@ -1,6 +1,7 @@
-// The recurrence of selective_scan.h for a block of heads that share B and C, one stretch of tokens after the other. Lanes run over the channels
-// of a head, so that neither S_t C_t nor dS_t B_t needs a sum over lanes; a state lies as [N, P]. A tile of a few rows of the state stays in
-// registers through all tokens of a stretch. Scratch is fp32 and padded with zeros: channels to whole vectors, rows of B and C to whole tiles.
+// The recurrence of selective_scan.h for a block of heads that share B and C, one stretch of tokens after the other. Lanes run over the
+// channels of a head, so that neither S_t C_t nor dS_t B_t needs a sum over lanes; a state lies as [N, P]. A tile of a few rows of the
+// state stays in registers through all tokens of a stretch. Scratch is fp32 and padded with zeros: channels to whole vectors, rows of B and
+// C to whole tiles.
 
 #if ISOTROPE_ISA_LEVEL >= 2
 constexpr std::int64_t scan_forward_rows = 8;
@@ -84,7 +85,8 @@ inline void scan_forward_tile(const ScanStretch& k, std::int64_t head, std::int6
     if (r < rows) store_upto(to + r * P, S[r], wide);
 }
 
-/// The states [head][N][P] go from checkpoint to checkpoint, `apart` numbers from each other (0: in place); the last one is the final state.
+/// The states [head][N][P] go from checkpoint to checkpoint, `apart` numbers from each other (0: in place); the last one is the final
+/// state.
 template <class T>
 inline void scan_forward(const ScanShape& s, const ScanSource<T>& in, float* states, std::int64_t apart, T* y, std::int64_t y_stride,
                          float* scratch) {
@@ -195,7 +197,8 @@ inline void scan_finish(const ScanShape& s, const ScanSource<T>& in, const ScanS
   out.D[h] += dD;
 }
 
-/// checkpoints: the states before each stretch, `apart` from each other; dS [head][N][P]: the slope of the final state, becomes that of the initial one.
+/// checkpoints: the states before each stretch, `apart` from each other; dS [head][N][P]: the slope of the final state, becomes that of the
+/// initial one.
 template <class T>
 inline void scan_backward(const ScanShape& s, const ScanSource<T>& in, const float* checkpoints, std::int64_t apart, const T* dy,
                           std::int64_t dy_stride, float* dS, const ScanSlopes<T>& out, float* scratch) {

@@ -1,5 +1,5 @@
-// ALBERT: BERT with one block's weights for all layers (or for groups of them), a narrow embedding projected to the blocks' width, and a head for
-// the order of two texts. Source: Lan et al. 2020 (arXiv 1909.11942); names as in transformers' AlbertForPreTraining.
+// ALBERT: BERT with one block's weights for all layers (or for groups of them), a narrow embedding projected to the blocks' width, and a
+// head for the order of two texts. Source: Lan et al. 2020 (arXiv 1909.11942); names as in transformers' AlbertForPreTraining.
 #include "isotrope/base/error.h"
 #include "isotrope/models/bert_like.h"
 

@@ -1,5 +1,5 @@
-// BERT: masked-language and next-sentence heads, each where the architecture has it. Source: Devlin et al. 2019 (arXiv 1810.04805); names as in
-// transformers' BertForPreTraining. Sentence encoders (MiniLM) are BertModel.
+// BERT: masked-language and next-sentence heads, each where the architecture has it. Source: Devlin et al. 2019 (arXiv 1810.04805); names
+// as in transformers' BertForPreTraining. Sentence encoders (MiniLM) are BertModel.
 #include "isotrope/models/bert_like.h"
 
 namespace isotrope {

@@ -10,9 +10,9 @@
 
 namespace isotrope {
 
-/// What BERT and its relatives have in common (Devlin et al. 2019): learned positions, a norm behind the embedding and behind each half of a
-/// block, attention to the whole document, and a head that transforms the hidden states before the tied projection. A family reads its own config.json
-/// into this and says what its tensors are called.
+/// What BERT and its relatives have in common (Devlin et al. 2019): learned positions, a norm behind the embedding and behind each half of
+/// a block, attention to the whole document, and a head that transforms the hidden states before the tied projection. A family reads its
+/// own config.json into this and says what its tensors are called.
 struct BertLikeConfig {
   std::int64_t hidden_size, embedding_size, num_hidden_layers, num_attention_heads, intermediate_size, vocab_size;
   std::int64_t position_rows;        ///< of the table

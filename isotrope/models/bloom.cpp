@@ -1,5 +1,5 @@
-// BLOOM: no positions but ALiBi's biases by distance, a norm behind the embedding, one fused projection whose rows run head by head, tied head.
-// Source: Le Scao et al. 2022 (arXiv 2211.05100); names as in transformers' BloomForCausalLM.
+// BLOOM: no positions but ALiBi's biases by distance, a norm behind the embedding, one fused projection whose rows run head by head, tied
+// head. Source: Le Scao et al. 2022 (arXiv 2211.05100); names as in transformers' BloomForCausalLM.
 #include "isotrope/kernels/gradient_sink.h"
 #include "isotrope/models/registry.h"
 #include "isotrope/nn/attend.h"

@@ -24,9 +24,9 @@ struct LoadOptions {
   at::Device device = at::kCPU;
 };
 
-/// A model with its weights from a Hugging Face folder (config.json, *.safetensors), or from a file that is a whole model (.gguf, llama2.c's
-/// .bin; single_file_model in io/model_path.h, load_gguf and load_llama2c in models/packed_checkpoint.h). Tensors are read one at a time through the memory map,
-/// so that the peak is the model in its new dtype and the largest tensor.
+/// A model with its weights from a Hugging Face folder (config.json, *.safetensors), or from a file that is a whole model (.gguf,
+/// llama2.c's .bin; single_file_model in io/model_path.h, load_gguf and load_llama2c in models/packed_checkpoint.h). Tensors are read one
+/// at a time through the memory map, so that the peak is the model in its new dtype and the largest tensor.
 /// Throws InputError naming file, tensor, expected and found: missing, surplus or misshapen tensors, an integer dtype where weights belong.
 std::unique_ptr<Model> load_model(const fs::path& folder, const LoadOptions& options = {});
 
@@ -36,8 +36,8 @@ struct SaveOptions {
   std::uint64_t max_shard_bytes = 5'000'000'000;
 };
 
-/// Writes config.json, generation_config.json and model.safetensors (or shards and their index) into an existing folder, as transformers reads them.
-/// A tied head is not written twice.
+/// Writes config.json, generation_config.json and model.safetensors (or shards and their index) into an existing folder, as transformers
+/// reads them. A tied head is not written twice.
 void save_model(const Model& model, const fs::path& folder, const SaveOptions& options = {});
 
 }  // namespace isotrope

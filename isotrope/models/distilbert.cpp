@@ -1,4 +1,5 @@
-// DistilBERT: BERT without token types and pooler. Source: Sanh et al. 2019 (arXiv 1910.01108); names as in transformers' DistilBertForMaskedLM.
+// DistilBERT: BERT without token types and pooler. Source: Sanh et al. 2019 (arXiv 1910.01108); names as in transformers'
+// DistilBertForMaskedLM.
 #include "isotrope/models/bert_like.h"
 
 namespace isotrope {

@@ -1,6 +1,6 @@
-// ELMo's language model: one stack of LSTMs reads from the first token on, another from the last, over the same token embeddings and under the same
-// softmax; layer 2 adds to layer 1. Its hidden states are both directions side by side. A token's embedding is a row of a table, or made from the
-// token's characters. Source: Peters et al. 2018 (arXiv 1802.05365). Own folder format (docs/formats/elmo.md).
+// ELMo's language model: one stack of LSTMs reads from the first token on, another from the last, over the same token embeddings and under
+// the same softmax; layer 2 adds to layer 1. Its hidden states are both directions side by side. A token's embedding is a row of a table,
+// or made from the token's characters. Source: Peters et al. 2018 (arXiv 1802.05365). Own folder format (docs/formats/elmo.md).
 #include <ATen/ATen.h>
 
 #include "isotrope/base/error.h"

@@ -1,5 +1,6 @@
 // GPT-2: pre-norm blocks, learned positions, one fused projection for query, key and value in Conv1D layout ([in, out]), tied head.
-// Source: Radford et al. 2019; names as in transformers' GPT2LMHeadModel, whose initialisation (residual projections scaled by 1/√(2L)) is followed.
+// Source: Radford et al. 2019; names as in transformers' GPT2LMHeadModel, whose initialisation (residual projections scaled by 1/√(2L)) is
+// followed.
 #include <cmath>
 
 #include "isotrope/kernels/gradient_sink.h"

@@ -1,5 +1,5 @@
-// GPT-NeoX, as Pythia uses it: rotary positions on the first part of each head, attention and MLP side by side on the same residual stream, one
-// fused projection whose rows run head by head (q, k, v of head 0, of head 1 …), untied head.
+// GPT-NeoX, as Pythia uses it: rotary positions on the first part of each head, attention and MLP side by side on the same residual stream,
+// one fused projection whose rows run head by head (q, k, v of head 0, of head 1 …), untied head.
 // Source: Black et al. 2022 (arXiv 2204.06745), Biderman et al. 2023 (arXiv 2304.01373); names as in transformers' GPTNeoXForCausalLM.
 #include <ATen/ATen.h>
 

@@ -8,8 +8,8 @@
 
 namespace isotrope {
 
-/// What Llama and its descendants have in common: RMSNorm before each half of a block, rotary positions, grouped-query attention, SwiGLU. A family
-/// reads its own config.json into this; names of tensors are transformers' LlamaForCausalLM's.
+/// What Llama and its descendants have in common: RMSNorm before each half of a block, rotary positions, grouped-query attention, SwiGLU. A
+/// family reads its own config.json into this; names of tensors are transformers' LlamaForCausalLM's.
 struct LlamaLikeConfig {
   std::int64_t hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads, head_dim, vocab_size,
       max_position_embeddings;

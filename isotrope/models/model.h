@@ -73,8 +73,8 @@ class Model {
   /// Final hidden states [B, T, d], after the last norm where the family has one.
   virtual at::Tensor forward_embeddings(const at::Tensor& embeddings, const ForwardContext& context = {}) = 0;
   at::Tensor forward_ids(const at::Tensor& ids, const ForwardContext& context = {}) { return forward_embeddings(embed(ids), context); }
-  /// The output projection; its weight is the embedding itself where the two are tied, and undefined where the folder holds no language-modelling
-  /// head (BertModel).
+  /// The output projection; its weight is the embedding itself where the two are tied, and undefined where the folder holds no
+  /// language-modelling head (BertModel).
   const OutputHead& head() const { return head_; }
   /// What the head projects, from hidden [..., d]: the hidden states themselves, but for families that transform or scale them first.
   virtual at::Tensor head_input(const at::Tensor& hidden) const { return hidden; }
@@ -83,7 +83,8 @@ class Model {
   virtual at::Tensor backward_head_input(const at::Tensor& hidden) const;
   virtual bool reads_backwards() const { return false; }
 
-  /// Models that read the characters of their tokens must be told each token's text, by id, before they are first used; a folder holds them.
+  /// Models that read the characters of their tokens must be told each token's text, by id, before they are first used; a folder holds
+  /// them.
   virtual bool reads_characters() const { return false; }
   virtual void set_token_texts(std::span<const std::string> /*texts*/) {}
   /// int32 tensors that belong to the model and are not learned, by their names in the folder.
@@ -109,7 +110,8 @@ class Model {
 
  protected:
   Model(nlohmann::json config, at::TensorOptions options) : config_(std::move(config)), parameters_(options) {}
-  /// Positions of this pass and the check that they fit: InputError when a token lies past max_positions, WorkError for an encoder with a cache.
+  /// Positions of this pass and the check that they fit: InputError when a token lies past max_positions, WorkError for an encoder with a
+  /// cache.
   at::Tensor positions_of(const at::Tensor& embeddings, const ForwardContext& context) const;
 
   nlohmann::json config_;
@@ -122,7 +124,8 @@ class Model {
 };
 
 /// A model of the family that `config` names, parameters allocated but not set. `name` stands for the file in messages.
-/// Throws InputError for an unknown architecture and for a field whose value is not supported; warns once of fields that have no effect here.
+/// Throws InputError for an unknown architecture and for a field whose value is not supported; warns once of fields that have no effect
+/// here.
 std::unique_ptr<Model> make_model(const nlohmann::json& config, const ModelOptions& options, const std::string& name);
 
 }  // namespace isotrope

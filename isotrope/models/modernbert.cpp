@@ -1,5 +1,5 @@
-// ModernBERT: a pre-norm encoder with rotary positions, GeGLU, norms and projections without biases; every third layer sees the whole text, the
-// others a window. Source: Warner et al. 2024 (arXiv 2412.13663); names as in transformers' ModernBertForMaskedLM.
+// ModernBERT: a pre-norm encoder with rotary positions, GeGLU, norms and projections without biases; every third layer sees the whole text,
+// the others a window. Source: Warner et al. 2024 (arXiv 2412.13663); names as in transformers' ModernBertForMaskedLM.
 #include <ATen/ATen.h>
 
 #include <cmath>

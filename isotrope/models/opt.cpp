@@ -1,5 +1,5 @@
-// OPT: learned positions that begin at 2, ReLU, tied head; pre-norm blocks, but for the 350M model, which normalises after each half and projects
-// its embeddings from a smaller width. Source: Zhang et al. 2022 (arXiv 2205.01068); names as in transformers' OPTForCausalLM.
+// OPT: learned positions that begin at 2, ReLU, tied head; pre-norm blocks, but for the 350M model, which normalises after each half and
+// projects its embeddings from a smaller width. Source: Zhang et al. 2022 (arXiv 2205.01068); names as in transformers' OPTForCausalLM.
 #include "isotrope/base/error.h"
 #include "isotrope/kernels/gradient_sink.h"
 #include "isotrope/models/registry.h"

@@ -1,5 +1,5 @@
-// RoBERTa: BERT whose positions begin behind the padding's row, without a pair head. Source: Liu et al. 2019 (arXiv 1907.11692); names as in
-// transformers' RobertaForMaskedLM.
+// RoBERTa: BERT whose positions begin behind the padding's row, without a pair head. Source: Liu et al. 2019 (arXiv 1907.11692); names as
+// in transformers' RobertaForMaskedLM.
 #include "isotrope/models/bert_like.h"
 
 namespace isotrope {

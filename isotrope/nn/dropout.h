@@ -7,8 +7,8 @@
 
 namespace isotrope {
 
-/// The dropout of one forward pass in training (Srivastava et al. 2014): numbers are zeroed with probability p, the others divided by 1 − p.
-/// A mask is a function of (seed, step, how many calls of the pass came before, row of the step's batch, place in the row): the same for
+/// The dropout of one forward pass in training (Srivastava et al. 2014): numbers are zeroed with probability p, the others divided by 1 −
+/// p. A mask is a function of (seed, step, how many calls of the pass came before, row of the step's batch, place in the row): the same for
 /// any number of threads and for any split of the batch into micro-batches. One without arguments lets everything pass.
 class Dropout {
  public:

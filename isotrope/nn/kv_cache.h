@@ -14,8 +14,8 @@ struct RecurrentState {
   at::Tensor state;   ///< [B, H, P, N] fp32
 };
 
-/// What a model keeps of the tokens seen so far. Of an attention: keys (after RoPE) and values, one pair of [B, Hkv, capacity, head_dim] buffers a
-/// layer, allocated at first use; of a state-space layer its RecurrentState; a layer may have both.
+/// What a model keeps of the tokens seen so far. Of an attention: keys (after RoPE) and values, one pair of [B, Hkv, capacity, head_dim]
+/// buffers a layer, allocated at first use; of a state-space layer its RecurrentState; a layer may have both.
 /// A forward pass appends to every layer, then the model calls advance() once.
 class KvCache {
  public:
@@ -29,8 +29,8 @@ class KvCache {
   /// The state of a layer, read and written over by its forward pass. Throws WorkError when `tokens` more do not fit.
   RecurrentState& recurrent(std::int64_t layer, std::int64_t tokens);
   void advance(std::int64_t tokens) { length_ += tokens; }
-  /// Forgets everything from token `length` on; buffers are kept. A recurrent state cannot go back to a token: WorkError unless all or nothing of
-  /// it is forgotten.
+  /// Forgets everything from token `length` on; buffers are kept. A recurrent state cannot go back to a token: WorkError unless all or
+  /// nothing of it is forgotten.
   void truncate(std::int64_t length);
 
  private:

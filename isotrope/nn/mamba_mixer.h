@@ -27,8 +27,8 @@ struct MambaMixerOptions {
   std::int64_t channels() const { return inner() + 2 * groups * states; }  ///< of the convolution: x, B, C
 };
 
-/// The mixer of Mamba-2 (Dao & Gu 2024, arXiv 2405.21060, section 7): one projection to z, x, B, C and dt; a causal convolution with silu over x, B, C;
-/// the selective scan; the gate silu(z), perhaps with an RMS norm over each group's channels; a projection back.
+/// The mixer of Mamba-2 (Dao & Gu 2024, arXiv 2405.21060, section 7): one projection to z, x, B, C and dt; a causal convolution with silu
+/// over x, B, C; the selective scan; the gate silu(z), perhaps with an RMS norm over each group's channels; a projection back.
 /// Names below `name` are transformers': in_proj, conv1d, dt_bias, A_log, D, norm, out_proj.
 class MambaMixer {
  public:
@@ -45,7 +45,8 @@ class MambaMixer {
   at::Tensor conv_weight_, conv_bias_, dt_bias_, A_log_, D_, norm_;
 };
 
-/// Operations of the scan and the convolution for one token, forward: 5 a number of state (decay, input, two sums and the product with C), 2K a channel.
+/// Operations of the scan and the convolution for one token, forward: 5 a number of state (decay, input, two sums and the product with C),
+/// 2K a channel.
 std::int64_t recurrence_flops(const MambaMixerOptions& options);
 
 }  // namespace isotrope

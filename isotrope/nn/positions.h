@@ -9,7 +9,8 @@
 
 namespace isotrope {
 
-/// Positions [B, T] int64 of new tokens: past, past + 1, … in every row, or restarting at 0 with each document (documents [B, T], non-decreasing).
+/// Positions [B, T] int64 of new tokens: past, past + 1, … in every row, or restarting at 0 with each document (documents [B, T],
+/// non-decreasing).
 at::Tensor token_positions(std::int64_t batch, std::int64_t tokens, std::int64_t past, const at::Tensor& documents, at::Device device);
 
 /// How rotary angles depend on position. Frequencies are computed in fp32 by the same operations as transformers, so that angles at

@@ -8,8 +8,8 @@
 
 namespace isotrope {
 
-/// Named observation points inside a forward pass: `embed`, and per layer `resid_mid`, `resid_post`, `attn_out`, `mlp_out`, …; layer −1 where
-/// there is none. The tensor is the live one, part of the graph. An empty tap costs one comparison.
+/// Named observation points inside a forward pass: `embed`, and per layer `resid_mid`, `resid_post`, `attn_out`, `mlp_out`, …; layer −1
+/// where there is none. The tensor is the live one, part of the graph. An empty tap costs one comparison.
 class Tap {
  public:
   using Function = std::function<void(std::string_view point, std::int64_t layer, const at::Tensor& value)>;

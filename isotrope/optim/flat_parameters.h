@@ -17,10 +17,10 @@ struct Segment {
   std::vector<std::int64_t> shape;
 };
 
-/// All parameters of a model in flat buffers: fp32 master weights, fp32 gradients and, where the model computes in bf16, a bf16 working copy.
-/// From construction on the model's tensors are views of these buffers. Matrices carry a gradient sink (kernels/gradient_sink.h), through
-/// which backward passes add to gradients() in fp32 directly; what autograd leaves in .grad (vectors) is added by collect_gradients().
-/// Segments start at multiples of 64 numbers; the gaps stay zero. The model must outlive this object.
+/// All parameters of a model in flat buffers: fp32 master weights, fp32 gradients and, where the model computes in bf16, a bf16 working
+/// copy. From construction on the model's tensors are views of these buffers. Matrices carry a gradient sink (kernels/gradient_sink.h),
+/// through which backward passes add to gradients() in fp32 directly; what autograd leaves in .grad (vectors) is added by
+/// collect_gradients(). Segments start at multiples of 64 numbers; the gaps stay zero. The model must outlive this object.
 class FlatParameters {
  public:
   /// Takes the present values of `parameters` as master weights; `working` is what the model computes in from now on (fp32 or bf16).

@@ -41,7 +41,8 @@ struct ParsedRequest {
 /// 4 kB and `limit` bytes in all.
 ParsedRequest parse_http_request(std::string_view bytes, std::size_t limit = 16384);
 
-/// The bytes of a response to `request`, with Content-Length, the security headers of the page, and gzip when the client takes it and it pays.
+/// The bytes of a response to `request`, with Content-Length, the security headers of the page, and gzip when the client takes it and it
+/// pays.
 std::string format_http_response(const HttpResponse& response, const HttpRequest& request, bool keep_alive);
 
 /// Whether the two are equal, in a time that does not depend on where they differ.

@@ -12,8 +12,8 @@ namespace isotrope {
 
 // What the page asks for, as JSON texts. The live page fetches them, the report holds them. Numbers that JSON cannot write are null.
 
-/// [{name, folder, edition, status, problem, started, version, commit, step, records, seconds, tokens, keys, latest, matrices, samples, events,
-/// config}]: one object a run; `latest` holds the last value of every curve, the four counts say what can be asked for.
+/// [{name, folder, edition, status, problem, started, version, commit, step, records, seconds, tokens, keys, latest, matrices, samples,
+/// events, config}]: one object a run; `latest` holds the last value of every curve, the four counts say what can be asked for.
 /// Without `live`, a run that has not ended is `unfinished`, however long ago it wrote its last record.
 std::string runs_json(const RunSet& runs, bool live = true);
 
@@ -36,7 +36,8 @@ std::string matrices_json(const FollowedRun& run, std::size_t columns = 400);
 /// The `sample` records, the last `limit` of them.
 std::string samples_json(const FollowedRun& run, std::size_t limit = 500);
 
-/// The `run`, `resume`, `end`, `checkpoint`, `skip` and `warning` records, each with `tokens` and `seconds` so far; the last `limit` of them.
+/// The `run`, `resume`, `end`, `checkpoint`, `skip` and `warning` records, each with `tokens` and `seconds` so far; the last `limit` of
+/// them.
 std::string events_json(const FollowedRun& run, std::size_t limit = 2000);
 
 /// `text` as a JSON string; bytes that are no UTF-8 are replaced.

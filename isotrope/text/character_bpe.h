@@ -11,8 +11,8 @@
 
 namespace isotrope {
 
-/// Byte-pair encoding of words spelled in characters (Sennrich et al. 2016), as SentencePiece and Llama 2 use it: a character that is not in
-/// the vocabulary becomes the tokens of its bytes (<0x00> … <0xFF>) with byte_fallback, else the unknown token, else nothing.
+/// Byte-pair encoding of words spelled in characters (Sennrich et al. 2016), as SentencePiece and Llama 2 use it: a character that is not
+/// in the vocabulary becomes the tokens of its bytes (<0x00> … <0xFF>) with byte_fallback, else the unknown token, else nothing.
 ///
 /// A text without pre-tokenizer is one word; it is cut before each "▁" that no merge can join to what comes before, which changes no id and
 /// lets a cache know most parts. Immutable, thread-safe, O(n log n) in the worst case.

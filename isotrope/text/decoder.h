@@ -9,8 +9,8 @@ namespace isotrope {
 
 /// Tokens to text: the decoder of tokenizer.json for models that are not byte-level. Immutable, thread-safe.
 ///
-/// Honoured: WordPiece, Metaspace, Replace (String), ByteFallback, Fuse, Strip, Sequences of these; null puts spaces between tokens. Everything
-/// else is an InputError that names it.
+/// Honoured: WordPiece, Metaspace, Replace (String), ByteFallback, Fuse, Strip, Sequences of these; null puts spaces between tokens.
+/// Everything else is an InputError that names it.
 class Decoder {
  public:
   Decoder() = default;  ///< for byte-level models, which do not ask it
@@ -18,8 +18,8 @@ class Decoder {
 
   /// The text of tokens by their names, as HF's decode gives it.
   std::string decode(std::vector<std::string> names) const;
-  /// The bytes that one token contributes, at the beginning of a text or later. Joined they are decode()'s text, but for the bytes of broken
-  /// characters and for what the decoder finds across two tokens.
+  /// The bytes that one token contributes, at the beginning of a text or later. Joined they are decode()'s text, but for the bytes of
+  /// broken characters and for what the decoder finds across two tokens.
   std::string bytes_of(std::string_view name, bool first) const;
 
  private:

@@ -74,8 +74,8 @@ class NormalizationTable {
   CodePointMap decomposition_, lowercase_;
 };
 
-/// Canonical decomposition (NFD) of text that comes code point by code point: marks wait until all that follow the same character are there,
-/// and go on to `sink(code point, combining class)` in canonical order.
+/// Canonical decomposition (NFD) of text that comes code point by code point: marks wait until all that follow the same character are
+/// there, and go on to `sink(code point, combining class)` in canonical order.
 template <class Sink>
 class Decomposer {
  public:

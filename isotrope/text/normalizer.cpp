@@ -147,8 +147,8 @@ void Normalizer::apply(const Step& step, std::string_view text, std::string& res
   }
 }
 
-/// BERT's cleaning in one pass (Devlin et al. 2018, tokenization.py): controls out, white space to spaces, ideographs set apart, accents off
-/// through canonical decomposition, lowercase, in this order.
+/// BERT's cleaning in one pass (Devlin et al. 2018, tokenization.py): controls out, white space to spaces, ideographs set apart, accents
+/// off through canonical decomposition, lowercase, in this order.
 void Normalizer::apply_bert(const Step& step, std::string_view text, std::string& result) {
   const auto& table = NormalizationTable::instance();
   const auto finish = [&](char32_t c, std::uint8_t) {

@@ -9,8 +9,8 @@
 
 namespace isotrope {
 
-/// A vocabulary as GGUF stores it: pieces by id with their kinds, and the merges or the scores that choose among them. Checked as far as that
-/// goes without a tokenizer: lists of one length, ids in range, kinds known.
+/// A vocabulary as GGUF stores it: pieces by id with their kinds, and the merges or the scores that choose among them. Checked as far as
+/// that goes without a tokenizer: lists of one length, ids in range, kinds known.
 struct PieceVocabulary {
   std::string model;                ///< how pieces are chosen: "gpt2" by merges of bytes, "llama" by scores with pieces for single bytes
   std::string pre;                  ///< the name that llama.cpp gives the pre-tokenizer

@@ -19,8 +19,8 @@
 
 namespace isotrope {
 
-/// A tokenizer as tokenizer.json describes it: added tokens are found, what lies between them is normalized, cut into words and given to the
-/// model; the post-processor puts tokens around the ids; the decoder makes text of ids.
+/// A tokenizer as tokenizer.json describes it: added tokens are found, what lies between them is normalized, cut into words and given to
+/// the model; the post-processor puts tokens around the ids; the decoder makes text of ids.
 class PipelineTokenizer final : public Tokenizer {
  public:
   explicit PipelineTokenizer(TokenizerDefinition definition);

@@ -17,9 +17,9 @@ namespace isotrope {
 
 /// Cuts text into words for a model: the pre_tokenizer of tokenizer.json. Immutable, thread-safe.
 ///
-/// Honoured before byte-level models: ByteLevel (add_prefix_space, use_regex), alone or as the last of a Sequence after any of Split (Regex or
-/// String; Isolated, Removed, invert) and Digits. Before others: null, BertPreTokenizer, WhitespaceSplit, Metaspace, Split, Digits, Sequences
-/// of these. Everything else is an InputError that names it.
+/// Honoured before byte-level models: ByteLevel (add_prefix_space, use_regex), alone or as the last of a Sequence after any of Split (Regex
+/// or String; Isolated, Removed, invert) and Digits. Before others: null, BertPreTokenizer, WhitespaceSplit, Metaspace, Split, Digits,
+/// Sequences of these. Everything else is an InputError that names it.
 class PreTokenizer {
  public:
   /// `description` is the pre_tokenizer object, or null; `file` names it in errors.

@@ -43,8 +43,9 @@ IdsByText check_pieces(const ScoredVocabulary& vocabulary) {
 /// Whether text[i] = text[i + period] wherever both are there.
 bool has_period(std::string_view text, std::size_t period) { return text.substr(period) == text.substr(0, text.size() - period); }
 
-/// The merges that give a piece: all its cuts into two pieces. SentencePiece takes the leftmost place at equal scores, merges by rank know no
-/// place. Two cuts can only compete for the same characters as u·v and v·w, both the piece: then it has the period |u|, and u·v goes first.
+/// The merges that give a piece: all its cuts into two pieces. SentencePiece takes the leftmost place at equal scores, merges by rank know
+/// no place. Two cuts can only compete for the same characters as u·v and v·w, both the piece: then it has the period |u|, and u·v goes
+/// first.
 void append_merges(const ScoredVocabulary& vocabulary, const IdsByText& ids, TokenId result, std::vector<BpeMerge>& merges) {
   const std::string_view text = vocabulary.pieces[static_cast<std::size_t>(result)].text;
   const auto normal = [&](std::string_view part) -> std::optional<TokenId> {

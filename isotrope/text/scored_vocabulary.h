@@ -28,14 +28,16 @@ struct ScoredVocabulary {
   std::string file = "the vocabulary";  ///< named in errors
 };
 
-/// The same as a tokenizer.json says it: the highest score becomes the first merge. Ids equal SentencePiece's where no two pieces have the same
-/// score. Throws InputError for an empty or doubled piece, a score that is no number, some byte pieces without all 256, user-defined pieces
-/// beside a dummy prefix, an unused piece that merges would reach.
+/// The same as a tokenizer.json says it: the highest score becomes the first merge. Ids equal SentencePiece's where no two pieces have the
+/// same score. Throws InputError for an empty or doubled piece, a score that is no number, some byte pieces without all 256, user-defined
+/// pieces beside a dummy prefix, an unused piece that merges would reach.
 TokenizerDefinition define_tokenizer(const ScoredVocabulary& vocabulary);
 
-/// llama2.c's tokenizer.bin: int32 longest length, then for each token float32 score, int32 length, bytes; ids 0, 1, 2 are <unk>, <s>, </s>.
+/// llama2.c's tokenizer.bin: int32 longest length, then for each token float32 score, int32 length, bytes; ids 0, 1, 2 are <unk>, <s>,
+/// </s>.
 ScoredVocabulary read_llama2c_vocabulary(std::string_view bytes, std::string_view file);
-/// A SentencePiece model (sentencepiece_model.proto) of type BPE that does not normalize. Throws InputError for any other, naming what it has.
+/// A SentencePiece model (sentencepiece_model.proto) of type BPE that does not normalize. Throws InputError for any other, naming what it
+/// has.
 ScoredVocabulary read_sentencepiece_model(std::string_view bytes, std::string_view file);
 
 }  // namespace isotrope

@@ -31,7 +31,8 @@ struct TokenSequence {
 
 /// Text to ids and back. Immutable after construction: one object serves any number of threads.
 ///
-/// encode  equals HF tokenizers' ids. Bytes that are not UTF-8 become U+FFFD with one warning a process; check_utf8() (utf8.h) finds them first.
+/// encode  equals HF tokenizers' ids. Bytes that are not UTF-8 become U+FFFD with one warning a process; check_utf8() (utf8.h) finds them
+/// first.
 ///         The truncation and padding that tokenizer.json may ask for are left to max_length and to who makes batches.
 /// decode  equals HF tokenizers' text; always valid UTF-8: bytes of a character that is cut off or broken become U+FFFD.
 /// Ids out of range throw InputError that names the id and the vocabulary size.
@@ -72,8 +73,8 @@ class Tokenizer {
   virtual std::vector<TokenId> encode_parallel(std::string_view text, int threads, const EncodeOptions& options = {}) const;
 
   /// The ids of one text or two, each encoded without special tokens, with what the post-processor puts around and between them.
-  /// max_length cuts the longer one first. Throws UsageError when max_length has no room for the special tokens, InputError for a second text
-  /// where the post-processor has no template for pairs.
+  /// max_length cuts the longer one first. Throws UsageError when max_length has no room for the special tokens, InputError for a second
+  /// text where the post-processor has no template for pairs.
   virtual TokenSequence assemble(std::vector<TokenId> first, std::optional<std::vector<TokenId>> second,
                                  const EncodeOptions& options = {}) const;
   /// assemble() of texts.

@@ -64,7 +64,8 @@ TokenizerDefinition read_tokenizer_json(std::string_view text, std::string_view 
 TokenizerDefinition read_definition(const nlohmann::json& root, std::string_view file);
 /// Sets config and the special tokens that it names, from tokenizer_config.json's text.
 void read_tokenizer_config(TokenizerDefinition& definition, std::string_view text, std::string_view file);
-/// Gives special tokens that have no id yet and that `definition.config` does not speak of the ids of well-known names (<|endoftext|>, [CLS] …).
+/// Gives special tokens that have no id yet and that `definition.config` does not speak of the ids of well-known names (<|endoftext|>,
+/// [CLS] …).
 void find_usual_special_tokens(TokenizerDefinition& definition);
 /// The tokenizer of a definition, after find_usual_special_tokens(). Throws InputError for a component that is broken or not supported.
 std::shared_ptr<const Tokenizer> make_tokenizer(TokenizerDefinition definition);

@@ -1,4 +1,5 @@
-// Finding a tokenizer on disk: tokenizer.json, GPT-2's vocabulary and merges files, BERT's vocab.txt, scored vocabularies, models of one file, run folders; and the byte tokenizer.
+// Finding a tokenizer on disk: tokenizer.json, GPT-2's vocabulary and merges files, BERT's vocab.txt, scored vocabularies, models of one
+// file, run folders; and the byte tokenizer.
 #include <algorithm>
 #include <charconv>
 #include <map>
@@ -186,8 +187,8 @@ std::shared_ptr<const Tokenizer> load_scored(const fs::path& path) {
   return make_tokenizer(std::move(definition));
 }
 
-/// llama2.c keeps the vocabulary in a file of its own: tokenizer.bin beside the model, or the only tok….bin. `path` itself where it is called so, or
-/// begins as one does: the longest length, a score, 5, <unk>.
+/// llama2.c keeps the vocabulary in a file of its own: tokenizer.bin beside the model, or the only tok….bin. `path` itself where it is
+/// called so, or begins as one does: the longest length, a score, 5, <unk>.
 fs::path llama2c_vocabulary_of(const fs::path& path) {
   const auto is_named_so = [](const fs::path& file) { return file.extension() == ".bin" && file.filename().string().starts_with("tok"); };
   const MappedFile map(path, "tokenizer");

@@ -37,7 +37,8 @@ struct Batch {
 struct CollatorOptions {
   Objective objective = Objective::clm;
   std::int64_t context = 0;  ///< tokens in a row
-  /// Number the documents of each row, and do not predict a token from another document than its own. Pairs of segments are rows of their own.
+  /// Number the documents of each row, and do not predict a token from another document than its own. Pairs of segments are rows of their
+  /// own.
   bool document_mask = false;
   at::Device device = at::kCPU;
   MaskingOptions masking = {};           ///< mlm, mlm_nsp
@@ -47,8 +48,8 @@ struct CollatorOptions {
 /// Tokens of text in a row: what the sampler's context has to be. The others are [CLS] and [SEP].
 std::int64_t text_tokens(const CollatorOptions& options);
 
-/// Rows [position, position + count) as a batch: a function of the sampler's seed and the position alone, masks and pairs included, so that a text
-/// that comes again in another epoch is masked anew.
+/// Rows [position, position + count) as a batch: a function of the sampler's seed and the position alone, masks and pairs included, so that
+/// a text that comes again in another epoch is masked anew.
 Batch collate(const WindowSampler& sampler, const TokenFile& file, std::uint64_t position, std::int64_t count,
               const CollatorOptions& options);
 

@@ -12,8 +12,9 @@
 namespace isotrope {
 
 /// Floating-point operations of the model a trained token, a product of an m × k with a k × n matrix counted as 2mkn; forward and backward.
-/// Every weight of a matrix: 6, again for each layer that shares it; of the head: 6 · predicted_share. Causal attention: 6 · layers · heads · head
-/// size · (T + 1), the mean over the positions of a window, an encoder's 12 · … · T; without what a kernel computes twice. The recurrence of state-space layers: three times its forward operations. Norms, activations, softmax and the optimizer are left out.
+/// Every weight of a matrix: 6, again for each layer that shares it; of the head: 6 · predicted_share. Causal attention: 6 · layers · heads
+/// · head size · (T + 1), the mean over the positions of a window, an encoder's 12 · … · T; without what a kernel computes twice. The
+/// recurrence of state-space layers: three times its forward operations. Norms, activations, softmax and the optimizer are left out.
 /// Source: Chowdhery et al. 2022 (arXiv 2204.02311), appendix B, here with the causal half of the attention.
 struct TokenFlops {
   double matrices = 0, head = 0, attention = 0, recurrence = 0;

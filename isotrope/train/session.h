@@ -40,8 +40,8 @@ struct Session {
 /// Opens a run. Errors: see train().
 Session open_session(const RunConfig& config, bool resume);
 
-/// The model that a run starts from, in fp32 on its device: initialised from model.config, or loaded from model.init_from. With a tokenizer it
-/// is checked to have a row for every token, and its config gets the special ids that it leaves open.
+/// The model that a run starts from, in fp32 on its device: initialised from model.config, or loaded from model.init_from. With a tokenizer
+/// it is checked to have a row for every token, and its config gets the special ids that it leaves open.
 /// Throws InputError for a model that does not fit the tokenizer or train.context.
 std::unique_ptr<Model> starting_model(const RunConfig& config, const Tokenizer* tokenizer);
 

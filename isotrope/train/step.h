@@ -33,7 +33,8 @@ struct StepCounts {
   explicit StepCounts(std::span<const Batch> batches);
 };
 
-/// The loss of a batch, its share of the step's: differentiable scalar, undefined where the batch predicts nothing. What was predicted is added to
+/// The loss of a batch, its share of the step's: differentiable scalar, undefined where the batch predicts nothing. What was predicted is
+/// added to
 /// `predictions`.
 at::Tensor batch_loss(Model& model, const Batch& batch, const StepCounts& counts, const ForwardContext& context, double z_loss,
                       Predictions& predictions);

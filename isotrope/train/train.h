@@ -26,8 +26,9 @@ struct TrainOptions {
 /// Trains as the configuration says and leaves a run folder: config.toml, run.jsonl, checkpoints/step-N.
 ///
 /// Same configuration, same number of threads: the same bits, also across kill −9 and resume.
-/// Throws UsageError (contradicting configuration), InputError (data, tokenizer and model that do not fit; a folder that holds a run, without
-/// resume), WorkError (disk full; too many non-finite steps: the last good checkpoint is kept), Interrupted after Ctrl-C and a checkpoint.
+/// Throws UsageError (contradicting configuration), InputError (data, tokenizer and model that do not fit; a folder that holds a run,
+/// without resume), WorkError (disk full; too many non-finite steps: the last good checkpoint is kept), Interrupted after Ctrl-C and a
+/// checkpoint.
 TrainResult train(const RunConfig& config, const TrainOptions& options = {});
 
 }  // namespace isotrope

@@ -131,8 +131,8 @@ TEST(ConvertSlow, WhatCannotBeDoneIsOneLine) {
   for (const auto* name : {"x", "folder"}) EXPECT_FALSE(fs::exists(place / name));
 }
 
-// Of stories260K its README says: validation loss 1.2968 on TinyStories. The five stories at hand follow each other with <s> between them, as in
-// llama2.c's training data; over so few tokens (1,808) the mean is known to about 0.05.
+// Of stories260K its README says: validation loss 1.2968 on TinyStories. The five stories at hand follow each other with <s> between them,
+// as in llama2.c's training data; over so few tokens (1,808) the mean is known to about 0.05.
 TEST(Stories260kSlow, TellsTheSameStoryTwiceAndPredictsOthersAsItsAuthorMeasured) {
   const auto* data = std::getenv("ISOTROPE_DATA");
   if (!data) GTEST_SKIP() << "ISOTROPE_DATA is not set";

@@ -1,4 +1,5 @@
-// A run that is killed, interrupted or out of disk, as its user sees it: nothing earlier is lost, and --resume goes on as if nothing had been.
+// A run that is killed, interrupted or out of disk, as its user sees it: nothing earlier is lost, and --resume goes on as if nothing had
+// been.
 #include <sys/mount.h>
 
 #include <cstdio>

@@ -112,7 +112,8 @@ inline std::size_t count_lines(const std::string& text, const std::string& prefi
   return static_cast<std::size_t>(std::ranges::count_if(lines, [&](const auto& line) { return line.starts_with(prefix); }));
 }
 
-/// How the program must fail: this exit code, one line `error: [where] …` that holds every one of `needles`, at most one hint, no back-trace.
+/// How the program must fail: this exit code, one line `error: [where] …` that holds every one of `needles`, at most one hint, no
+/// back-trace.
 inline void expect_error(const ProgramResult& result, int code, const std::vector<std::string>& needles) {
   SCOPED_TRACE(result.err);
   EXPECT_EQ(result.code, code);

@@ -12,8 +12,8 @@
 
 namespace isotrope::test {
 
-/// Runs `work` in a child process that can write no file beyond `limit` bytes, and returns the message of its exception; "" when it has none.
-/// The limit is what a full disk is to a program without root: writes fail half way, with EFBIG in place of ENOSPC.
+/// Runs `work` in a child process that can write no file beyond `limit` bytes, and returns the message of its exception; "" when it has
+/// none. The limit is what a full disk is to a program without root: writes fail half way, with EFBIG in place of ENOSPC.
 template <class Work>
 std::string message_under_file_limit(rlim_t limit, Work&& work) {
   int channel[2];

@@ -1,5 +1,5 @@
-// Any bytes as text: the vectorized scanner and the cached merges give what one character and one merge after another give; words cut before
-// "▁" give what the whole text gives; normalization forms agree with each other; WordPiece encodes whatever comes.
+// Any bytes as text: the vectorized scanner and the cached merges give what one character and one merge after another give; words cut
+// before "▁" give what the whole text gives; normalization forms agree with each other; WordPiece encodes whatever comes.
 #include <cstddef>
 #include <cstdint>
 #include <string>

@@ -1,5 +1,5 @@
-// tests/data/dumps holds what transformers computes of each tiny model of tests/data (tools/oracles/dump_goldens.py): two rows, padded on the left or on
-// the right, with segments where the model has them.
+// tests/data/dumps holds what transformers computes of each tiny model of tests/data (tools/oracles/dump_goldens.py): two rows, padded on
+// the left or on the right, with segments where the model has them.
 #include "isotrope/infer/parity.h"
 
 #include <ATen/ATen.h>

@@ -121,8 +121,8 @@ TEST(Kernels, BlockAttentionIsAsExactAsItsTypeAllows) {
     std::int64_t reach = -1;
     bool sloped = false;
   };
-  // Around the sizes of blocks (64 and 256 tokens), odd lengths and head sizes, groups, documents of all lengths, keys from a cache; windows that
-  // are shorter and longer than a block, on one side and on both, and biases by distance.
+  // Around the sizes of blocks (64 and 256 tokens), odd lengths and head sizes, groups, documents of all lengths, keys from a cache;
+  // windows that are shorter and longer than a block, on one side and on both, and biases by distance.
   for (const auto& c : {Case{2, 16, 16, 2, 2, 32, true, false},
                         {1, 64, 64, 2, 1, 64, true, false},
                         {2, 65, 65, 3, 3, 32, true, false},
@@ -166,8 +166,8 @@ TEST(Kernels, BlockAttentionIsAsExactAsItsTypeAllows) {
 }
 
 TEST(Kernels, BlockAttentionTakesScoresOfAnySize) {
-  // So large that one key has all the weight: the output is that key's value, nothing depends on q and k, and dv is the sum of the slopes of
-  // those that look at it.
+  // So large that one key has all the weight: the output is that key's value, nothing depends on q and k, and dv is the sum of the slopes
+  // of those that look at it.
   for (const double size : {1e3, 1e4, 1e6, 1e9}) {
     const auto q = leaf(normal({1, 2, 64, 64}, 1) * size, at::kBFloat16), k = leaf(normal({1, 2, 64, 64}, 2) * size, at::kBFloat16),
                v = leaf(normal({1, 2, 64, 64}, 3), at::kBFloat16);

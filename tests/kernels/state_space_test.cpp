@@ -73,7 +73,8 @@ std::vector<Tensor> run_scan(const ScanCase& c, at::ScalarType type, const Scan&
   return results;
 }
 
-/// ‖got − expected‖ / ‖expected‖ of each result, where one vanishes (A's gradient after a single token) or cancels against a hundredth of them all.
+/// ‖got − expected‖ / ‖expected‖ of each result, where one vanishes (A's gradient after a single token) or cancels against a hundredth of
+/// them all.
 void expect_near(const std::vector<Tensor>& got, const std::vector<Tensor>& expected, double bound, const auto& about) {
   double whole = 0;
   for (const auto& result : expected) whole += result.square().sum().item<double>();
@@ -127,7 +128,8 @@ TEST(Kernels, ChunkedScanEqualsTheRecurrence) {
 }
 
 TEST(Kernels, SelectiveScanHasTheSlopesOfItsDifferences) {
-  // Central differences of a sum of the outputs, in float64 through the recurrence, against the kernel's fp32 gradient along a random direction.
+  // Central differences of a sum of the outputs, in float64 through the recurrence, against the kernel's fp32 gradient along a random
+  // direction.
   for (const auto& c : {ScanCase{2, 37, 4, 5, 2, 6, true, true}, {1, 20, 3, 16, 1, 8}}) {
     const auto inputs = scan_inputs(c);
     const auto documents = c.documents ? documents_of(c.batch, c.tokens) : Tensor();

@@ -1,4 +1,5 @@
-// Every folder of tests/data/encoders was written by transformers (tools/oracles/encoder_goldens.py), with what transformers computes from it.
+// Every folder of tests/data/encoders was written by transformers (tools/oracles/encoder_goldens.py), with what transformers computes from
+// it.
 #include <gtest/gtest.h>
 
 #include <map>

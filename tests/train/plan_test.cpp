@@ -53,7 +53,8 @@ TEST_F(Plan, CountsTheOperationsOfATokenAsTorchDoes) {
   // torch.utils.flop_counter over forward and backward of the same LlamaForCausalLM: its aten.mm and aten.bmm, attention apart.
   EXPECT_EQ(plan.flops.matrices, 92160);
   EXPECT_EQ(plan.flops.head, 49344);
-  // Scores and mixtures, each 2 · head size operations a pair, three times (forward and two gradients), over the pairs of the causal triangle.
+  // Scores and mixtures, each 2 · head size operations a pair, three times (forward and two gradients), over the pairs of the causal
+  // triangle.
   double pairs = 0;
   for (int query = 0; query < 32; ++query) pairs += query + 1;
   EXPECT_DOUBLE_EQ(plan.flops.attention, 2 * 3 * 2 * 2 * 4 * 8 * pairs / 32);

@@ -7,8 +7,8 @@ namespace isotrope::simd {
 
 namespace {
 
-/// The pairs' keys (order · 64 + place of the left one) lie in an array; the smallest names the next merge. Tokens that were merged away are
-/// holes, told by a bit each. Inlined into a function for each instruction set, which vectorizes the search.
+/// The pairs' keys (order · 64 + place of the left one) lie in an array; the smallest names the next merge. Tokens that were merged away
+/// are holes, told by a bit each. Inlined into a function for each instruction set, which vectorizes the search.
 __attribute__((always_inline)) inline std::size_t merge(const MergeTables& tables, const char* word, std::size_t size, std::int32_t* ids) {
   constexpr int none = INT_MAX;
   alignas(64) int keys[longest_short_word];
