@@ -90,7 +90,7 @@ OURS = {
     "ours/qwen3": Qwen3Config(**LLAMA, head_dim=16, initializer_range=0.1),
     "ours/opt": OPTConfig(hidden_size=48, num_hidden_layers=2, num_attention_heads=4, ffn_dim=64, max_position_embeddings=CONTEXT, dropout=0.0,
                           word_embed_proj_dim=48, vocab_size=BYTE_VOCABULARY, init_std=0.1, **NO_SPECIALS),
-    "ours/gpt-neox": GPTNeoXConfig(hidden_size=48, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, vocab_size=BYTE_VOCABULARY,
+    "ours/gpt-neox": GPTNeoXConfig(rotary_pct=0.5, hidden_size=48, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, vocab_size=BYTE_VOCABULARY,
                                    max_position_embeddings=CONTEXT, initializer_range=0.1, **NO_SPECIALS),
     "ours/bloom": BloomConfig(hidden_size=48, n_layer=2, n_head=4, vocab_size=BYTE_VOCABULARY, initializer_range=0.1, **NO_SPECIALS),
     "ours/mamba2": Mamba2Config(**MAMBA2),
