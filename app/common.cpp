@@ -21,6 +21,8 @@ void add_compute_options(CLI::App& command, ComputeOptions& options) {
   command.add_option("--dtype", options.dtype, "float32, bfloat16 or float16 (default: as stored)")
       ->check(CLI::IsMember({"float32", "bfloat16", "float16"}))
       ->type_name("DTYPE");
+  command.add_flag("--keep-packed", options.keep_packed,
+                   "Leave the quantized matrices of a GGUF file as they are: less memory, faster text");
   command.add_option("--seed", options.seed, "Seed of every random choice")->capture_default_str()->type_name("N");
 }
 

@@ -19,12 +19,13 @@ struct CommonOptions {
 struct ComputeOptions {
   std::string device = "cpu";  ///< cpu | cuda[:n] | mps
   std::string dtype;           ///< float32 | bfloat16 | float16; empty: the stored one
+  bool keep_packed = false;    ///< quantized matrices of a GGUF file stay as they are
   std::uint64_t seed = 0;
 };
 
 /// Adds --json, --quiet, --verbose, --threads. Applies verbosity before the command's own callback runs.
 void add_common_options(CLI::App& command, CommonOptions& options);
-/// Adds --device, --dtype, --seed.
+/// Adds --device, --dtype, --keep-packed, --seed.
 void add_compute_options(CLI::App& command, ComputeOptions& options);
 
 /// The example lines at the end of a command's help.

@@ -32,7 +32,7 @@ LoadedModel load(const std::string& model, const ComputeOptions& compute, const 
   retain_tensor_memory();
   LoadedModel loaded{.folder = resolve_model(model)};
   loaded.tokenizer = load_tokenizer(loaded.folder);
-  LoadOptions options{.device = device_from_option(compute.device)};
+  LoadOptions options{.device = device_from_option(compute.device), .keep_packed = compute.keep_packed};
   if (!compute.dtype.empty()) options.dtype = dtype_from_option(compute.dtype);
   loaded.model = load_model(loaded.folder, options);
   if (static_cast<std::int64_t>(loaded.tokenizer->vocab_size()) > loaded.model->shape().vocab_size)

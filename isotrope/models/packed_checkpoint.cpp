@@ -6,12 +6,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <map>
 #include <set>
 
 #include "isotrope/base/error.h"
 #include "isotrope/base/log.h"
 #include "isotrope/io/llama2c.h"
+#include "isotrope/kernels/packed_weights.h"
 #include "isotrope/models/gguf_family.h"
 #include "isotrope/models/registry.h"
 
@@ -58,6 +60,23 @@ void fill(const at::Tensor& view, const PackedTensor& tensor, const std::string&
   });
 }
 
+/// Whether a parameter can stand for the file's blocks: a matrix that the model multiplies with or looks rows up in, as it lies.
+bool can_stay(const Parameter& parameter, const PackedTensor& tensor, GgufOrder order) {
+  return parameter.kind != ParameterClass::vector && parameter.value.dim() == 2 && order != GgufOrder::transposed &&
+         can_stay_packed(tensor.packing, parameter.value.size(1));
+}
+
+/// The blocks of a matrix, its rows put into the model's order.
+at::Tensor blocks_of(const PackedTensor& tensor, const at::Tensor& parameter, GgufOrder order, const ModelShape& shape) {
+  const auto N = parameter.size(0), row = static_cast<std::int64_t>(tensor.bytes.size()) / N;
+  auto bytes = at::empty({N, row}, at::kByte);
+  const auto places = in_file_order(at::arange(N, at::kLong).view({N, 1}), order, shape).contiguous().flatten();
+  const auto* to_row = places.const_data_ptr<std::int64_t>();
+  auto* to = bytes.mutable_data_ptr<std::uint8_t>();
+  for (std::int64_t i = 0; i < N; ++i) std::memcpy(to + to_row[i] * row, tensor.bytes.data() + i * row, static_cast<std::size_t>(row));
+  return bytes;
+}
+
 struct StoredWeight {
   const PackedTensor* tensor;
   GgufOrder order;
@@ -78,8 +97,10 @@ std::map<std::string, StoredWeight, std::less<>> by_hf_name(std::span<const Pack
   return weights;
 }
 
-void read_weights(Model& model, std::map<std::string, StoredWeight, std::less<>> weights, std::span<const GgufName> names,
-                  const std::string& file) {
+/// Returns how many matrices have stayed packed, which `keep_packed` asks for.
+int read_weights(Model& model, std::map<std::string, StoredWeight, std::less<>> weights, std::span<const GgufName> names,
+                 const std::string& file, bool keep_packed = false) {
+  int kept = 0;
   for (auto& parameter : model.parameters().all()) {
     const auto found = weights.find(parameter.name);
     if (found == weights.end()) {
@@ -91,11 +112,17 @@ void read_weights(Model& model, std::map<std::string, StoredWeight, std::less<>>
     auto shape = parameter.value.sizes().vec();
     if (order == GgufOrder::transposed) std::ranges::reverse(shape);
     expect_shape("model", fmt::format("{}: tensor {}", file, tensor->name), shape, tensor->shape);
+    if (keep_packed && can_stay(parameter, *tensor, order)) {
+      isotrope::keep_packed(parameter.value, tensor->packing, blocks_of(*tensor, parameter.value, order, model.shape()));
+      weights.erase(found);
+      ++kept;
+      continue;
+    }
     // detach(): a view that autograd does not watch, in whichever thread.
     fill(in_file_order(parameter.value.detach(), order, model.shape()), *tensor, file);
     weights.erase(found);
   }
-  if (weights.empty()) return;
+  if (weights.empty()) return kept;
   const auto& surplus = *weights.begin()->second.tensor;
   throw InputError("model", "{}: tensor {} {} belongs to no parameter of this architecture", file, surplus.name, shape_text(surplus.shape));
 }
@@ -121,11 +148,15 @@ std::unique_ptr<Model> load_gguf(const fs::path& path, const LoadOptions& option
   if (!family)
     throw InputError("gguf", "{}: architecture {} is not supported (known: {})", path.string(), architecture,
                      fmt::join(gguf_architectures(), ", "));
+  if (options.keep_packed && !options.device.is_cpu())
+    throw InputError("model", "packed matrices stay on the CPU, {} is asked for", options.device.str());
   GgufFields fields(file, architecture);
   const auto config = family->read_config(fields);
   fields.finish();
   auto model = make_model(config, {options.dtype.value_or(main_dtype(file.tensors())), options.device}, path.string());
-  read_weights(*model, by_hf_name(file.tensors(), family->names, {"rope_freqs.weight"}, path.string()), family->names, path.string());
+  const auto kept = read_weights(*model, by_hf_name(file.tensors(), family->names, {"rope_freqs.weight"}, path.string()), family->names,
+                                 path.string(), options.keep_packed);
+  if (options.keep_packed && kept == 0) throw InputError("model", "{}: holds no packed matrices to keep", path.string());
   return model;
 }
 

@@ -111,6 +111,23 @@ TEST(ConvertSlow, EveryTypeIsWritten) {
   }
 }
 
+TEST(ConvertSlow, PackedMatricesMayStay) {
+  const Converted place;
+  ASSERT_EQ(convert(place.model().string() + " " + place("m.gguf") + " --type q8_0").code, 0);
+  const auto run = [&](const std::string& what) { return run_program(what + " --threads 1"); };
+  const auto generate = "generate " + place("m.gguf") + " --prompt 'the number' --max-tokens 12 --temperature 0 --ignore-eos";
+  const auto packed = run(generate + " --keep-packed");
+  EXPECT_EQ(packed.code, 0) << packed.err;
+  EXPECT_EQ(packed.out, run(generate).out);
+  const auto nll = [&](const std::string& more) {
+    const auto result = run("eval " + place("m.gguf") + " --data " + place("text.txt") + " --json" + more);
+    EXPECT_EQ(result.code, 0) << result.err;
+    return nlohmann::json::parse(result.out)["nll"].get<double>();
+  };
+  EXPECT_NEAR(nll(" --keep-packed"), nll(""), 1e-5);
+  expect_error(run("generate " + place.model().string() + " --prompt x --keep-packed"), 3, {"is no GGUF file", "no packed matrices"});
+}
+
 TEST(ConvertSlow, WhatCannotBeDoneIsOneLine) {
   const Converted place;
   const auto model = place.model().string();

@@ -105,6 +105,9 @@ TEST_F(ParityCommand, SaysWhatIsWrongInTheDump) {
                {"id 43 lies past the model's vocabulary of 43"});
   expect_error(changed([&](auto& tensors, auto&) { tensor(tensors, "positions").bytes = std::as_bytes(std::span(far)); }), 3,
                {"200001 tokens", "130 positions"});
+  const std::vector<std::int64_t> past_int(12, std::int64_t{1} << 40);
+  expect_error(changed([&](auto& tensors, auto&) { tensor(tensors, "positions").bytes = std::as_bytes(std::span(past_int)); }), 3,
+               {"changed.safetensors", "positions has a number above 2147483647"});
   const std::vector<float> numbers(12 * 24, std::numeric_limits<float>::quiet_NaN()), narrow(12 * 20);
   expect_error(changed([&](auto& tensors, auto&) { tensor(tensors, "attn_out.1").bytes = std::as_bytes(std::span(numbers)); }), 3,
                {"changed.safetensors", "attn_out.1", "not finite"});

@@ -177,6 +177,23 @@ TEST(ElmoGoldens, StatesAndLogitsOfBothDirections) {
   }
 }
 
+TEST(ElmoGoldens, PaddingOnEitherSideChangesNothing) {
+  const at::NoGradGuard no_grad;
+  for (const auto& folder : golden_folders()) {
+    const test::Goldens expected(folder / "expected.safetensors");
+    const auto model = load_model(folder);
+    const auto ids = expected("ids_a");
+    const auto left = [&](const at::Tensor& x) { return x[0].narrow(0, 3, 7); };
+    const auto right = [&](const at::Tensor& x) { return x[1].narrow(0, 0, 7); };
+    auto padded = at::ones({2, 10}, at::kLong), mask = at::zeros({2, 10}, at::kLong);
+    left(padded).copy_(ids[0]), right(padded).copy_(ids[1]);
+    left(mask).fill_(1), right(mask).fill_(1);
+    const auto hidden = model->forward_ids(padded, {.documents = mask});
+    const auto golden = expected("states_a." + std::to_string(model->shape().layers));
+    EXPECT_LT(relative(at::stack({left(hidden), right(hidden)}), golden), 1e-5) << folder.filename();
+  }
+}
+
 TEST(ElmoGoldens, LossAndEveryGradient) {
   for (const auto& folder : golden_folders()) {
     const test::Goldens expected(folder / "expected.safetensors");
@@ -244,6 +261,13 @@ TEST(ElmoCharacters, FoldersAndConfigsThatCannotBe) {
   auto model = make(at::kFloat, from_characters);
   model->set_token_texts({});
   const test::TestFolder folder;
+  for (const int character : {-1, 259}) {
+    auto table = model->tables().at("token_characters");
+    const auto before = std::exchange(table.mutable_data_ptr<int>()[3], character);
+    save_model(*model, folder.path());
+    expect_refusal([&] { load_model(folder.path()); }, "tensor token_characters: expected numbers from 0 to 258");
+    table.mutable_data_ptr<int>()[3] = before;
+  }
   save_model(*model, folder.path());
   auto json = read_json(folder.path() / "config.json", "test");
   json["max_characters"] = 9;

@@ -146,6 +146,37 @@ TEST(EncoderGoldens, TextsInOneRowDoNotSeeEachOther) {
     }
 }
 
+TEST(EncoderGoldens, GradientsOfTextsInOneRowAreTheSumOfTheirs) {
+  for (const auto& folder : folders()) {
+    Case c(folder);
+    const auto ids = c.expected("ids_c"), types = c.types("c");
+    const auto slope = at::sin(at::arange(66 * c.model->shape().width, at::kFloat)).view({1, 66, -1});
+    const auto flat = [](const at::Tensor& x) { return x.defined() ? x.reshape({1, 66}) : x; };
+    const auto gradients = [&](const std::function<void()>& work) {
+      work();
+      std::vector<at::Tensor> found;
+      for (auto& parameter : c.model->parameters().all()) {
+        found.push_back(parameter.value.grad().defined() ? parameter.value.grad().clone() : at::zeros_like(parameter.value));
+        parameter.value.mutable_grad() = at::Tensor();
+      }
+      return found;
+    };
+    const auto apart = gradients([&] {
+      const auto hidden = c.model->forward_ids(ids, {.token_types = types});  // a row each
+      (hidden.reshape({1, 66, -1}) * slope).sum().backward();
+    });
+    const auto together = gradients([&] {
+      const auto documents = at::arange(2, at::kLong).repeat_interleave(33).unsqueeze(0);
+      (c.model->forward_ids(flat(ids), {.documents = documents, .token_types = flat(types)}) * slope).sum().backward();
+    });
+    double whole = 0;
+    for (const auto& gradient : apart) whole += gradient.to(at::kDouble).square().sum().item<double>();
+    for (std::size_t i = 0; i < apart.size(); ++i)
+      EXPECT_LT((together[i] - apart[i]).norm().item<double>(), std::max(1e-5 * apart[i].norm().item<double>(), 1e-6 * std::sqrt(whole)))
+          << c.name << ' ' << c.model->parameters().all()[i].name;
+  }
+}
+
 TEST(EncoderGoldens, Bfloat16IsAsExactAsThatOfTransformers) {
   const at::NoGradGuard no_grad;
   for (const auto& folder : folders()) {

@@ -8,6 +8,7 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/io/json.h"
+#include "isotrope/kernels/packed_weights.h"
 #include "isotrope/models/gguf_family.h"
 #include "isotrope/models/packed_checkpoint.h"
 #include "isotrope/models/registry.h"
@@ -147,6 +148,56 @@ TEST(GgufModels, ANumberThatDoesNotFitIsNamed) {
   EXPECT_EQ(message_of([&] { save_gguf(*model, folder / "x.gguf", {.packing = Packing::f16}); }),
             "[gguf] " + (folder / "x.gguf").string() + ": tensor blk.1.ffn_up.weight: 70000 does not fit into F16");
   EXPECT_FALSE(fs::exists(folder / "x.gguf"));
+}
+
+TEST(GgufModels, ANumberThatFloat16DoesNotHaveIsNamedOnReading) {
+  const TestFolder folder;
+  const auto model = load_model(test::source("data/models/llama_gqa2_theta5e5"));
+  {
+    const at::NoGradGuard no_grad;
+    model->parameters().find("model.layers.1.mlp.up_proj.weight")->value[0][0] = 1e6F;
+  }
+  save_gguf(*model, folder / "x.gguf", {.packing = Packing::f32});
+  EXPECT_NO_THROW(load_model(folder / "x.gguf", {.dtype = at::kBFloat16}));
+  EXPECT_NE(message_of([&] {
+              load_model(folder / "x.gguf", {.dtype = at::kHalf});
+            }).find("blk.1.ffn_up.weight has numbers that do not fit into float16"),
+            std::string::npos);
+}
+
+TEST(GgufModels, MatricesThatStayPackedComputeWhatTheirNumbersDo) {
+  const TestFolder folder;
+  int kept = 0;
+  for (const auto* name : {"llama_llama3_rope", "qwen3_gqa", "gpt2_tied", "mistral_window8_gqa"}) {
+    // Wide enough for blocks of 32.
+    auto config = read_json(test::source(std::string("data/models/") + name + "/config.json"), "test");
+    config[config.contains("n_embd") ? "n_embd" : "hidden_size"] = 64;
+    if (!config.contains("n_embd")) config["intermediate_size"] = 96, config["head_dim"] = 32;
+    auto model = make_model(config, {}, "config.json");
+    initialize_(model->parameters(), 3);
+    for (const auto packing : {Packing::q8_0, Packing::q4_1}) {
+      save_gguf(*model, folder / "x.gguf", {.packing = packing});
+      const auto plain = load_model(folder / "x.gguf"), packed = load_model(folder / "x.gguf", {.keep_packed = true});
+      for (const auto& parameter : packed->parameters().all()) kept += packed_weight(parameter.value) != nullptr;
+      const at::NoGradGuard no_grad;
+      const auto ids = at::arange(17, at::kLong).unsqueeze(0);
+      const auto expected = plain->logits(plain->forward_ids(ids));
+      EXPECT_LT(relative_max(packed->logits(packed->forward_ids(ids)), expected), 1e-5) << name;
+      KvCache cache(17);
+      for (std::int64_t i = 0; i < 17; ++i)
+        EXPECT_LT(relative_max(packed->logits(packed->forward_ids(ids.narrow(1, i, 1), {.cache = &cache})), expected.narrow(1, i, 1)), 1e-4)
+            << name;
+      EXPECT_EQ(packed->parameters().count(), plain->parameters().count());
+    }
+  }
+  EXPECT_GT(kept, 60);
+}
+
+TEST(GgufModels, WhatHasNoBlocksIsNotKeptPacked) {
+  EXPECT_NE(message_of([] { load_model(fixture("llama_gqa2_theta5e5"), {.keep_packed = true}); }).find("holds no packed matrices to keep"),
+            std::string::npos);
+  EXPECT_NE(message_of([] { load_model(test::source("data/models/llama_gqa2_theta5e5"), {.keep_packed = true}); }).find("is no GGUF file"),
+            std::string::npos);
 }
 
 TEST(GgufModels, AModelWithoutAHeadHasNoPlaceInAFile) {

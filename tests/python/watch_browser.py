@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The live page and the report in headless Chromium: speed, updates, keyboard, hostile texts, no request to anywhere else.
 
-  python3 tests/python/watch_browser.py ISOTROPE                        the tests; exit code 77 without Chromium
+  python3 tests/python/watch_browser.py ISOTROPE [--sanitized]           the tests; exit code 77 without Chromium. --sanitized: times are
+                                                                        printed, not limited: a sanitizer's are several times as long
   python3 tests/python/watch_browser.py ISOTROPE --pictures RUN… FOLDER  screenshots of both pages into FOLDER
 """
 
@@ -72,7 +73,7 @@ def open_everything(browser):
     browser.wait("document.querySelector('.heatmap canvas[role=img]')?.width > 300 && document.querySelector('.sample') !== null && document.querySelector('.settings') !== null")
 
 
-def test_first_paint(browser, url):
+def test_first_paint(browser, url, limited):
     drawn, painted = [], []
     for _ in range(5):
         browser.open(url)
@@ -80,11 +81,11 @@ def test_first_paint(browser, url):
         browser.wait("performance.getEntriesByName('first-contentful-paint').length > 0")
         painted.append(browser.run("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
     print(f"{RECORDS} records: first paint {median(painted):.0f} ms, charts drawn {median(drawn):.0f} ms (medians of 5)")
-    expect(median(painted) <= FIRST_PAINT_MS and median(drawn) <= FIRST_PAINT_MS, f"slower than {FIRST_PAINT_MS} ms")
+    expect(not limited or median(painted) <= FIRST_PAINT_MS and median(drawn) <= FIRST_PAINT_MS, f"slower than {FIRST_PAINT_MS} ms")
     expect(browser.run("document.querySelectorAll('.chart canvas').length") >= 7, "charts are missing")
 
 
-def test_update(browser, folder):
+def test_update(browser, folder, limited):
     delays = []
     for step in range(RECORDS + 1, RECORDS + 6):
         before = browser.run("document.documentElement.dataset.records")
@@ -97,7 +98,7 @@ def test_update(browser, folder):
         expect(shown.startswith(str(step)), f"the table shows {shown}, the log is at {step}")
         time.sleep(0.3)
     print(f"record to page: {median(delays):.2f} s (median of 5), longest {max(delays):.2f} s")
-    expect(max(delays) <= UPDATE_S, f"slower than {UPDATE_S} s")
+    expect(not limited or max(delays) <= UPDATE_S, f"slower than {UPDATE_S} s")
 
 
 def test_keyboard(browser):
@@ -140,7 +141,7 @@ def test_names(browser):
     expect(not nameless, f"controls without a name: {nameless}")
 
 
-def run_tests(program):
+def run_tests(program, limited):
     browser = Browser()
     try:
         with tempfile.TemporaryDirectory(prefix="isotrope-watch-") as place:
@@ -150,8 +151,8 @@ def run_tests(program):
             browser.resize(1280, 900)
             watch = Watch(program, [folder])
             try:
-                test_first_paint(browser, watch.url)
-                test_update(browser, folder)
+                test_first_paint(browser, watch.url, limited)
+                test_update(browser, folder, limited)
                 test_keyboard(browser)
                 open_everything(browser)
                 test_names(browser)
@@ -201,4 +202,4 @@ if __name__ == "__main__":
     if sys.argv[2:3] == ["--pictures"]:
         take_pictures(sys.argv[1], [Path(run) for run in sys.argv[3:-1]], Path(sys.argv[-1]))
     else:
-        run_tests(sys.argv[1])
+        run_tests(sys.argv[1], limited="--sanitized" not in sys.argv[2:])

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "isotrope/io/packed.h"
+
+namespace isotrope {
+
+/// A matrix [N, K] that stays in the blocks of its file (io/packed.h): a half or a quarter of the memory of bf16, and as much less to read for every
+/// token of a text that grows. Belongs to the weight's tensor, as a gradient sink does.
+struct PackedWeight final : c10::BackendMeta {
+  Packing packing = Packing::q8_0;
+  at::Tensor bytes;  ///< uint8 [N, bytes a row]
+
+  at::Tensor rows(std::int64_t first, std::int64_t count, std::int64_t columns) const;  ///< fp32 [count, columns]
+};
+
+/// Whether rows of K numbers can stay in this packing: whole blocks of it, of more than one number.
+bool can_stay_packed(Packing packing, std::int64_t columns);
+
+/// From now on `weight` [N, K], floating-point on the CPU, stands for these blocks: linear(), embedding_lookup() and the losses of a head read them.
+/// Its own numbers are NaN and take no memory, so that whatever does not know of the blocks gives NaN. WorkError where the shapes do not belong together.
+void keep_packed(const at::Tensor& weight, Packing packing, const at::Tensor& bytes);
+/// The blocks of a weight that was kept packed, or null.
+const PackedWeight* packed_weight(const at::Tensor& weight);
+
+/// All numbers of a packed weight [N, K], or those of the rows `ids` (int64, any shape) [..., K], in the weight's dtype.
+at::Tensor expanded(const at::Tensor& weight);
+at::Tensor expanded_rows(const at::Tensor& weight, const at::Tensor& ids);
+
+/// y [..., N] = x [..., K] · Wᵀ + b with a packed W; b may be undefined. Up to few_rows rows of x without a gradient: products of fp32 with the blocks as
+/// they lie, summed in fp32 in a fixed order, whatever the number of threads. Else at::linear with the expanded matrix; differentiable in x.
+at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
+
+}  // namespace isotrope

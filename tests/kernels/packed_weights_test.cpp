@@ -1,0 +1,128 @@
+// Products with matrices that stay in their file's blocks, against those of the expanded numbers; in the suite that runs once for every instruction set.
+#include "isotrope/kernels/packed_weights.h"
+
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+
+#include "isotrope/base/error.h"
+#include "isotrope/io/dtype.h"
+#include "isotrope/kernels/few_rows.h"
+#include "isotrope/kernels/gradient_sink.h"
+#include "isotrope/kernels/head_loss.h"
+#include "tests/kernels/against_reference.h"
+
+namespace isotrope {
+namespace {
+
+using namespace test;
+
+/// Random blocks: of packed numbers where we write the packing; of random bytes between small scales for the K-types.
+at::Tensor random_blocks(Packing packing, std::int64_t N, std::int64_t K) {
+  const auto row = static_cast<std::int64_t>(packed_bytes(packing, static_cast<std::size_t>(K)));
+  if (packing == Packing::q4_k || packing == Packing::q6_k) {
+    auto bytes = (normal({N, row}, 5).abs() * 1e4).to(at::kLong).remainder(256).to(at::kByte);
+    const auto block = static_cast<std::int64_t>(block_bytes(packing)), half = std::int64_t{to_f16(0.01F)};
+    for (std::int64_t at = 0; at < row; at += block)
+      for (const auto scale : packing == Packing::q4_k ? std::vector<std::int64_t>{0, 2} : std::vector<std::int64_t>{208}) {
+        bytes.narrow(1, at + scale, 1).fill_(half & 255);
+        bytes.narrow(1, at + scale + 1, 1).fill_(half >> 8);
+      }
+    return bytes;
+  }
+  const auto numbers = normal({N, K}, 4).to(at::kFloat).contiguous();
+  auto bytes = at::empty({N, row}, at::kByte);
+  pack(packing, {numbers.const_data_ptr<float>(), static_cast<std::size_t>(N * K)},
+       {reinterpret_cast<std::byte*>(bytes.mutable_data_ptr<std::uint8_t>()), static_cast<std::size_t>(N * row)});
+  return bytes;
+}
+
+at::Tensor packed(Packing packing, std::int64_t N, std::int64_t K, at::ScalarType type = at::kFloat) {
+  const auto weight = at::empty({N, K}, type);
+  keep_packed(weight, packing, random_blocks(packing, N, K));
+  return weight;
+}
+
+constexpr Packing packings[] = {Packing::q8_0, Packing::q4_0, Packing::q4_1, Packing::q4_k, Packing::q6_k};
+
+TEST(Kernels, PackedProductsEqualThoseOfTheExpandedNumbers) {
+  const at::NoGradGuard no_grad;
+  for (const auto packing : packings)
+    for (const auto type : {at::kFloat, at::kBFloat16})
+      for (const auto& [N, K] : {std::pair{1, 256}, {37, 256}, {300, 768}}) {
+        const auto weight = packed(packing, N, K, type);
+        const auto& blocks = *packed_weight(weight);
+        const auto exact = blocks.rows(0, N, K).to(at::kDouble);
+        EXPECT_LT(relative(expanded(weight), exact), type == at::kFloat ? 1e-12 : bf16_bound);
+        EXPECT_EQ(expanded(weight).scalar_type(), type);
+        for (const std::int64_t rows : {1, 2, 3, 4, 5, 40})
+          for (const auto& bias : {at::Tensor(), normal({N}, 3).to(type)}) {
+            const auto x = normal({2, rows, K}, 1).to(type).narrow(0, 1, 1);
+            const auto y = packed_linear(x, weight, bias);
+            EXPECT_EQ(y.sizes(), (std::vector<std::int64_t>{1, rows, N}));
+            EXPECT_EQ(y.scalar_type(), type);
+            // Many rows are multiplied with the numbers rounded to their dtype.
+            auto expected = at::linear(x.to(at::kDouble), rows <= few_rows ? exact : expanded(weight).to(at::kDouble));
+            if (bias.defined()) expected = expected + bias.to(at::kDouble);
+            EXPECT_LT(relative(y, expected), type == at::kFloat ? fp32_bound : bf16_bound)
+                << packing_name(packing) << ' ' << c10::toString(type) << ' ' << rows << " rows, " << N << " x " << K;
+            EXPECT_TRUE(at::equal(linear_of_few_rows(x, weight, bias), y)) << "linear_of_few_rows() takes it";
+            EXPECT_TRUE(at::equal(linear(x, weight, bias, false), y)) << "linear() takes it";
+          }
+      }
+}
+
+TEST(Kernels, PackedWidthsOfOneBlockAreWhole) {
+  const at::NoGradGuard no_grad;
+  for (const auto packing : {Packing::q8_0, Packing::q4_0, Packing::q4_1}) {
+    const auto weight = packed(packing, 5, 32);
+    const auto x = normal({1, 32}, 1).to(at::kFloat);
+    EXPECT_LT(relative(packed_linear(x, weight, {}), at::linear(x.to(at::kDouble), expanded(weight).to(at::kDouble))), fp32_bound);
+  }
+}
+
+TEST(Kernels, PackedProductsHaveTheSameBitsForAnyNumberOfThreads) {
+  const at::NoGradGuard no_grad;
+  const auto threads = at::get_num_threads();
+  for (const auto packing : packings) {
+    const auto weight = packed(packing, 1000, 512);
+    const auto x = normal({3, 512}, 1).to(at::kFloat);
+    at::set_num_threads(1);
+    const auto one = packed_linear(x, weight, {});
+    for (const int count : {2, 3}) {
+      at::set_num_threads(count);
+      EXPECT_TRUE(at::equal(packed_linear(x, weight, {}), one)) << packing_name(packing);
+    }
+    at::set_num_threads(threads);
+  }
+}
+
+TEST(Kernels, PackedTablesAreLookedUpAndHeadsLoseAsTheirNumbersDo) {
+  const auto weight = packed(Packing::q4_1, 90, 64);
+  const auto numbers = expanded(weight);
+  const auto ids = at::tensor({3, 89, 0, 3}, at::kLong).view({2, 2});
+  EXPECT_TRUE(at::equal(embedding_lookup(weight, ids), at::embedding(numbers, ids)));
+  EXPECT_THROW(expanded_rows(weight, at::tensor({90}, at::kLong)), WorkError);
+  const auto hidden = normal({7, 64}, 2).to(at::kFloat), targets = at::arange(7, at::kLong);
+  EXPECT_TRUE(at::equal(head_loss(hidden, weight, targets, {}).loss, head_loss(hidden, numbers, targets, {}).loss));
+}
+
+TEST(Kernels, PackedWeightsLetGradientsThroughToTheirInput) {
+  const auto weight = packed(Packing::q8_0, 20, 64);
+  const auto x = normal({2, 64}, 1).to(at::kFloat).set_requires_grad(true);
+  linear(x, weight, {}, false).sum().backward();
+  EXPECT_LT(relative(x.grad(), expanded(weight).sum(0).expand({2, 64})), fp32_bound);
+}
+
+TEST(Kernels, PackedWeightsGiveNanToWhateverDoesNotKnowThem) {
+  const auto weight = packed(Packing::q8_0, 20, 64);
+  EXPECT_EQ(weight.sizes(), (std::vector<std::int64_t>{20, 64}));
+  EXPECT_TRUE(at::isnan(weight).all().item<bool>());
+  EXPECT_EQ(weight.storage().nbytes(), sizeof(float));
+  EXPECT_EQ(packed_weight(at::ones({2, 2})), nullptr);
+  EXPECT_FALSE(can_stay_packed(Packing::f16, 64));
+  EXPECT_FALSE(can_stay_packed(Packing::q4_k, 64));
+  EXPECT_THROW(keep_packed(at::empty({4, 64}), Packing::q8_0, at::zeros({4, 67}, at::kByte)), WorkError);
+}
+
+}  // namespace
+}  // namespace isotrope
