@@ -9,6 +9,7 @@
 #include "isotrope/kernels/dispatch.h"
 #include "isotrope/kernels/onednn_linear.h"
 #include "isotrope/kernels/packed_weights.h"
+#include "isotrope/kernels/row_parts.h"
 
 #define ISOTROPE_KERNELS "isotrope/kernels/few_rows.inl"
 #include "isotrope/kernels/for_each_isa.h"
@@ -31,9 +32,10 @@ bool applies(const at::Tensor& x, const at::Tensor& weight) {
 
 std::vector<at::Tensor> linears_of_few_rows(const at::Tensor& x, std::span<const Affine> maps) {
   std::vector<at::Tensor> results;
-  if (std::ranges::any_of(maps, [](const Affine& map) { return packed_weight(map.weight); })) {
-    for (const auto& [weight, bias] : maps)
-      results.push_back(packed_weight(weight) ? packed_linear(x, weight, bias) : linear_of_few_rows(x, weight, bias));
+  const auto packed = std::ranges::count_if(maps, [](const Affine& map) { return packed_weight(map.weight) != nullptr; });
+  if (packed == std::ssize(maps)) return packed_linears(x, maps);
+  if (packed > 0) {
+    for (const auto& map : maps) results.push_back(linear_of_few_rows(x, map.weight, map.bias));
     return results;
   }
   if (!std::ranges::all_of(maps, [&](const Affine& map) { return applies(x, map.weight); })) {
@@ -49,32 +51,24 @@ std::vector<at::Tensor> linears_of_few_rows(const at::Tensor& x, std::span<const
     static const auto product = ISOTROPE_CHOOSE(product_of_few_rows<T>);
     struct Job {
       const T *matrix, *add;
-      std::int64_t N, first;  // rows of the matrix; its first part
       T* to;
     };
-    // All matrices in parts of so many rows. Threads fetch parts until none is left: one that comes late, or that memory serves worse,
-    // holds up nobody.
-    const auto part = std::max<std::int64_t>(1, numbers_a_task / (rows_a_step * K)) * rows_a_step;
-    std::int64_t parts = 0;
     std::vector<at::Tensor> shifts;
     std::vector<Job> jobs;
+    std::vector<std::int64_t> counts;
     for (const Affine& map : maps) {
-      const auto N = map.weight.size(0);
-      shape.back() = N;
+      counts.push_back(map.weight.size(0));
+      shape.back() = counts.back();
       results.push_back(at::empty(shape, x.options()));
       if (map.bias.defined()) shifts.push_back(map.bias.contiguous());
       const T* add = map.bias.defined() ? shifts.back().template const_data_ptr<T>() : nullptr;
-      jobs.push_back({map.weight.template const_data_ptr<T>(), add, N, parts, results.back().template mutable_data_ptr<T>()});
-      parts += (N + part - 1) / part;
+      jobs.push_back({map.weight.template const_data_ptr<T>(), add, results.back().template mutable_data_ptr<T>()});
     }
     const auto* from = rows.const_data_ptr<T>();
-    std::atomic<std::int64_t> next{0};
-    at::parallel_for(0, std::min<std::int64_t>(parts, at::get_num_threads()), 1, [&](std::int64_t, std::int64_t) {
-      for (auto i = next++; i < parts; i = next++) {
-        const auto job = std::ranges::upper_bound(jobs, i, {}, &Job::first) - 1;
-        const auto begin = (i - job->first) * part;
-        product(M, from, job->matrix, job->add, K, job->N, begin, std::min(job->N, begin + part), job->to);
-      }
+    const auto part = std::max<std::int64_t>(1, numbers_a_task / (rows_a_step * K)) * rows_a_step;
+    for_row_parts(counts, part, [&](std::size_t matrix, std::int64_t first, std::int64_t last) {
+      const auto& job = jobs[matrix];
+      product(M, from, job.matrix, job.add, K, counts[matrix], first, last, job.to);
     });
   });
   return results;

@@ -114,7 +114,7 @@ void softmax_columns(at::Tensor& logits, const at::Tensor& targets, const RowLos
     if (target[j] != ignored_target) data[target[j] * n + j] -= static_cast<float>(options.scale);
 }
 
-/// The same from tensor operations, for other devices.
+/// The same from tensor operations, for other devices and dtypes.
 void softmax_chunk_composed(at::Tensor& logits, const at::Tensor& targets, RowLosses out, const HeadLossOptions& options, bool gradient) {
   auto &log_z = out.log_z, &nll = out.nll;
   const auto ignored = targets == ignored_target;
@@ -158,7 +158,7 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
     const auto hidden = hidden_in.contiguous();
     const auto bias = bias_in.value_or(at::Tensor());
     const auto rows = hidden.size(0), vocab = head.size(0);
-    const bool on_cpu = hidden.device().is_cpu();
+    const bool own = has_cpu_kernel(hidden);
     const auto fp32 = hidden.options().dtype(at::kFloat);
     const RowLosses out{at::empty({rows}, fp32), at::empty({rows}, fp32), at::empty({rows}, fp32)};
     at::Tensor d_hidden, d_bias;
@@ -167,8 +167,8 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
     if (gradient && bias.defined()) d_bias = at::zeros({vocab}, fp32);
     const auto width = static_cast<std::int64_t>(hidden.element_size());
     const auto chunk = std::min(rows, std::max<std::int64_t>(16, options.chunk_bytes / (width * vocab) / 16 * 16));
-    const bool transposed = on_cpu && hidden.scalar_type() == at::kFloat;
-    const auto buffer = on_cpu ? at::empty({chunk * vocab}, hidden.options()) : at::Tensor();
+    const bool transposed = own && hidden.scalar_type() == at::kFloat;
+    const auto buffer = own ? at::empty({chunk * vocab}, hidden.options()) : at::Tensor();
     for (std::int64_t begin = 0; begin < rows; begin += chunk) {
       const auto count = std::min(chunk, rows - begin);
       const auto part = hidden.narrow(0, begin, count), wanted = targets.narrow(0, begin, count);
@@ -180,7 +180,7 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
         else at::mm_out(logits, head, part.t());
         softmax_columns(logits, wanted, losses, options, gradient);
         slope = logits.t();
-      } else if (on_cpu) {
+      } else if (own) {
         slope = buffer.narrow(0, 0, count * vocab).view({count, vocab});
         if (bias.defined()) at::addmm_out(slope, bias, part, head.t());
         else at::mm_out(slope, part, head.t());

@@ -3,14 +3,18 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <atomic>
+#include <array>
+#include <cstring>
 #include <limits>
+#include <map>
+#include <numeric>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "isotrope/io/dtype.h"
 #include "isotrope/kernels/dispatch.h"
-#include "isotrope/kernels/few_rows.h"
+#include "isotrope/kernels/row_parts.h"
 
 #define ISOTROPE_KERNELS "isotrope/kernels/packed_weights.inl"
 #include "isotrope/kernels/for_each_isa.h"
@@ -27,65 +31,92 @@ const PackedWeight& blocks_of(const at::Tensor& weight) {
   return *packed;
 }
 
-std::span<const std::byte> bytes_of_rows(const PackedWeight& packed, std::int64_t first, std::int64_t count) {
-  const auto row = packed.bytes.size(1);
-  return {reinterpret_cast<const std::byte*>(packed.bytes.const_data_ptr<std::uint8_t>() + first * row),
-          static_cast<std::size_t>(count * row)};
+/// The parts of a block whose scales lie before the numbers: the packings that our products read, which lay a row out anew.
+struct Parts {
+  std::int64_t scales, numbers;  // bytes
+};
+
+std::optional<Parts> parts_of(Packing packing) {
+  switch (packing) {
+    case Packing::q8_0: return Parts{2, 32};
+    case Packing::q4_0: return Parts{2, 16};
+    case Packing::q4_1: return Parts{4, 16};
+    default: return std::nullopt;
+  }
+}
+
+/// Copies a row's blocks between the file's order and ours: `file` and `ours` as bytes of one row; the one that is const is read.
+template <class File, class Ours>
+void lay_out(const Parts& parts, std::int64_t blocks, File* file, Ours* ours) {
+  const auto move = [](auto* file_part, auto* our_part, std::int64_t count) {
+    if constexpr (std::is_const_v<File>) std::memcpy(our_part, file_part, static_cast<std::size_t>(count));
+    else std::memcpy(file_part, our_part, static_cast<std::size_t>(count));
+  };
+  for (std::int64_t b = 0; b < blocks; ++b) {
+    auto* block = file + b * (parts.scales + parts.numbers);
+    move(block, ours + b * parts.scales, parts.scales);
+    move(block + parts.scales, ours + blocks * parts.scales + b * parts.numbers, parts.numbers);
+  }
 }
 
 void expand_into(const PackedWeight& packed, std::int64_t first, std::int64_t count, std::span<float> out) {
-  expand(packed.packing, bytes_of_rows(packed, first, count), out);
+  const auto row = packed.bytes.size(1);
+  const auto* ours = packed.bytes.const_data_ptr<std::uint8_t>() + first * row;
+  const auto as_bytes = [&](const std::uint8_t* from, std::int64_t rows) {
+    return std::span(reinterpret_cast<const std::byte*>(from), static_cast<std::size_t>(rows * row));
+  };
+  const auto parts = parts_of(packed.packing);
+  if (!parts) return expand(packed.packing, as_bytes(ours, count), out);
+  std::vector<std::uint8_t> file(static_cast<std::size_t>(row));
+  const auto columns = out.size() / static_cast<std::size_t>(count);
+  for (std::int64_t i = 0; i < count; ++i) {
+    lay_out(*parts, row / (parts->scales + parts->numbers), file.data(), ours + i * row);
+    expand(packed.packing, as_bytes(file.data(), 1), out.subspan(static_cast<std::size_t>(i) * columns, columns));
+  }
 }
 
-/// What is multiplied with part of a matrix: fp32 rows of x, the sums of their blocks, and where the results go.
-struct FewRows {
-  at::Tensor x, sums, shift, y;
-  std::int64_t M, K, N;
+/// What the scales of a row are multiplied with besides its numbers, for each of the M rows of x: with (q − 8) = q + offset, or d q + m.
+std::vector<float> offsets_of(Packing packing, const float* x, std::int64_t M, std::int64_t K) {
+  if (packing != Packing::q4_0 && packing != Packing::q4_1) return {};
+  const std::size_t scales = packing == Packing::q4_1 ? 2 : 1;
+  std::vector<float> offsets(static_cast<std::size_t>(M * (K / 32)) * scales);
+  for (std::size_t b = 0; b < offsets.size() / scales; ++b) {
+    std::array<float, 8> parts{};
+    for (std::size_t i = 0; i < 32; ++i) parts[i % 8] += x[b * 32 + i];
+    const auto sum = std::accumulate(parts.begin(), parts.end(), 0.0F);
+    offsets[b * scales + scales - 1] = packing == Packing::q4_1 ? sum : -8 * sum;
+  }
+  return offsets;
+}
+
+/// A matrix to multiply with: where its blocks lie, what is added and where the results [M, N] go.
+struct Job {
+  const PackedWeight* weight;
+  const float* offsets;
+  at::Tensor shift, y;
+  std::int64_t N;
+
+  void multiply(std::int64_t M, const float* x, std::int64_t K, std::int64_t first, std::int64_t last) const;
 };
 
-FewRows few_rows_of(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  FewRows rows{.K = weight.size(1), .N = weight.size(0)};
-  rows.x = x.to(at::kFloat).reshape({-1, rows.K}).contiguous();
-  rows.M = rows.x.size(0);
-  if (rows.K % 32 == 0) rows.sums = rows.x.view({rows.M, rows.K / 32, 32}).sum(2);
-  if (bias.defined()) rows.shift = bias.to(at::kFloat).contiguous();
-  rows.y = at::empty({rows.M, rows.N}, rows.x.options());
-  return rows;
-}
-
-/// Calls work(first, last) for parts of the matrix's rows, on all threads, each fetching a part when it is free.
-void for_parts(std::int64_t N, std::int64_t K, const auto& work) {
-  const auto part = std::max<std::int64_t>(1, numbers_a_task / K), parts = (N + part - 1) / part;
-  std::atomic<std::int64_t> next{0};
-  at::parallel_for(0, std::min<std::int64_t>(parts, at::get_num_threads()), 1, [&](std::int64_t, std::int64_t) {
-    for (auto i = next++; i < parts; i = next++) work(i * part, std::min(N, (i + 1) * part));
-  });
-}
-
-at::Tensor product(const FewRows& r, const PackedWeight& packed) {
-  const auto *x = r.x.const_data_ptr<float>(), *sums = r.sums.defined() ? r.sums.const_data_ptr<float>() : nullptr;
-  const auto* shift = r.shift.defined() ? r.shift.const_data_ptr<float>() : nullptr;
-  auto* y = r.y.mutable_data_ptr<float>();
-  const auto* matrix = packed.bytes.const_data_ptr<std::uint8_t>();
-  const auto run = [&](const auto& kernel) {
-    for_parts(r.N, r.K, [&](std::int64_t first, std::int64_t last) { kernel(r.M, matrix, r.K, x, sums, shift, first, last, r.N, y); });
-  };
+void Job::multiply(std::int64_t M, const float* x, std::int64_t K, std::int64_t first, std::int64_t last) const {
   static const auto q8_0 = ISOTROPE_CHOOSE(packed_product<Packing::q8_0>);
   static const auto q4_0 = ISOTROPE_CHOOSE(packed_product<Packing::q4_0>);
   static const auto q4_1 = ISOTROPE_CHOOSE(packed_product<Packing::q4_1>);
   static const auto expanded_rows = ISOTROPE_CHOOSE(expanded_product);
-  switch (packed.packing) {
-    case Packing::q8_0: run(q8_0); break;
-    case Packing::q4_0: run(q4_0); break;
-    case Packing::q4_1: run(q4_1); break;
-    default:
-      for_parts(r.N, r.K, [&](std::int64_t first, std::int64_t last) {
-        std::vector<float> numbers(static_cast<std::size_t>((last - first) * r.K));
-        expand_into(packed, first, last - first, numbers);
-        expanded_rows(r.M, numbers.data(), r.K, x, shift, first, last - first, r.N, y);
-      });
+  const auto* matrix = weight->bytes.const_data_ptr<std::uint8_t>();
+  const auto* add = shift.defined() ? shift.const_data_ptr<float>() : nullptr;
+  auto* to = y.mutable_data_ptr<float>();
+  switch (weight->packing) {
+    case Packing::q8_0: return q8_0(M, matrix, K, x, offsets, add, first, last, N, to);
+    case Packing::q4_0: return q4_0(M, matrix, K, x, offsets, add, first, last, N, to);
+    case Packing::q4_1: return q4_1(M, matrix, K, x, offsets, add, first, last, N, to);
+    default: {
+      std::vector<float> numbers(static_cast<std::size_t>((last - first) * K));
+      expand_into(*weight, first, last - first, numbers);
+      expanded_rows(M, numbers.data(), K, x, add, first, last - first, N, to);
+    }
   }
-  return r.y;
 }
 
 }  // namespace
@@ -112,6 +143,13 @@ void keep_packed(const at::Tensor& weight, Packing packing, const at::Tensor& by
   weight.set_data(nothing.expand(weight.sizes()));
   auto packed = c10::make_intrusive<PackedWeight>();
   packed->packing = packing, packed->bytes = bytes;
+  if (const auto parts = parts_of(packing)) {
+    packed->bytes = at::empty_like(bytes);
+    const auto row = bytes.size(1);
+    for (std::int64_t i = 0; i < bytes.size(0); ++i)
+      lay_out(*parts, row / (parts->scales + parts->numbers), bytes.const_data_ptr<std::uint8_t>() + i * row,
+              packed->bytes.mutable_data_ptr<std::uint8_t>() + i * row);
+  }
   weight.unsafeGetTensorImpl()->set_backend_meta(std::move(packed));
 }
 
@@ -150,13 +188,34 @@ at::Tensor expanded_rows(const at::Tensor& weight, const at::Tensor& ids) {
   return out.to(weight.scalar_type()).view(shape);
 }
 
-at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  const auto& packed = blocks_of(weight);
+std::vector<at::Tensor> packed_linears(const at::Tensor& x, std::span<const Affine> maps) {
+  std::vector<at::Tensor> results;
   const bool few = x.numel() > 0 && x.numel() <= few_rows * x.size(-1) && !at::GradMode::is_enabled();
-  if (!few) return linear_of_few_rows(x, expanded(weight).to(x.scalar_type()), bias);
+  if (!few) {
+    for (const auto& [weight, bias] : maps) results.push_back(linear_of_few_rows(x, expanded(weight).to(x.scalar_type()), bias));
+    return results;
+  }
+  const auto rows = x.to(at::kFloat).contiguous();
+  const auto K = x.size(-1), M = x.numel() / K;
+  const auto* from = rows.const_data_ptr<float>();
+  std::map<Packing, std::vector<float>> offsets;  // most matrices of one input are packed alike
   auto shape = x.sizes().vec();
-  shape.back() = weight.size(0);
-  return product(few_rows_of(x, weight, bias), packed).view(shape).to(x.scalar_type());
+  std::vector<Job> jobs;
+  std::vector<std::int64_t> counts;
+  for (const auto& [weight, bias] : maps) {
+    const auto N = weight.size(0);
+    if (weight.size(1) != K) throw WorkError("packed", "rows of {} numbers for a weight {}", K, shape_text(weight.sizes()));
+    shape.back() = N;
+    const auto& packed = blocks_of(weight);
+    auto& offset = offsets[packed.packing];
+    if (offset.empty()) offset = offsets_of(packed.packing, from, M, K);
+    jobs.push_back({&packed, offset.data(), bias.defined() ? bias.to(at::kFloat).contiguous() : bias, at::empty(shape, rows.options()), N});
+    counts.push_back(N);
+  }
+  for_row_parts(counts, std::max<std::int64_t>(4, numbers_a_task / K / 4 * 4),
+                [&](std::size_t matrix, std::int64_t first, std::int64_t last) { jobs[matrix].multiply(M, from, K, first, last); });
+  for (const auto& job : jobs) results.push_back(job.y.to(x.scalar_type()));
+  return results;
 }
 
 }  // namespace isotrope

@@ -2,7 +2,11 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <span>
+#include <vector>
+
 #include "isotrope/io/packed.h"
+#include "isotrope/kernels/few_rows.h"
 
 namespace isotrope {
 
@@ -10,7 +14,7 @@ namespace isotrope {
 /// token of a text that grows. Belongs to the weight's tensor, as a gradient sink does.
 struct PackedWeight final : c10::BackendMeta {
   Packing packing = Packing::q8_0;
-  at::Tensor bytes;  ///< uint8 [N, bytes a row]
+  at::Tensor bytes;  ///< uint8 [N, bytes a row]; of Q8_0, Q4_0 and Q4_1 all scales of a row lie before all its numbers
 
   at::Tensor rows(std::int64_t first, std::int64_t count, std::int64_t columns) const;  ///< fp32 [count, columns]
 };
@@ -28,8 +32,9 @@ const PackedWeight* packed_weight(const at::Tensor& weight);
 at::Tensor expanded(const at::Tensor& weight);
 at::Tensor expanded_rows(const at::Tensor& weight, const at::Tensor& ids);
 
-/// y [..., N] = x [..., K] · Wᵀ + b with a packed W; b may be undefined. Up to few_rows rows of x without a gradient: products of fp32 with the blocks as
-/// they lie, summed in fp32 in a fixed order, whatever the number of threads. Else at::linear with the expanded matrix; differentiable in x.
-at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
+/// y [..., N] = x [..., K] · Wᵀ + b of each map, whose W is packed; b may be undefined. Up to few_rows rows of x without a gradient: products of fp32 with
+/// the blocks as they lie, summed in fp32 in a fixed order, whatever the number of threads. Else at::linear with the expanded matrix;
+/// differentiable in x.
+std::vector<at::Tensor> packed_linears(const at::Tensor& x, std::span<const Affine> maps);
 
 }  // namespace isotrope

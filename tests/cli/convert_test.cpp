@@ -16,7 +16,8 @@ ProgramResult convert(const std::string& arguments) { return run_program("conver
 
 /// A trained model with a tokenizer that GGUF has a name for.
 struct Converted : Workplace {
-  Converted() : Workplace(with(llama_json, "257", "300")) {
+  explicit Converted(const std::string& width = "16")
+      : Workplace(with(with(llama_json, "257", "300"), "\"hidden_size\": 16", "\"hidden_size\": " + width)) {
     const auto trained =
         run_program("tokenizer train --file " + (*this)("text.txt") + " --vocab-size 300 -o " + (*this)("tokenizer") + " --quiet");
     if (trained.code != 0) throw std::runtime_error(trained.err);
@@ -111,8 +112,19 @@ TEST(ConvertSlow, EveryTypeIsWritten) {
   }
 }
 
-TEST(ConvertSlow, PackedMatricesMayStay) {
+TEST(ConvertSlow, AFileOfHalvesIsScoredAsTheFolder) {
   const Converted place;
+  ASSERT_EQ(convert(place.model().string() + " " + place("m.gguf") + " --type f16").code, 0);
+  const auto nll = [&](const std::string& model) {
+    const auto result = run_program("eval " + model + " --data " + place("text.txt") + " --json --threads 1");
+    EXPECT_EQ(result.code, 0) << result.err;
+    return nlohmann::json::parse(result.out)["nll"].get<double>();
+  };
+  EXPECT_NEAR(nll(place("m.gguf")), nll(place.model().string()), 5e-3);
+}
+
+TEST(ConvertSlow, PackedMatricesMayStay) {
+  const Converted place("64");  // two blocks a row
   ASSERT_EQ(convert(place.model().string() + " " + place("m.gguf") + " --type q8_0").code, 0);
   const auto run = [&](const std::string& what) { return run_program(what + " --threads 1"); };
   const auto generate = "generate " + place("m.gguf") + " --prompt 'the number' --max-tokens 12 --temperature 0 --ignore-eos";

@@ -42,6 +42,11 @@ at::Tensor packed(Packing packing, std::int64_t N, std::int64_t K, at::ScalarTyp
   return weight;
 }
 
+at::Tensor packed_linear_of(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  const Affine map{weight, bias};
+  return packed_linears(x, {&map, 1}).front();
+}
+
 constexpr Packing packings[] = {Packing::q8_0, Packing::q4_0, Packing::q4_1, Packing::q4_k, Packing::q6_k};
 
 TEST(Kernels, PackedProductsEqualThoseOfTheExpandedNumbers) {
@@ -57,7 +62,7 @@ TEST(Kernels, PackedProductsEqualThoseOfTheExpandedNumbers) {
         for (const std::int64_t rows : {1, 2, 3, 4, 5, 40})
           for (const auto& bias : {at::Tensor(), normal({N}, 3).to(type)}) {
             const auto x = normal({2, rows, K}, 1).to(type).narrow(0, 1, 1);
-            const auto y = packed_linear(x, weight, bias);
+            const auto y = packed_linear_of(x, weight, bias);
             EXPECT_EQ(y.sizes(), (std::vector<std::int64_t>{1, rows, N}));
             EXPECT_EQ(y.scalar_type(), type);
             // Many rows are multiplied with the numbers rounded to their dtype.
@@ -76,7 +81,7 @@ TEST(Kernels, PackedWidthsOfOneBlockAreWhole) {
   for (const auto packing : {Packing::q8_0, Packing::q4_0, Packing::q4_1}) {
     const auto weight = packed(packing, 5, 32);
     const auto x = normal({1, 32}, 1).to(at::kFloat);
-    EXPECT_LT(relative(packed_linear(x, weight, {}), at::linear(x.to(at::kDouble), expanded(weight).to(at::kDouble))), fp32_bound);
+    EXPECT_LT(relative(packed_linear_of(x, weight, {}), at::linear(x.to(at::kDouble), expanded(weight).to(at::kDouble))), fp32_bound);
   }
 }
 
@@ -87,13 +92,29 @@ TEST(Kernels, PackedProductsHaveTheSameBitsForAnyNumberOfThreads) {
     const auto weight = packed(packing, 1000, 512);
     const auto x = normal({3, 512}, 1).to(at::kFloat);
     at::set_num_threads(1);
-    const auto one = packed_linear(x, weight, {});
+    const auto one = packed_linear_of(x, weight, {});
     for (const int count : {2, 3}) {
       at::set_num_threads(count);
-      EXPECT_TRUE(at::equal(packed_linear(x, weight, {}), one)) << packing_name(packing);
+      EXPECT_TRUE(at::equal(packed_linear_of(x, weight, {}), one)) << packing_name(packing);
     }
     at::set_num_threads(threads);
   }
+}
+
+TEST(Kernels, PackedMatricesOfOneInputAreMultipliedInOnePass) {
+  const at::NoGradGuard no_grad;
+  const auto x = normal({2, 512}, 1).to(at::kFloat);
+  const auto bias = normal({700}, 2).to(at::kFloat);
+  const Affine maps[] = {
+      {packed(Packing::q4_1, 333, 512), {}}, {packed(Packing::q6_k, 700, 512), bias}, {packed(Packing::q8_0, 1, 512), {}}};
+  const auto all = linears_of_few_rows(x, maps);
+  ASSERT_EQ(all.size(), 3U);
+  for (std::size_t i = 0; i < all.size(); ++i) EXPECT_TRUE(at::equal(all[i], packed_linear_of(x, maps[i].weight, maps[i].bias)));
+  const Affine mixed[] = {maps[0], {at::ones({5, 512}), {}}};
+  const auto both = linears_of_few_rows(x, mixed);
+  EXPECT_TRUE(at::equal(both[0], all[0]));
+  EXPECT_LT(relative(both[1], x.to(at::kDouble).sum(1, true).expand({2, 5})), 1e-5);
+  EXPECT_THROW(packed_linear_of(x.narrow(1, 0, 256), maps[0].weight, {}), WorkError);
 }
 
 TEST(Kernels, PackedTablesAreLookedUpAndHeadsLoseAsTheirNumbersDo) {

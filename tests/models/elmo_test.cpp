@@ -157,7 +157,7 @@ TEST(ElmoGoldens, StatesAndLogitsOfBothDirections) {
   ASSERT_GE(golden_folders().size(), 7U);
   for (const auto& folder : golden_folders()) {
     const test::Goldens expected(folder / "expected.safetensors");
-    for (const auto dtype : {at::kFloat, at::kBFloat16}) {
+    for (const auto dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
       const auto model = load_model(folder, {.dtype = dtype});
       const double tolerance = dtype == at::kFloat ? 1e-5 : 4e-2;
       for (const std::string input : {"a", "b", "c"}) {

@@ -187,6 +187,17 @@ TEST(EncoderGoldens, Bfloat16IsAsExactAsThatOfTransformers) {
   }
 }
 
+TEST(EncoderGoldens, Float16IsMoreExactThanBfloat16) {
+  const at::NoGradGuard no_grad;
+  for (const auto& folder : folders()) {
+    Case c(folder, at::kHalf);
+    const auto hidden = c.hidden("c");
+    const auto error = relative(c.has_head() ? c.model->logits(hidden) : hidden, c.expected(c.has_head() ? "logits64_c" : "hidden64_c"));
+    EXPECT_LT(error, c.expected("bf16_error_c").item<double>()) << c.name;
+    if (c.has_head()) EXPECT_NEAR(loss_of(c, hidden).item<double>(), c.expected("loss_c").item<double>(), 1e-2) << c.name;
+  }
+}
+
 TEST(EncoderGoldens, SavedFoldersReadBackBitForBit) {
   for (const auto& folder : folders()) {
     Case c(folder);

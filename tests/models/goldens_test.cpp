@@ -214,6 +214,29 @@ TEST(ModelGoldens, Bfloat16IsAsExactAsThatOfTransformers) {
   }
 }
 
+TEST(ModelGoldens, Float16IsMoreExactThanBfloat16) {
+  const at::NoGradGuard no_grad;
+  for (const auto& folder : folders()) {
+    const Goldens expected(folder / "expected.safetensors");
+    const auto model = load_model(folder, {.dtype = at::kHalf});
+    const auto ids = expected("ids_c");
+    const auto tokens = ids.size(1);
+    const double bound = expected("bf16_error_c").item<double>();
+    const auto hidden = model->forward_ids(ids);
+    EXPECT_LT(relative(model->logits(hidden), expected("logits64_c")), bound) << folder.filename();
+    const auto targets = at::cat({ids.narrow(1, 1, tokens - 1), at::full({ids.size(0), 1}, ignored_target, at::kLong)}, 1);
+    const HeadLossOptions options{.scale = 1.0 / static_cast<double>(ids.size(0) * (tokens - 1))};
+    EXPECT_NEAR(next_token_loss(model->head_input(hidden), model->head(), targets, options).loss.item<double>(),
+                expected("loss_c").item<double>(), 1e-2)
+        << folder.filename();
+    KvCache cache(tokens);
+    std::vector<at::Tensor> parts;
+    for (std::int64_t at = 0; at < tokens; ++at)
+      parts.push_back(model->logits(model->forward_ids(ids.narrow(1, at, 1), {.cache = &cache})));
+    EXPECT_LT(relative(at::cat(parts, 1), expected("logits64_c")), bound) << folder.filename();
+  }
+}
+
 TEST(ModelGoldens, Bfloat16TokenByTokenIsAsExactAsTheWhole) {
   const at::NoGradGuard no_grad;
   for (const auto& folder : folders()) {
