@@ -158,8 +158,16 @@ inline void transpose(Words (&rows)[lanes]) {
     for (int i = 0; i < lanes; ++i)
       if ((i & step) == 0) {
         const Words a = rows[i], b = rows[i + step];
+#ifdef __clang__
+        for (int lane = 0; lane < lanes; ++lane) {
+          const auto from = [&](auto place) { return place < lanes ? a[place] : b[place - lanes]; };
+          rows[i][lane] = from(low[round][lane]);
+          rows[i + step][lane] = from(high[round][lane]);
+        }
+#else
         rows[i] = __builtin_shuffle(a, b, low[round]);
         rows[i + step] = __builtin_shuffle(a, b, high[round]);
+#endif
       }
   }
 }
