@@ -10,6 +10,7 @@
 #include <numeric>
 #include <optional>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "isotrope/io/dtype.h"
@@ -23,7 +24,8 @@ namespace isotrope {
 
 namespace {
 
-constexpr std::int64_t numbers_a_task = 1 << 15;  // of the matrix, that are worth a thread
+constexpr std::int64_t numbers_a_task = 1 << 15;   // of the matrix, that are worth a thread
+constexpr std::int64_t numbers_at_once = 1 << 20;  // of it that are expanded to be multiplied with many rows
 
 const PackedWeight& blocks_of(const at::Tensor& weight) {
   const auto* packed = packed_weight(weight);
@@ -45,34 +47,41 @@ std::optional<Parts> parts_of(Packing packing) {
   }
 }
 
-/// Copies a row's blocks between the file's order and ours: `file` and `ours` as bytes of one row; the one that is const is read.
-template <class File, class Ours>
-void lay_out(const Parts& parts, std::int64_t blocks, File* file, Ours* ours) {
-  const auto move = [](auto* file_part, auto* our_part, std::int64_t count) {
-    if constexpr (std::is_const_v<File>) std::memcpy(our_part, file_part, static_cast<std::size_t>(count));
-    else std::memcpy(file_part, our_part, static_cast<std::size_t>(count));
-  };
+/// A row in our order from the file's.
+void lay_out(const Parts& parts, std::int64_t blocks, const std::uint8_t* file, std::uint8_t* ours) {
   for (std::int64_t b = 0; b < blocks; ++b) {
-    auto* block = file + b * (parts.scales + parts.numbers);
-    move(block, ours + b * parts.scales, parts.scales);
-    move(block + parts.scales, ours + blocks * parts.scales + b * parts.numbers, parts.numbers);
+    const auto* block = file + b * (parts.scales + parts.numbers);
+    std::memcpy(ours + b * parts.scales, block, static_cast<std::size_t>(parts.scales));
+    std::memcpy(ours + blocks * parts.scales + b * parts.numbers, block + parts.scales, static_cast<std::size_t>(parts.numbers));
   }
 }
 
-void expand_into(const PackedWeight& packed, std::int64_t first, std::int64_t count, std::span<float> out) {
+/// The numbers of some rows, [count, K], in `to`'s dtype: fp32 or bf16.
+template <class T>
+void expand_into(const PackedWeight& packed, std::int64_t K, std::int64_t first, std::int64_t count, T* to) {
+  const auto* matrix = packed.bytes.const_data_ptr<std::uint8_t>();
+  static const auto laid_out = ISOTROPE_CHOOSE(expand_rows<T>);
+  if (parts_of(packed.packing)) return laid_out(packed.packing, matrix, K, first, first + count, to);
   const auto row = packed.bytes.size(1);
-  const auto* ours = packed.bytes.const_data_ptr<std::uint8_t>() + first * row;
-  const auto as_bytes = [&](const std::uint8_t* from, std::int64_t rows) {
-    return std::span(reinterpret_cast<const std::byte*>(from), static_cast<std::size_t>(rows * row));
-  };
-  const auto parts = parts_of(packed.packing);
-  if (!parts) return expand(packed.packing, as_bytes(ours, count), out);
-  std::vector<std::uint8_t> file(static_cast<std::size_t>(row));
-  const auto columns = out.size() / static_cast<std::size_t>(count);
-  for (std::int64_t i = 0; i < count; ++i) {
-    lay_out(*parts, row / (parts->scales + parts->numbers), file.data(), ours + i * row);
-    expand(packed.packing, as_bytes(file.data(), 1), out.subspan(static_cast<std::size_t>(i) * columns, columns));
+  const std::span bytes(reinterpret_cast<const std::byte*>(matrix + first * row), static_cast<std::size_t>(count * row));
+  if constexpr (std::is_same_v<T, float>) expand(packed.packing, bytes, {to, static_cast<std::size_t>(count * K)});
+  else {
+    std::vector<float> numbers(static_cast<std::size_t>(count * K));
+    expand(packed.packing, bytes, numbers);
+    std::copy(numbers.begin(), numbers.end(), to);
   }
+}
+
+/// The same as a tensor, on all threads; other dtypes are rounded from fp32.
+at::Tensor expanded_part(const PackedWeight& packed, std::int64_t K, std::int64_t first, std::int64_t count, at::ScalarType type) {
+  const bool direct = type == at::kFloat || type == at::kBFloat16;
+  auto out = at::empty({count, K}, direct ? type : at::kFloat);
+  dispatch_float(out.scalar_type(), [&]<class T>() {
+    auto* to = out.mutable_data_ptr<T>();
+    at::parallel_for(0, count, std::max<std::int64_t>(1, numbers_a_task / K),
+                     [&](std::int64_t begin, std::int64_t end) { expand_into(packed, K, first + begin, end - begin, to + begin * K); });
+  });
+  return out.to(type);
 }
 
 /// What the scales of a row are multiplied with besides its numbers, for each of the M rows of x: with (q − 8) = q + offset, or d q + m.
@@ -113,19 +122,13 @@ void Job::multiply(std::int64_t M, const float* x, std::int64_t K, std::int64_t 
     case Packing::q4_1: return q4_1(M, matrix, K, x, offsets, add, first, last, N, to);
     default: {
       std::vector<float> numbers(static_cast<std::size_t>((last - first) * K));
-      expand_into(*weight, first, last - first, numbers);
+      expand_into(*weight, K, first, last - first, numbers.data());
       expanded_rows(M, numbers.data(), K, x, add, first, last - first, N, to);
     }
   }
 }
 
 }  // namespace
-
-at::Tensor PackedWeight::rows(std::int64_t first, std::int64_t count, std::int64_t columns) const {
-  auto out = at::empty({count, columns}, at::kFloat);
-  expand_into(*this, first, count, {out.mutable_data_ptr<float>(), static_cast<std::size_t>(count * columns)});
-  return out;
-}
 
 bool can_stay_packed(Packing packing, std::int64_t columns) {
   const auto block = static_cast<std::int64_t>(block_size(packing));
@@ -158,19 +161,7 @@ const PackedWeight* packed_weight(const at::Tensor& weight) {
 }
 
 at::Tensor expanded(const at::Tensor& weight) {
-  const auto& packed = blocks_of(weight);
-  const auto N = weight.size(0), K = weight.size(1);
-  auto out = at::empty({N, K}, weight.options().requires_grad(false));
-  at::parallel_for(0, N, std::max<std::int64_t>(1, numbers_a_task / K), [&](std::int64_t first, std::int64_t last) {
-    const at::NoGradGuard no_grad;
-    if (out.scalar_type() == at::kFloat)
-      return expand_into(packed, first, last - first,
-                         {out.mutable_data_ptr<float>() + first * K, static_cast<std::size_t>((last - first) * K)});
-    constexpr std::int64_t at_once = 64;  // rows
-    for (auto row = first; row < last; row += at_once)
-      out.narrow(0, row, std::min(at_once, last - row)).copy_(packed.rows(row, std::min(at_once, last - row), K));
-  });
-  return out;
+  return expanded_part(blocks_of(weight), weight.size(1), 0, weight.size(0), weight.scalar_type());
 }
 
 at::Tensor expanded_rows(const at::Tensor& weight, const at::Tensor& ids) {
@@ -181,18 +172,39 @@ at::Tensor expanded_rows(const at::Tensor& weight, const at::Tensor& ids) {
   for (std::int64_t i = 0; i < flat.numel(); ++i) {
     const auto id = flat.const_data_ptr<std::int64_t>()[i];
     if (id < 0 || id >= weight.size(0)) throw WorkError("packed", "row {} of {} is asked for", id, weight.size(0));
-    expand_into(packed, id, 1, {out.mutable_data_ptr<float>() + i * K, static_cast<std::size_t>(K)});
+    expand_into(packed, K, id, 1, out.mutable_data_ptr<float>() + i * K);
   }
   auto shape = ids.sizes().vec();
   shape.push_back(K);
   return out.to(weight.scalar_type()).view(shape);
 }
 
+namespace {
+
+/// x · Wᵀ + b, part by part of the matrix, whose numbers need no room for all.
+at::Tensor product_by_parts(const at::Tensor& x, const PackedWeight& packed, std::int64_t N, const at::Tensor& bias) {
+  const auto K = x.size(-1), part = std::max<std::int64_t>(64, numbers_at_once / K);
+  std::vector<at::Tensor> results;
+  for (std::int64_t first = 0; first < N; first += part) {
+    const auto count = std::min(part, N - first);
+    results.push_back(linear_of_few_rows(x, expanded_part(packed, K, first, count, x.scalar_type()),
+                                         bias.defined() ? bias.narrow(0, first, count) : bias));
+  }
+  return results.size() == 1 ? results.front() : at::cat(results, -1);
+}
+
+}  // namespace
+
 std::vector<at::Tensor> packed_linears(const at::Tensor& x, std::span<const Affine> maps) {
   std::vector<at::Tensor> results;
   const bool few = x.numel() > 0 && x.numel() <= few_rows * x.size(-1) && !at::GradMode::is_enabled();
   if (!few) {
-    for (const auto& [weight, bias] : maps) results.push_back(linear_of_few_rows(x, expanded(weight).to(x.scalar_type()), bias));
+    const bool differentiated =
+        at::GradMode::is_enabled() &&
+        (x.requires_grad() || std::ranges::any_of(maps, [](const Affine& map) { return map.bias.defined() && map.bias.requires_grad(); }));
+    for (const auto& [weight, bias] : maps)
+      results.push_back(differentiated ? linear_of_few_rows(x, expanded(weight).to(x.scalar_type()), bias)
+                                       : product_by_parts(x, blocks_of(weight), weight.size(0), bias));
     return results;
   }
   const auto rows = x.to(at::kFloat).contiguous();

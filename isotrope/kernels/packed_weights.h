@@ -15,8 +15,6 @@ namespace isotrope {
 struct PackedWeight final : c10::BackendMeta {
   Packing packing = Packing::q8_0;
   at::Tensor bytes;  ///< uint8 [N, bytes a row]; of Q8_0, Q4_0 and Q4_1 all scales of a row lie before all its numbers
-
-  at::Tensor rows(std::int64_t first, std::int64_t count, std::int64_t columns) const;  ///< fp32 [count, columns]
 };
 
 /// Whether rows of K numbers can stay in this packing: whole blocks of it, of more than one number.
@@ -33,8 +31,8 @@ at::Tensor expanded(const at::Tensor& weight);
 at::Tensor expanded_rows(const at::Tensor& weight, const at::Tensor& ids);
 
 /// y [..., N] = x [..., K] · Wᵀ + b of each map, whose W is packed; b may be undefined. Up to few_rows rows of x without a gradient: products of fp32 with
-/// the blocks as they lie, summed in fp32 in a fixed order, whatever the number of threads. Else at::linear with the expanded matrix;
-/// differentiable in x.
+/// the blocks as they lie, summed in fp32 in a fixed order, whatever the number of threads. Else products with parts of the matrix that
+/// are expanded one after the other; differentiable in x.
 std::vector<at::Tensor> packed_linears(const at::Tensor& x, std::span<const Affine> maps);
 
 }  // namespace isotrope

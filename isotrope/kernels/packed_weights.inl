@@ -101,6 +101,37 @@ inline void packed_rows(const std::uint8_t* matrix, std::int64_t K, const float*
   }
 }
 
+/// The numbers of the rows first … last of the matrix, one row after the other.
+template <Packing packing, class T>
+inline void expand_rows_of(const std::uint8_t* matrix, std::int64_t K, std::int64_t first, std::int64_t last, T* to) {
+  constexpr bool nibbles = packing != Packing::q8_0;
+  constexpr std::int64_t per_block = packing == Packing::q4_1 ? 2 : 1, numbers = nibbles ? 16 : 32;
+  const auto blocks = K / 32, row = blocks * (2 * per_block + numbers);
+  for (auto n = first; n < last; ++n) {
+    const auto *scales = matrix + n * row, *block = scales + 2 * per_block * blocks;
+    for (std::int64_t begin = 0; begin < blocks; begin += lanes / per_block) {
+      const auto count = std::min<std::int64_t>(lanes / per_block, blocks - begin);
+      const Floats some = floats_of_halves(scales + 2 * per_block * begin, count * per_block);
+      for (std::int64_t b = 0; b < count; ++b, block += numbers, to += 32) {
+        const float d = some[b * per_block], offset = packing == Packing::q4_1   ? some[b * per_block + 1]
+                                                      : packing == Packing::q4_0 ? -8 * d
+                                                                                 : 0;
+        Floats low, high;
+        numbers_of<nibbles>(block, low, high);
+        store(to, low * d + offset);
+        store(to + lanes, high * d + offset);
+      }
+    }
+  }
+}
+
+template <class T>
+inline void expand_rows(Packing packing, const std::uint8_t* matrix, std::int64_t K, std::int64_t first, std::int64_t last, T* to) {
+  if (packing == Packing::q8_0) expand_rows_of<Packing::q8_0>(matrix, K, first, last, to);
+  else if (packing == Packing::q4_0) expand_rows_of<Packing::q4_0>(matrix, K, first, last, to);
+  else expand_rows_of<Packing::q4_1>(matrix, K, first, last, to);
+}
+
 template <Packing packing>
 inline void packed_product(std::int64_t M, const std::uint8_t* matrix, std::int64_t K, const float* x, const float* offsets,
                            const float* shift, std::int64_t first, std::int64_t last, std::int64_t N, float* y) {

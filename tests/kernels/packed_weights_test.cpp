@@ -53,12 +53,16 @@ TEST(Kernels, PackedProductsEqualThoseOfTheExpandedNumbers) {
   const at::NoGradGuard no_grad;
   for (const auto packing : packings)
     for (const auto type : {at::kFloat, at::kBFloat16})
-      for (const auto& [N, K] : {std::pair{1, 256}, {37, 256}, {300, 768}}) {
-        const auto weight = packed(packing, N, K, type);
-        const auto& blocks = *packed_weight(weight);
-        const auto exact = blocks.rows(0, N, K).to(at::kDouble);
-        EXPECT_LT(relative(expanded(weight), exact), type == at::kFloat ? 1e-12 : bf16_bound);
-        EXPECT_EQ(expanded(weight).scalar_type(), type);
+      for (const auto& [N, K] : {std::pair{1, 256}, {37, 256}, {300, 768}, {2100, 512}}) {
+        const auto blocks = random_blocks(packing, N, K);
+        const auto weight = at::empty({N, K}, type);
+        keep_packed(weight, packing, blocks);
+        const auto numbers = at::empty({N, K}, at::kFloat);  // as io/packed.h expands them
+        expand(packing,
+               {reinterpret_cast<const std::byte*>(blocks.const_data_ptr<std::uint8_t>()), static_cast<std::size_t>(blocks.numel())},
+               {numbers.mutable_data_ptr<float>(), static_cast<std::size_t>(N * K)});
+        const auto exact = numbers.to(at::kDouble);
+        EXPECT_TRUE(at::equal(expanded(weight), numbers.to(type))) << packing_name(packing);
         for (const std::int64_t rows : {1, 2, 3, 4, 5, 40})
           for (const auto& bias : {at::Tensor(), normal({N}, 3).to(type)}) {
             const auto x = normal({2, rows, K}, 1).to(type).narrow(0, 1, 1);
