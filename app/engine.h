@@ -29,7 +29,8 @@ struct GenerateCommand {
   CommonOptions common;
   ComputeOptions compute;
   std::string model, prompt, prompt_file;
-  std::vector<std::string> stop;
+  std::string system, messages;  ///< a chat: the system's words, a file of messages
+  std::vector<std::string> message, stop;
   std::int64_t max_tokens = 128, top_k = 0;
   double temperature = 1.0, top_p = 1.0, min_p = 0.0, repetition_penalty = 1.0;
   bool echo = false, slide = false, ignore_eos = false;

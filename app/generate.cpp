@@ -16,6 +16,18 @@ void add_generate(CLI::App& root) {
       ->required();
   auto* prompt = command->add_option("--prompt", options->prompt, "Text to go on from (default: the end-of-text token)")->type_name("TEXT");
   command->add_option("--prompt-file", options->prompt_file, "File with the text to go on from")->type_name("FILE")->excludes(prompt);
+  auto* message =
+      command
+          ->add_option("--message", options->message,
+                       "What the user says, in the form of the model's chat template; repeated, user and assistant speak in turns")
+          ->type_name("TEXT")
+          ->allow_extra_args(false)
+          ->excludes(prompt);
+  command->add_option("--system", options->system, "With --message: what the model is told before")->type_name("TEXT")->needs(message);
+  command->add_option("--messages", options->messages, "File of chat messages, JSON: [{\"role\": …, \"content\": …}, …]")
+      ->type_name("FILE")
+      ->excludes(prompt)
+      ->excludes(message);
   command->add_option("--max-tokens", options->max_tokens, "Tokens to generate at most")
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 30))
@@ -40,7 +52,8 @@ void add_generate(CLI::App& root) {
   add_compute_options(*command, options->compute);
   add_common_options(*command, options->common);
   set_examples(*command, {"isotrope generate runs/demo/run --prompt \"In the beginning\" --max-tokens 100 --temperature 0.8 --top-k 50",
-                          "isotrope generate MODEL --prompt \"Once upon a time\" --temperature 0 --json"});
+                          "isotrope generate MODEL --prompt \"Once upon a time\" --temperature 0 --json",
+                          "isotrope generate CHAT_MODEL --system \"Be brief.\" --message \"What is gravity?\""});
   command->callback([options] { engine().generate(*options); });
 }
 

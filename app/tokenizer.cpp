@@ -16,6 +16,7 @@
 #include "isotrope/base/file.h"
 #include "isotrope/base/log.h"
 #include "isotrope/base/progress.h"
+#include "isotrope/chat/chat_template.h"
 #include "isotrope/io/npy.h"
 #include "isotrope/text/bpe_train.h"
 #include "isotrope/text/tokenizer.h"
@@ -193,6 +194,37 @@ void decode(const DecodeCommand& options, bool has_ids) {
   if (::isatty(STDOUT_FILENO) && !text.ends_with('\n')) std::fputc('\n', stdout);
 }
 
+struct ChatCommand {
+  CommonOptions common;
+  std::string tokenizer, messages, system, tools, documents, name = "default";
+  std::vector<std::string> message, set;
+  bool no_generation_prompt = false, ids = false;
+};
+
+/// NAME=VALUE of --set: JSON, or a text where it is none.
+void add_variable(nlohmann::ordered_json& variables, const std::string& assignment) {
+  const auto at = assignment.find('=');
+  if (at == 0 || at == assignment.npos) throw UsageError("tokenizer", "--set takes NAME=VALUE, got {}", assignment);
+  const auto value = nlohmann::ordered_json::parse(assignment.substr(at + 1), nullptr, /*allow_exceptions=*/false);
+  variables[assignment.substr(0, at)] = value.is_discarded() ? nlohmann::ordered_json(assignment.substr(at + 1)) : value;
+}
+
+void chat(const ChatCommand& options) {
+  if (options.messages.empty() == options.message.empty()) throw UsageError("tokenizer", "expected either --message or --messages");
+  const auto tokenizer = load_tokenizer(options.tokenizer);
+  const ChatTemplate form(*tokenizer, options.name);
+  ChatOptions chat{.add_generation_prompt = !options.no_generation_prompt};
+  if (!options.tools.empty()) chat.tools = read_ordered_json(options.tools);
+  if (!options.documents.empty()) chat.documents = read_ordered_json(options.documents);
+  for (const auto& assignment : options.set) add_variable(chat.variables, assignment);
+  const auto text =
+      form.render(options.messages.empty() ? messages_of(options.system, options.message) : read_messages(options.messages), chat);
+  const auto ids = options.ids || options.common.json ? tokenizer->encode(text, {.add_special_tokens = false}) : std::vector<TokenId>();
+  if (options.common.json) return print_json({{"text", text}, {"ids", ids}});
+  if (options.ids) std::fputs(ids_as_text(ids).c_str(), stdout);
+  else std::fwrite(text.data(), 1, text.size(), stdout);
+}
+
 constexpr const char* tokenizer_help = "A folder with a tokenizer or a model, a tokenizer.json, vocab.txt or .model file, or bytes";
 
 void add_train(CLI::App& tokenizer) {
@@ -273,12 +305,38 @@ void add_decode(CLI::App& tokenizer) {
   command->callback([options, ids] { decode(*options, ids->count() > 0); });
 }
 
+void add_chat(CLI::App& tokenizer) {
+  auto* command = tokenizer.add_subcommand("chat", "Write messages in the form of a model's chat template");
+  auto options = std::make_shared<ChatCommand>();
+  command->add_option("TOKENIZER_OR_MODEL", options->tokenizer, tokenizer_help)->required();
+  auto* message = command->add_option("--message", options->message, "What the user says; repeated, user and assistant speak in turns")
+                      ->type_name("TEXT")
+                      ->allow_extra_args(false);
+  command->add_option("--system", options->system, "With --message: what the model is told before")->type_name("TEXT")->needs(message);
+  command->add_option("--messages", options->messages, "File of messages, JSON: [{\"role\": …, \"content\": …}, …]")
+      ->type_name("FILE")
+      ->excludes(message);
+  command->add_option("--tools", options->tools, "File of JSON schemas of functions, a list")->type_name("FILE");
+  command->add_option("--documents", options->documents, "File of documents, a list of objects")->type_name("FILE");
+  command->add_option("--template", options->name, "Which of the model's templates")->capture_default_str()->type_name("NAME");
+  command->add_option("--set", options->set, "A variable of the template, in JSON or as text (enable_thinking=false); repeatable")
+      ->type_name("NAME=VALUE")
+      ->allow_extra_args(false);
+  command->add_flag("--no-generation-prompt", options->no_generation_prompt, "Do not begin the assistant's turn");
+  command->add_flag("--ids", options->ids, "Print the ids instead of the text");
+  add_common_options(*command, options->common);
+  set_examples(*command, {"isotrope tokenizer chat CHAT_MODEL --system 'Be brief.' --message 'What is gravity?'",
+                          "isotrope tokenizer chat CHAT_MODEL --messages dialogue.json --no-generation-prompt --ids"});
+  command->callback([options] { chat(*options); });
+}
+
 void add_tokenizer(CLI::App& root) {
-  auto* tokenizer = root.add_subcommand("tokenizer", "Train a tokenizer; turn text into ids and back");
+  auto* tokenizer = root.add_subcommand("tokenizer", "Train a tokenizer; turn text into ids and back, messages into text");
   tokenizer->require_subcommand(1);
   add_train(*tokenizer);
   add_encode(*tokenizer);
   add_decode(*tokenizer);
+  add_chat(*tokenizer);
   set_examples(*tokenizer, {"isotrope tokenizer train --file books.txt --vocab-size 8192 -o my-tokenizer"});
 }
 

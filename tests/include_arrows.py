@@ -12,13 +12,13 @@ from pathlib import Path
 
 # What each folder may include directly; what those may include is included (architecture page, section 1).
 ARROWS = {
-    "base": "", "io": "base", "text": "io", "runlog": "io", "data": "text", "report": "runlog",
+    "base": "", "io": "base", "text": "io", "chat": "text", "runlog": "io", "data": "text", "report": "runlog",
     "kernels": "io", "dist": "base", "nn": "kernels", "loss": "kernels", "geometry": "kernels", "optim": "kernels dist nn",
     "models": "nn io", "infer": "models text", "eval": "infer loss data", "train": "eval optim dist runlog",
     "observe": "train geometry", "descent": "eval optim geometry runlog", "quant": "models data", "adapt": "train quant",
     "align": "adapt infer",
 }
-CORE = {"base", "io", "text", "data", "runlog", "report"}
+CORE = {"base", "io", "text", "chat", "data", "runlog", "report"}
 LONGEST = 1000  # lines a file
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')

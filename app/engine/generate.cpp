@@ -9,14 +9,21 @@
 #include "isotrope/base/error.h"
 #include "isotrope/base/file.h"
 #include "isotrope/base/stop.h"
+#include "isotrope/chat/chat_template.h"
 
 namespace isotrope::app {
 
 namespace {
 
 std::vector<TokenId> prompt_ids(const LoadedModel& loaded, const GenerateCommand& options) {
-  const auto text = options.prompt_file.empty() ? options.prompt : read_file(options.prompt_file, "generate");
-  auto ids = loaded.tokenizer->encode(text);
+  const bool chats = !options.message.empty() || !options.messages.empty();
+  if (chats && !options.prompt_file.empty()) throw UsageError("generate", "--prompt-file and --message exclude each other");
+  const auto text = [&] {
+    if (!chats) return options.prompt_file.empty() ? options.prompt : read_file(options.prompt_file, "generate");
+    const auto messages = options.messages.empty() ? messages_of(options.system, options.message) : read_messages(options.messages);
+    return ChatTemplate(*loaded.tokenizer).render(messages, {.add_generation_prompt = true});
+  }();
+  auto ids = loaded.tokenizer->encode(text, {.add_special_tokens = !chats});  // a template writes its own
   // An encoder is told by generate() that it writes no text.
   if (const auto mask = loaded.tokenizer->mask(); mask && loaded.model->shape().causal && std::ranges::count(ids, *mask) > 0)
     throw InputError("generate", "the prompt has a mask, {}: a decoder does not fill masks", loaded.tokenizer->token_bytes(*mask));

@@ -39,6 +39,7 @@ class PipelineTokenizer final : public Tokenizer {
   std::optional<TokenId> mask() const override { return definition_.special.mask; }
   std::optional<TokenId> pad() const override { return definition_.special.pad; }
   std::optional<TokenId> unk() const override { return definition_.special.unk; }
+  ChatSettings chat_settings() const override { return isotrope::chat_settings(definition_); }
   void save(const std::filesystem::path& folder) const override;
   std::string fingerprint() const override;
   std::size_t safe_cut(std::string_view text, std::size_t position) const override;

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace isotrope {
@@ -27,6 +28,12 @@ struct DecodeOptions {
 struct TokenSequence {
   std::vector<TokenId> ids;
   std::vector<std::int32_t> types;
+};
+
+/// What a tokenizer's files say about chats: templates by name ("default", "tool_use" …), and special tokens by the names that templates know
+/// ("bos_token" …).
+struct ChatSettings {
+  std::vector<std::pair<std::string, std::string>> templates, special_tokens;
 };
 
 /// Text to ids and back. Immutable after construction: one object serves any number of threads.
@@ -56,6 +63,7 @@ class Tokenizer {
   virtual std::optional<TokenId> mask() const { return std::nullopt; }
   virtual std::optional<TokenId> pad() const { return std::nullopt; }
   virtual std::optional<TokenId> unk() const { return std::nullopt; }
+  virtual ChatSettings chat_settings() const { return {}; }
   /// What ends a document in a token file: eos(), or sep() where there is none, as in BERT's vocabularies.
   std::optional<TokenId> document_end() const { return eos() ? eos() : sep(); }
   /// Whether a new word begins with the token, for masking whole words: its bytes inside running text begin with white space (a WordPiece

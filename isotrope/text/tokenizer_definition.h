@@ -59,6 +59,8 @@ std::optional<unsigned char> fallback_byte(std::string_view name);
 std::string write_tokenizer_json(const TokenizerDefinition& definition);
 /// tokenizer_config.json's text: the one that was read, or a minimal one.
 std::string write_tokenizer_config(const TokenizerDefinition& definition);
+/// The chat templates and special tokens of tokenizer_config.json; special tokens that it does not name are those that were found.
+ChatSettings chat_settings(const TokenizerDefinition& definition);
 /// The definition in tokenizer.json's text; `file` names it in errors. Throws InputError for anything broken or not supported.
 TokenizerDefinition read_tokenizer_json(std::string_view text, std::string_view file);
 TokenizerDefinition read_definition(const nlohmann::json& root, std::string_view file);

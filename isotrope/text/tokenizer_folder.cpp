@@ -30,8 +30,25 @@ void read_config_beside(TokenizerDefinition& definition, const fs::path& folder)
     read_tokenizer_config(definition, merged.dump(), map.string());
   }
   // transformers 5 keeps the template in a file of its own; saved, it lies in tokenizer_config.json, where every version finds it.
-  if (fs::exists(chat) && definition.config.is_object())
-    definition.config["chat_template"] = replace_invalid_utf8(read_file(chat, "tokenizer"));
+  const auto more = folder / "additional_chat_templates";
+  if (!fs::exists(chat) && !fs::is_directory(more)) return;
+  if (definition.config.is_null()) {
+    find_usual_special_tokens(definition);
+    definition.config = json::parse(write_tokenizer_config(definition));
+  }
+  std::vector<std::pair<std::string, fs::path>> templates;
+  if (fs::exists(chat)) templates.emplace_back("default", chat);
+  if (fs::is_directory(more))
+    for (const auto& entry : fs::directory_iterator(more))
+      if (entry.path().extension() == ".jinja") templates.emplace_back(entry.path().stem().string(), entry.path());
+  std::ranges::sort(templates);
+  const auto text_of = [](const fs::path& path) { return replace_invalid_utf8(read_file(path, "tokenizer")); };
+  if (templates.size() == 1 && templates.front().first == "default") definition.config["chat_template"] = text_of(chat);
+  else if (!templates.empty()) {
+    auto all = json::array();
+    for (const auto& [name, path] : templates) all.push_back({{"name", name}, {"template", text_of(path)}});
+    definition.config["chat_template"] = std::move(all);
+  }
 }
 
 std::shared_ptr<const Tokenizer> load_json(const fs::path& path) {

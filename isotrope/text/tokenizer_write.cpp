@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 
 #include "isotrope/text/tokenizer_definition.h"
 
@@ -57,6 +58,17 @@ ordered_json model(const TokenizerDefinition& definition, const WordPieceDefinit
           {"vocab", vocabulary(definition)}};
 }
 
+std::array<std::pair<const char*, std::optional<TokenId>>, 7> special_tokens(const TokenizerDefinition& definition) {
+  const auto& special = definition.special;
+  return {{{"bos_token", special.bos},
+           {"eos_token", special.eos},
+           {"cls_token", special.cls},
+           {"sep_token", special.sep},
+           {"mask_token", special.mask},
+           {"pad_token", special.pad},
+           {"unk_token", special.unk}}};
+}
+
 }  // namespace
 
 std::string write_tokenizer_json(const TokenizerDefinition& definition) {
@@ -73,14 +85,30 @@ std::string write_tokenizer_json(const TokenizerDefinition& definition) {
   return root.dump(1) + "\n";
 }
 
+ChatSettings chat_settings(const TokenizerDefinition& definition) {
+  ChatSettings out;
+  const auto config = definition.config.is_object() ? definition.config : nlohmann::json::object();
+  if (const auto found = config.find("chat_template"); found != config.end()) {
+    if (found->is_string()) out.templates.emplace_back("default", found->get<std::string>());
+    // Several by name: [{"name": …, "template": …}].
+    if (found->is_array())
+      for (const auto& one : *found)
+        if (one.is_object() && one.contains("name") && one["name"].is_string() && one.contains("template") && one["template"].is_string())
+          out.templates.emplace_back(one["name"].get<std::string>(), one["template"].get<std::string>());
+  }
+  for (const auto& [key, id] : special_tokens(definition)) {
+    const auto found = config.find(key);
+    const auto* named = found == config.end() ? nullptr : found->is_object() && found->contains("content") ? &(*found)["content"] : &*found;
+    if (named && named->is_string()) out.special_tokens.emplace_back(key, named->get<std::string>());
+    else if (id && found == config.end()) out.special_tokens.emplace_back(key, name_of(definition, id));
+  }
+  return out;
+}
+
 std::string write_tokenizer_config(const TokenizerDefinition& definition) {
   if (!definition.config.is_null()) return definition.config.dump(2) + "\n";
   ordered_json config{{"tokenizer_class", "PreTrainedTokenizerFast"}, {"clean_up_tokenization_spaces", false}};
-  const auto& special = definition.special;
-  const std::pair<const char*, std::optional<TokenId>> tokens[] = {
-      {"bos_token", special.bos},   {"eos_token", special.eos}, {"cls_token", special.cls}, {"sep_token", special.sep},
-      {"mask_token", special.mask}, {"pad_token", special.pad}, {"unk_token", special.unk}};
-  for (const auto& [key, id] : tokens)
+  for (const auto& [key, id] : special_tokens(definition))
     if (id) config[key] = name_of(definition, id);
   return config.dump(2) + "\n";
 }

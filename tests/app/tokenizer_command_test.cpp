@@ -3,6 +3,8 @@
 #include <sys/wait.h>
 
 #include <cstdio>
+#include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "isotrope/text/tokenizer.h"
 #include "tests/text/golden_files.h"
@@ -115,6 +117,37 @@ TEST(TokenizerCommand, AnNpyFileOfAnotherKindIsRefused) {
   bytes.replace(bytes.find("<i4"), 3, "<f4");
   write_file(ids, bytes, "test");
   EXPECT_EQ(tokenizer("decode bytes --file " + ids).code, 3);
+}
+
+TEST(TokenizerCommand, WritesDialoguesInTheFormOfTheTemplate) {
+  const tests::TemporaryFolder folder;
+  const auto model = (folder.path() / "model").string(), file = (folder.path() / "dialogue.json").string();
+  const auto put = [](const std::string& path, std::string_view text) { write_file(path, text, "test"); };
+  std::filesystem::create_directory(model);
+  byte_tokenizer()->save(model);
+  put(model + "/chat_template.jinja",
+      "{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ mood }}{% endfor %}{{ tools|length if tools }}{% if add_generation_prompt "
+      "%}<assistant>{% endif %}");
+  EXPECT_EQ(tokenizer("chat " + model + " --system S --message U --message A").output, "<system>S<user>U<assistant>A<assistant>");
+  EXPECT_EQ(tokenizer("chat " + model + " --message U --set mood=! --no-generation-prompt").output, "<user>U!");
+  EXPECT_EQ(tokenizer("chat " + model + " --message U --no-generation-prompt --ids").output, "60 117 115 101 114 62 85\n");
+  put(file, R"([{"role": "user", "content": "U"}])");
+  put(file + ".tools", R"([{"type": "function"}])");
+  EXPECT_EQ(tokenizer("chat " + model + " --messages " + file + " --tools " + file + ".tools --no-generation-prompt").output, "<user>U1");
+  const auto json = nlohmann::json::parse(tokenizer("chat " + model + " --messages " + file + " --json").output);
+  EXPECT_EQ(json["text"], "<user>U<assistant>");
+  EXPECT_EQ(json["ids"].size(), 18U);
+  for (const auto& [arguments, code, words] : std::vector<std::tuple<std::string, int, std::string>>{
+           {"", 2, "expected either --message or --messages"},
+           {" --message U --template tool_use", 3, "the tokenizer has no chat template tool_use (it has: default)"},
+           {" --message U --set mood", 2, "--set takes NAME=VALUE"},
+           {" --messages " + model + "/none.json", 3, "none.json"},
+           {" --messages " + model + "/chat_template.jinja", 3, "is no JSON"},
+           {" --messages " + model + "/tokenizer_config.json", 3, "expected a list of messages"}}) {
+    const auto outcome = tokenizer("chat " + model + arguments, true);
+    EXPECT_EQ(outcome.code, code) << arguments;
+    EXPECT_NE(outcome.output.find(words), std::string::npos) << outcome.output;
+  }
 }
 
 }  // namespace

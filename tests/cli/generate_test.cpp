@@ -83,6 +83,21 @@ TEST_F(Generate, BeginsWithTheEndOfTextTokenWhenThereIsNoPrompt) {
   EXPECT_EQ(last_json(run("--prompt '' --max-tokens 3 --temperature 0 --json"))["ids"], json["ids"]);
 }
 
+TEST_F(Generate, SpeaksInTheFormOfTheModelsTemplate) {
+  const auto messages = "--max-tokens 5 --temperature 0 ";
+  expect_error(run(std::string(messages) + "--message hello"), 3, {"the tokenizer has no chat template"});
+  put(place->model() / "chat_template.jinja",
+      "{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %}{% if add_generation_prompt %}>{% endif %}");
+  const auto said = text(std::string(messages) + "--system S --message hello --message 'it is' --message why");
+  EXPECT_EQ(said, text(std::string(messages) + "--prompt '[system] S[user] hello[assistant] it is[user] why>'"));
+  put(*place / "dialogue.json", R"({"messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "hello"}]})");
+  EXPECT_EQ(text(std::string(messages) + "--messages " + (*place)("dialogue.json")),
+            text(std::string(messages) + "--prompt '[system] S[user] hello>'"));
+  EXPECT_EQ(run("--message a --prompt b").code, 2);
+  EXPECT_EQ(run("--system a").code, 2);
+  fs::remove(place->model() / "chat_template.jinja");
+}
+
 TEST_F(GenerateSlow, RefusesWhatExceedsThePositionsUnlessItMaySlide) {
   put(*place / "long.txt", sample_text(10));
   const auto size = std::to_string(fs::file_size(*place / "long.txt"));

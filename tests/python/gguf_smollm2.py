@@ -4,6 +4,7 @@
 
 weights     `isotrope convert` to a folder: every tensor bit for bit what transformers' GGUF loader has
 ids         the tokenizer's ids of English and of text with digits and control characters
+chat        dialogues in the form of the file's template
 greedy      40 tokens after a chat prompt in ChatML
 perplexity  of WikiText-2's validation text over the same windows of 256 tokens, at most 0.1% apart ($ISOTROPE_DATA names the folder of texts);
             --windows of them, spread over the text (default 24; 0: all)
@@ -92,6 +93,22 @@ def compare_ids(tokenizer, folder):
     return ours == theirs, f"{len(theirs)} ids"
 
 
+def compare_chat(tokenizer):
+    turns = ["What is gravity?", " It pulls. ", "Und auf Русском? 日本語"]
+    same = 0
+    for system in ("", "Be brief."):
+        for count in (1, 3):
+            for prompt in (True, False):
+                messages = [{"role": "system", "content": system}] * bool(system)
+                messages += [{"role": ("user", "assistant")[i % 2], "content": turn} for i, turn in enumerate(turns[:count])]
+                got = run_json("tokenizer", "chat", MODEL, *(("--system", system) if system else ()), *(word for turn in turns[:count] for word in ("--message", turn)),
+                               *(() if prompt else ("--no-generation-prompt",)))  # fmt: skip
+                expected = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt)
+                ids = tokenizer(expected, add_special_tokens=False).input_ids
+                same += got["text"] == expected and got["ids"] == ids
+    return same == 8, f"{same} of 8 dialogues have the text and the ids"
+
+
 def compare_greedy(theirs, tokenizer):
     ids = tokenizer(PROMPT, return_tensors="pt").input_ids
     with torch.no_grad():
@@ -102,7 +119,7 @@ def compare_greedy(theirs, tokenizer):
 
 def compare_perplexity(theirs, tokenizer):
     ids = tokenizer(TEXT.read_text()).input_ids
-    score = run_json("eval", MODEL, "--data", TEXT, "--context", CONTEXT, "--max-windows", ARGUMENTS.windows, "--dtype", "float32")
+    score = run_json("eval", MODEL, "--data", TEXT, "--context", CONTEXT, *(("--max-windows", ARGUMENTS.windows) if ARGUMENTS.windows else ()), "--dtype", "float32")
     starts = list(range(0, len(ids) - 1, CONTEXT))
     windows = ARGUMENTS.windows or len(starts)
     picked = [starts[i * len(starts) // windows] for i in range(windows)]  # as score_text spreads them
@@ -149,6 +166,7 @@ def main():
         folder = pathlib.Path(name)
         report("weights", compare_weights, theirs, folder)
         report("ids", compare_ids, tokenizer, folder)
+    report("chat", compare_chat, tokenizer)
     report("greedy", compare_greedy, theirs, tokenizer)
     report("perplexity", compare_perplexity, theirs, tokenizer)
     report("memory", check_memory, theirs, "float32", 4)

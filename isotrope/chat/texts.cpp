@@ -1,0 +1,174 @@
+#include "isotrope/chat/texts.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "isotrope/base/error.h"
+#include "isotrope/text/normalization.h"
+#include "isotrope/text/unicode.h"
+#include "isotrope/text/utf8.h"
+
+namespace isotrope::chat {
+
+namespace {
+
+using std::string_view;
+
+bool is_ascii(string_view text) {
+  return std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+}
+char ascii_upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; }
+char ascii_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+
+}  // namespace
+
+void expect_ascii_letters(string_view text, string_view what) {
+  for (std::size_t at = 0; at < text.size();) {
+    const auto c = next_code_point(text, at);
+    const auto category = UnicodeTable::instance().category(c);
+    // Ⓐ and ª have case without being Lu or Ll.
+    if (c >= 0x80 && (category == Category::Lu || category == Category::Ll || category == Category::Lt || category == Category::So ||
+                      category == Category::Nl || category == Category::Mn || category == Category::Lm))
+      throw InputError("chat", "{} is only there for texts in ASCII, not for {}", what, [&] {
+        std::string one;
+        append_utf8(one, c);
+        return one;
+      }());
+  }
+}
+
+std::string lower(string_view text) {
+  std::string out(text);
+  if (!is_ascii(text)) expect_ascii_letters(text, "lower");
+  std::ranges::transform(out, out.begin(), ascii_lower);
+  return out;
+}
+
+std::string upper(string_view text) {
+  std::string out(text);
+  if (!is_ascii(text)) expect_ascii_letters(text, "upper");
+  std::ranges::transform(out, out.begin(), ascii_upper);
+  return out;
+}
+
+std::string capitalize(string_view text) {
+  auto out = lower(text);
+  if (!out.empty()) out.front() = ascii_upper(out.front());
+  return out;
+}
+
+bool is_lower(string_view text) {
+  expect_ascii_letters(text, "lower");
+  return std::ranges::none_of(text, [](char c) { return c >= 'A' && c <= 'Z'; }) &&
+         std::ranges::any_of(text, [](char c) { return c >= 'a' && c <= 'z'; });
+}
+
+bool is_upper(string_view text) {
+  expect_ascii_letters(text, "upper");
+  return std::ranges::none_of(text, [](char c) { return c >= 'a' && c <= 'z'; }) &&
+         std::ranges::any_of(text, [](char c) { return c >= 'A' && c <= 'Z'; });
+}
+
+std::string strip(string_view text, const Value& which, bool left, bool right) {
+  if (!which.is_none() && !which.is_text()) throw InputError("chat", "what is stripped is a text of characters, not {}", which.type_name());
+  std::u32string set;
+  if (which.is_text())
+    for (std::size_t at = 0; at < which.text().size();) set += next_code_point(which.text(), at);
+  const auto goes = [&](char32_t c) { return which.is_text() ? set.find(c) != set.npos : is_python_space(c); };
+  std::size_t begin = 0, end = text.size();
+  if (left)
+    while (begin < text.size()) {
+      auto behind = begin;
+      if (!goes(next_code_point(text, behind))) break;
+      begin = behind;
+    }
+  if (right)
+    while (end > begin) {
+      auto before = end - 1;
+      while (before > begin && (static_cast<unsigned char>(text[before]) & 0xC0) == 0x80) --before;
+      auto at = before;
+      if (!goes(next_code_point(text, at))) break;
+      end = before;
+    }
+  return std::string(text.substr(begin, end - begin));
+}
+
+std::string replace(string_view text, string_view from, string_view to, std::int64_t count, Budget& budget) {
+  std::string out;
+  const auto append = [&](string_view more) {
+    out += more;
+    budget.spend_bytes(more.size());
+  };
+  std::size_t at = 0;
+  if (from.empty()) {  // before every character and at the end
+    for (; count != 0; --count) {
+      append(to);
+      if (at >= text.size()) break;
+      const auto begin = at;
+      next_code_point(text, at);
+      append(text.substr(begin, at - begin));
+    }
+  } else {
+    for (; count != 0; --count) {
+      const auto found = text.find(from, at);
+      if (found == text.npos) break;
+      append(text.substr(at, found - at));
+      append(to);
+      at = found + from.size();
+    }
+  }
+  if (at < text.size()) append(text.substr(at));
+  return out;
+}
+
+std::vector<std::string> split_lines(string_view text, bool keep_ends) {
+  std::vector<std::string> out;
+  std::size_t begin = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    const auto end = at;
+    const auto c = next_code_point(text, at);
+    const bool ends = (c >= '\n' && c <= '\r') || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
+    if (!ends) continue;
+    if (c == '\r' && at < text.size() && text[at] == '\n') ++at;
+    out.emplace_back(text.substr(begin, (keep_ends ? at : end) - begin));
+    begin = at;
+  }
+  if (begin < text.size()) out.emplace_back(text.substr(begin));
+  return out;
+}
+
+std::optional<std::int64_t> read_integer(string_view text) {
+  auto digits = strip(text, {}, true, true);
+  for (std::size_t i = 1; i + 1 < digits.size(); ++i)
+    if (digits[i] == '_' && std::isdigit(static_cast<unsigned char>(digits[i - 1])) &&
+        std::isdigit(static_cast<unsigned char>(digits[i + 1])))
+      digits.erase(i, 1);
+  string_view rest = digits;
+  if (rest.starts_with('+')) rest.remove_prefix(1);
+  if (rest.starts_with('-') && rest.size() != digits.size()) return std::nullopt;
+  std::int64_t value = 0;
+  const auto read = std::from_chars(rest.data(), rest.data() + rest.size(), value);
+  if (read.ec == std::errc::result_out_of_range) throw InputError("chat", "the number {} has more than 64 bits", digits.substr(0, 40));
+  return read.ec == std::errc() && read.ptr == rest.data() + rest.size() && !rest.empty() ? std::optional(value) : std::nullopt;
+}
+
+std::optional<double> read_real(string_view text) {
+  auto digits = strip(text, {}, true, true);
+  for (std::size_t i = 1; i + 1 < digits.size(); ++i)
+    if (digits[i] == '_' && std::isdigit(static_cast<unsigned char>(digits[i - 1])) &&
+        std::isdigit(static_cast<unsigned char>(digits[i + 1])))
+      digits.erase(i, 1);
+  string_view rest = digits;
+  if (rest.starts_with('+')) rest.remove_prefix(1);
+  if (rest.starts_with('-') && rest.size() != digits.size()) return std::nullopt;
+  if (rest.empty() || rest.find('(') != rest.npos) return std::nullopt;
+  double value = 0;
+  const auto read = std::from_chars(rest.data(), rest.data() + rest.size(), value);
+  if (read.ptr != rest.data() + rest.size()) return std::nullopt;
+  if (read.ec == std::errc::result_out_of_range) return std::strtod(std::string(rest).c_str(), nullptr);
+  return read.ec == std::errc() ? std::optional(value) : std::nullopt;
+}
+
+bool is_word_character(char32_t c) { return UnicodeTable::instance().is_word(c); }
+
+}  // namespace isotrope::chat
