@@ -31,17 +31,18 @@ std::int64_t integer(const Value& value, const Call& call) {
 }
 
 /// What the filter is applied to, as a text; nothing is the empty one.
-std::string subject_text(const Value& value, Call& call) {
-  auto text = value.str();
-  call.interpreter.budget().spend_bytes(text.size());
-  return text;
-}
+std::string subject_text(const Value& value, Call& call) { return call.interpreter.text_of(value); }
 
 Value generator(std::vector<Value> items) { return Value::sequence(std::move(items), Sequence::Kind::generator); }
 
 /// An attribute by its dotted name, numbers being places: what map(attribute=…) and its like look at.
-Value reach(Call& call, Value of, const Value& path) {
-  if (path.is_integer()) return call.interpreter.item(of, path);
+/// What is missing on the way is `otherwise`, unless that is none.
+Value reach(Call& call, Value of, const Value& path, const Value& otherwise = {}) {
+  const auto step = [&](const Value& key) {
+    of = call.interpreter.item(of, key);
+    if (of.is_undefined() && !otherwise.is_none()) of = otherwise;
+  };
+  if (path.is_integer()) return step(path), of;
   if (!path.is_text()) throw InputError("chat", "{} needs the name of an attribute, not {}", call.name, path.type_name());
   const auto& names = path.text();
   for (std::size_t begin = 0; begin <= names.size();) {
@@ -50,7 +51,7 @@ Value reach(Call& call, Value of, const Value& path) {
     std::int64_t place = 0;
     const auto read = std::from_chars(name.data(), name.data() + name.size(), place);
     const bool number = !name.empty() && read.ec == std::errc() && read.ptr == name.data() + name.size() && place >= 0;
-    of = call.interpreter.item(of, number ? Value(place) : Value(name));
+    step(number ? Value(place) : Value(name));
     begin = end + 1;
   }
   return of;
@@ -59,11 +60,13 @@ Value reach(Call& call, Value of, const Value& path) {
 /// Stable, in Python's order; texts without regard to case unless asked.
 void sort(std::vector<std::pair<Value, Value>>& keyed, bool reverse, bool case_sensitive, Call& call) {
   for (auto& [key, value] : keyed)
-    if (!case_sensitive && key.is_text()) key = lower(key.text());
+    if (!case_sensitive && key.is_text()) key = lower(call.interpreter.text_of(key));
   std::size_t count = keyed.size(), steps = 1;
   while (count >>= 1) ++steps;
   call.interpreter.budget().spend(keyed.size() * steps);
-  std::ranges::stable_sort(keyed, [&](const auto& a, const auto& b) { return reverse ? less(b.first, a.first) : less(a.first, b.first); });
+  std::ranges::stable_sort(keyed, [&](const auto& a, const auto& b) {
+    return reverse ? call.interpreter.before(b.first, a.first) : call.interpreter.before(a.first, b.first);
+  });
 }
 
 std::vector<Value> seconds(std::vector<std::pair<Value, Value>>& keyed) {
@@ -76,6 +79,7 @@ std::vector<Value> seconds(std::vector<std::pair<Value, Value>>& keyed) {
 
 Value filter_trim(Call& call) {
   const auto got = call.bind({"value", "chars"});
+  if (got[1]) call.interpreter.budget().spend(got[1]->extent().size);
   return strip(subject_text(*got[0], call), got[1] ? *got[1] : Value(), true, true);
 }
 Value filter_upper(Call& call) { return upper(subject_text(*call.bind({"s"})[0], call)); }
@@ -87,9 +91,12 @@ Value filter_title(Call& call) {
   expect_ascii_letters(text, "title");
   std::string out;
   bool begins = true;
-  for (const char c : text) {
-    out += begins ? upper(std::string_view(&c, 1)) : c >= 'A' && c <= 'Z' ? std::string(1, static_cast<char>(c + 32)) : std::string(1, c);
-    begins = c == '-' || c == '(' || c == '{' || c == '[' || c == '<' || c == ' ' || (c >= '\t' && c <= '\r') || (c >= 0x1C && c <= 0x1F);
+  for (std::size_t at = 0; at < text.size();) {
+    const auto begin = at;
+    const auto c = next_code_point(text, at);
+    const auto one = string_view(text).substr(begin, at - begin);
+    out += c >= 0x80 ? std::string(one) : begins ? upper(one) : lower(one);
+    begins = c == '-' || c == '(' || c == '{' || c == '[' || c == '<' || is_python_space(c);
   }
   return out;
 }
@@ -98,13 +105,14 @@ Value filter_safe(Call& call) { return subject_text(*call.bind({"value"})[0], ca
 
 Value filter_replace(Call& call) {
   const auto got = call.bind({"s", "old", "new", "count"});
-  return replace(subject_text(*got[0], call), required(got[1], call, "old").str(), required(got[2], call, "new").str(),
-                 got[3] && !got[3]->is_none() ? integer(*got[3], call) : -1, call.interpreter.budget());
+  return replace(subject_text(*got[0], call), subject_text(required(got[1], call, "old"), call),
+                 subject_text(required(got[2], call, "new"), call), got[3] && !got[3]->is_none() ? integer(*got[3], call) : -1,
+                 call.interpreter.budget());
 }
 
 Value filter_join(Call& call) {
   const auto got = call.bind({"value", "d", "attribute"});
-  const auto between = got[1] ? got[1]->str() : "";
+  const auto between = got[1] ? subject_text(*got[1], call) : "";
   std::string out;
   bool first = true;
   for (const auto& item : call.interpreter.items_of(*got[0])) {
@@ -190,9 +198,8 @@ Value filter_unique(Call& call) {
   std::vector<Value> kept, keys;
   for (const auto& item : call.interpreter.items_of(*got[0])) {
     auto key = got[2] && !got[2]->is_none() ? reach(call, item, *got[2]) : item;
-    if (key.is_text() && !(got[1] && got[1]->truth())) key = lower(key.text());
-    call.interpreter.budget().spend(keys.size());
-    if (std::ranges::any_of(keys, [&](const Value& one) { return equal(one, key); })) continue;
+    if (key.is_text() && !(got[1] && got[1]->truth())) key = lower(subject_text(key, call));
+    if (std::ranges::any_of(keys, [&](const Value& one) { return call.interpreter.same(one, key); })) continue;
     keys.push_back(std::move(key));
     kept.push_back(item);
   }
@@ -213,15 +220,14 @@ Value extreme(Call& call, bool largest) {
   const auto got = call.bind({"value", "case_sensitive", "attribute"});
   const auto items = call.interpreter.items_of(*got[0]);
   if (items.empty()) return Value::undefined("the extreme of nothing");
-  const auto key_of = [&](const Value& item) {
+  std::vector<Value> keys;
+  for (const auto& item : items) {
     auto key = got[2] && !got[2]->is_none() ? reach(call, item, *got[2]) : item;
-    return key.is_text() && !(got[1] && got[1]->truth()) ? Value(lower(key.text())) : key;
-  };
-  std::size_t best = 0;
-  for (std::size_t i = 1; i < items.size(); ++i) {
-    const auto a = key_of(items[i]), b = key_of(items[best]);
-    if (largest ? less(b, a) : less(a, b)) best = i;
+    keys.push_back(key.is_text() && !(got[1] && got[1]->truth()) ? Value(lower(subject_text(key, call))) : std::move(key));
   }
+  std::size_t best = 0;
+  for (std::size_t i = 1; i < items.size(); ++i)
+    if (largest ? call.interpreter.before(keys[best], keys[i]) : call.interpreter.before(keys[i], keys[best])) best = i;
   return items[best];
 }
 Value filter_min(Call& call) { return extreme(call, false); }
@@ -256,10 +262,14 @@ Value filter_abs(Call& call) {
 Value filter_int(Call& call) {
   const auto got = call.bind({"value", "default", "base"});
   const auto fallback = got[1] ? *got[1] : Value(0);
-  const auto& of = *got[0];
+  const auto& of = defined(*got[0]);
   if (got[2] && integer(*got[2], call) != 10) throw InputError("chat", "the filter int reads decimal numbers alone");
   if (of.is_integer()) return of.integer();
-  const auto from_real = [&](double x) { return std::isfinite(x) && std::abs(x) < 9e18 ? Value(static_cast<std::int64_t>(x)) : fallback; };
+  const auto from_real = [&](double x) -> Value {
+    if (std::isnan(x)) return fallback;
+    if (std::abs(x) >= 9e18) throw InputError("chat", "a whole number has more than 64 bits");
+    return static_cast<std::int64_t>(x);
+  };
   if (of.is<double>()) return from_real(of.number());
   if (!of.is_text()) return fallback;
   if (const auto number = read_integer(of.text())) return *number;
@@ -269,7 +279,7 @@ Value filter_int(Call& call) {
 
 Value filter_float(Call& call) {
   const auto got = call.bind({"value", "default"});
-  if (got[0]->is_number()) return got[0]->number();
+  if (defined(*got[0]).is_number()) return got[0]->number();
   if (got[0]->is_text())
     if (const auto real = read_real(got[0]->text())) return *real;
   return got[1] ? *got[1] : Value(0.0);
@@ -296,6 +306,7 @@ Value filter_round(Call& call) {
 
 Value filter_indent(Call& call) {
   const auto got = call.bind({"s", "width", "first", "blank"});
+  if (!got[0]->is_text()) throw InputError("chat", "the filter indent needs a text, not {}", defined(*got[0]).type_name());
   const auto width = got[1] ? *got[1] : Value(4);
   if (width.is_integer() && (width.integer() < 0 || width.integer() > 1000))
     throw InputError("chat", "indent by {} blanks", width.integer());
@@ -357,8 +368,7 @@ Value filter_map(Call& call) {
     if (named.size() != (fallback == named.end() ? 1U : 2U))
       throw InputError("chat", "the filter map takes attribute and default, or the name of a filter");
     for (const auto& item : call.interpreter.items_of(of)) {
-      auto value = reach(call, item, attribute->second);
-      out.push_back(value.is_undefined() && fallback != named.end() ? fallback->second : std::move(value));
+      out.push_back(reach(call, item, attribute->second, fallback != named.end() ? fallback->second : Value()));
     }
     return generator(std::move(out));
   }
@@ -397,7 +407,7 @@ Value filter_rejectattr(Call& call) { return selected(call, true, false); }
 
 Value filter_attr(Call& call) {
   const auto got = call.bind({"obj", "name"});
-  const auto name = required(got[1], call, "name").str();
+  const auto name = subject_text(required(got[1], call, "name"), call);
   if (const auto* mapping = got[0]->as_mapping(); mapping && !mapping->is_namespace && !find_method(*got[0], name))
     return Value::undefined(name);
   return call.interpreter.attribute(*got[0], name);
@@ -453,7 +463,7 @@ Value test_sameas(Call& call) {
   const auto &a = *got[0], &b = required(got[1], call, "other");
   if (a.as_sequence() || a.as_mapping() || a.as_callable())
     return a.as_sequence() == b.as_sequence() && a.as_mapping() == b.as_mapping() && a.as_callable() == b.as_callable();
-  return a.data().index() == b.data().index() && equal(a, b);
+  return a.data().index() == b.data().index() && call.interpreter.same(a, b);
 }
 Value test_odd(Call& call) { return integer(*call.bind({"value"})[0], call) % 2 != 0; }
 Value test_even(Call& call) { return integer(*call.bind({"value"})[0], call) % 2 == 0; }
@@ -467,31 +477,26 @@ Value test_lower(Call& call) { return is_lower(subject_text(*call.bind({"value"}
 Value test_upper(Call& call) { return is_upper(subject_text(*call.bind({"value"})[0], call)); }
 Value test_eq(Call& call) {
   const auto got = call.bind({"a", "b"});
-  return equal(*got[0], required(got[1], call, "b"));
+  return call.interpreter.same(*got[0], required(got[1], call, "b"));
 }
 Value test_ne(Call& call) { return !test_eq(call).truth(); }
 Value test_lt(Call& call) {
   const auto got = call.bind({"a", "b"});
-  return less(defined(*got[0]), defined(required(got[1], call, "b")));
+  return call.interpreter.before(defined(*got[0]), defined(required(got[1], call, "b")));
 }
 Value test_gt(Call& call) {
   const auto got = call.bind({"a", "b"});
-  return less(defined(required(got[1], call, "b")), defined(*got[0]));
+  return call.interpreter.before(defined(required(got[1], call, "b")), defined(*got[0]));
 }
 Value test_le(Call& call) { return test_lt(call).truth() || test_eq(call).truth(); }
 Value test_ge(Call& call) { return test_gt(call).truth() || test_eq(call).truth(); }
 Value test_in(Call& call) {
   const auto got = call.bind({"value", "seq"});
   const auto& container = required(got[1], call, "seq");
-  if (container.is_text()) {
-    if (!got[0]->is_text()) throw InputError("chat", "{} cannot be in a text", got[0]->type_name());
-    return container.text().find(got[0]->text()) != std::string::npos;
-  }
-  const auto items = call.interpreter.items_of(container);
-  return std::ranges::any_of(items, [&](const Value& one) { return equal(one, *got[0]); });
+  return call.interpreter.contains(container, *got[0]);
 }
-Value test_filter(Call& call) { return find_filter(call.bind({"value"})[0]->str()) != nullptr; }
-Value test_test(Call& call) { return find_test(call.bind({"value"})[0]->str()) != nullptr; }
+Value test_filter(Call& call) { return find_filter(subject_text(*call.bind({"value"})[0], call)) != nullptr; }
+Value test_test(Call& call) { return find_test(subject_text(*call.bind({"value"})[0], call)) != nullptr; }
 
 // ---- functions ------------------------------------------------------------------------------------------------------
 
@@ -518,14 +523,13 @@ void fill(Call& call, Mapping& into) {
   if (!call.places.empty()) {
     const auto& from = defined(call.places.front());
     if (const auto* mapping = from.as_mapping()) {
+      call.interpreter.budget().spend(mapping->items.size());
       for (const auto& [key, value] : mapping->items) into.set(key, value);
     } else
       for (const auto& item : call.interpreter.items_of(from)) {
         const auto pair = call.interpreter.items_of(item);
         if (pair.size() != 2) throw InputError("chat", "{} takes pairs, not {} values", call.name, pair.size());
-        if (!pair[0].is_text() && !pair[0].is_number() && !pair[0].is_none())
-          throw InputError("chat", "{} cannot be the key of a dict", pair[0].type_name());
-        call.interpreter.budget().spend(1 + into.items.size() / 8);
+        call.interpreter.budget().spend(1);
         into.set(pair[0], pair[1]);
       }
   }
@@ -553,6 +557,9 @@ Value global_raise_exception(Call& call) {
 Value global_strftime_now(Call& call) {
   const auto format = required(call.bind({"format"})[0], call, "format").str();
   if (format.empty()) return "";
+  for (std::size_t at = format.find('%'); at != format.npos && at + 1 < format.size(); at = format.find('%', at + 2))
+    if (format[at + 1] == 'f' || format[at + 1] == 'z' || format[at + 1] == 'Z')
+      throw InputError("chat", "strftime_now: %{} is not supported", format[at + 1]);
   if (format.size() > 200) throw InputError("chat", "a date's format has more than 200 bytes");
   std::tm now{};
   localtime_r(&call.interpreter.options().now, &now);

@@ -7,6 +7,8 @@
 #include <unordered_map>
 
 #include "isotrope/base/error.h"
+#include "isotrope/chat/texts.h"
+#include "isotrope/text/utf8.h"
 
 namespace isotrope::chat {
 
@@ -67,6 +69,24 @@ std::int64_t power_of(std::int64_t base, std::int64_t exponent) {
     if (exponent > 1 && (base > 1 || base < -1)) overflows |= __builtin_mul_overflow(base, base, &base);
   }
   return whole(overflows, out);
+}
+
+double real_power(double x, double y) {
+  if (x == 0 && y < 0) throw InputError("chat", "division by zero");
+  if (x < 0 && std::isfinite(y) && y != std::floor(y)) throw InputError("chat", "a power of a negative number is no real number");
+  const auto out = std::pow(x, y);
+  if (std::isinf(out) && std::isfinite(x) && std::isfinite(y)) throw InputError("chat", "a number is too large");
+  return out;
+}
+
+/// Python's // and % of real numbers: the rest has the sign of the divisor.
+std::pair<double, double> divided(double x, double y) {
+  auto rest = std::fmod(x, y), quotient = (x - rest) / y;
+  if (rest == 0) rest = std::copysign(0.0, y);
+  else if ((rest < 0) != (y < 0)) rest += y, quotient -= 1;
+  if (quotient == 0) return {std::copysign(0.0, x / y), rest};
+  const auto down = std::floor(quotient);
+  return {quotient - down > 0.5 ? down + 1 : down, rest};
 }
 
 /// Places of a Python slice.
@@ -158,15 +178,16 @@ Interpreter::Flow Interpreter::execute(const Node& node) {
   switch (node.kind) {
     case Kind::block: return execute_block(node);
     case Kind::data: write(node.text); return Flow::on;
-    case Kind::print: write(evaluate(*node.children[0]).str()); return Flow::on;
+    case Kind::print: write(text_of(evaluate(*node.children[0]))); return Flow::on;
     case Kind::loop: return execute_loop(node);
     case Kind::choice:
       if (evaluate(*node.children[0]).truth()) return execute(*node.children[1]);
       return node.children[2] ? execute(*node.children[2]) : Flow::on;
     case Kind::assign: assign(*node.children[0], evaluate(*node.children[1])); return Flow::on;
     case Kind::assign_block: {
-      auto text = text_of_block(*node.children[1]);
-      assign(*node.children[0], node.children[2] ? apply_filters(*node.children[2], text) : text);
+      std::string text;
+      if (const auto flow = text_of_block(*node.children[1], text); flow != Flow::on) return flow;
+      assign(*node.children[0], node.children[2] ? apply_filters(*node.children[2], text) : Value(text));
       return Flow::on;
     }
     case Kind::macro: scope_->names.insert_or_assign(node.text, make_macro(node, 0, node.text)); return Flow::on;
@@ -178,7 +199,12 @@ Interpreter::Flow Interpreter::execute(const Node& node) {
       write(call(evaluate(*target.children[0]), std::move(places), std::move(named)).str());
       return Flow::on;
     }
-    case Kind::filter_block: write(apply_filters(*node.children[0], text_of_block(*node.children[1])).str()); return Flow::on;
+    case Kind::filter_block: {
+      std::string text;
+      if (const auto flow = text_of_block(*node.children[1], text); flow != Flow::on) return flow;
+      write(text_of(apply_filters(*node.children[0], text)));
+      return Flow::on;
+    }
     case Kind::with: {
       auto inner = std::make_shared<Scope>(Scope{scope_, {}});
       for (std::size_t i = 0; i < node.names.size(); ++i) inner->names.insert_or_assign(node.names[i], evaluate(*node.children[i + 1]));
@@ -204,6 +230,7 @@ Interpreter::Flow Interpreter::execute_loop(const Node& node) {
     items = std::move(kept);
   }
   const auto count = static_cast<std::int64_t>(items.size());
+  bool completed = false;  // an iteration has come to its end
   const auto last_seen = std::make_shared<std::optional<std::vector<Value>>>();
   for (std::int64_t i = 0; i < count; ++i) {
     budget_.spend(16);
@@ -230,16 +257,25 @@ Interpreter::Flow Interpreter::execute_loop(const Node& node) {
                                                     return call.places[static_cast<std::size_t>(i) % call.places.size()];
                                                   })},
                         {"changed", Value::callable("loop.changed", [last_seen](Call& call) -> Value {
-                           const bool same = *last_seen && std::ranges::equal(**last_seen, call.places,
-                                                                              [](const Value& a, const Value& b) { return equal(a, b); });
+                           const bool same =
+                               *last_seen && std::ranges::equal(**last_seen, call.places, [&call](const Value& a, const Value& b) {
+                                 return call.interpreter.same(a, b);
+                               });
                            if (!same) *last_seen = call.places;
                            return !same;
                          })}};
+    for (const auto place : {i - 1, i + 1})
+      if (place >= 0 && place < count) {
+        const auto inner = items[static_cast<std::size_t>(place)].extent();
+        loop->extent.depth = std::max(loop->extent.depth, inner.depth + 1), loop->extent.size += inner.size;
+      }
     scope_->names.insert_or_assign("loop", Value(Value::Data(std::move(loop))));
     assign(target, items[static_cast<std::size_t>(i)]);
-    if (execute(*node.children[3]) == Flow::stop) break;
+    const auto flow = execute(*node.children[3]);
+    if (flow == Flow::stop) break;
+    completed = completed || flow == Flow::on;
   }
-  if (count == 0 && node.children[4]) {
+  if (!completed && node.children[4]) {
     const Now scope(scope_, std::make_shared<Scope>(Scope{scope_, {}}));
     return execute(*node.children[4]);
   }
@@ -266,12 +302,25 @@ void Interpreter::assign(const Node& target, Value value) {
   }
 }
 
-Value Interpreter::text_of_block(const Node& block) {
-  std::string text;
+Interpreter::Flow Interpreter::text_of_block(const Node& block, std::string& text) {
   const Now out(out_, &text);
   const Now scope(scope_, std::make_shared<Scope>(Scope{scope_, {}}));
-  execute(block);
-  return text;
+  return execute(block);
+}
+
+std::string Interpreter::text_of(const Value& value) {
+  budget_.spend_bytes(value.extent().size);
+  return value.str();
+}
+
+bool Interpreter::same(const Value& a, const Value& b) {
+  budget_.spend_bytes(std::min(a.extent().size, b.extent().size));
+  return equal(a, b);
+}
+
+bool Interpreter::before(const Value& a, const Value& b) {
+  budget_.spend_bytes(std::min(a.extent().size, b.extent().size));
+  return less(a, b);
 }
 
 Value Interpreter::apply_filters(const Node& chain, const Value& text) {
@@ -293,6 +342,8 @@ Value Interpreter::make_macro(const Node& node, std::size_t body, std::string na
       else more.push_back(call.places[i]);
     }
     for (const auto& [key, value] : call.named) {
+      if (key == "caller" && node.kind == Kind::macro && !node.value.truth())
+        throw InputError("chat", "{} does not name its caller, and is called by a block", name);
       if (key != "caller" && std::ranges::find(node.names, key) == node.names.end()) named.emplace_back(key, value);
       else if (!inner->names.try_emplace(key, value).second) throw InputError("chat", "{} gets {} twice", name, key);
     }
@@ -319,6 +370,8 @@ Value Interpreter::lookup(const std::string& name) {
     if (const auto found = scope->names.find(name); found != scope->names.end()) return found->second;
   }
   if (const auto function = find_global(name)) return Value::callable(name, function);
+  for (const auto* missing : {"cycler", "joiner", "lipsum", "self", "varargs", "kwargs"})
+    if (name == missing) throw InputError("chat", "{} is not supported", name);
   return Value::undefined(name);
 }
 
@@ -339,11 +392,9 @@ Value Interpreter::evaluate(const Node& node) {
       std::vector<std::pair<Value, Value>> items;
       for (std::size_t i = 0; i < node.children.size(); i += 2) {
         auto key = child(i);
-        if (!key.is_text() && !key.is_number() && !key.is_none())
-          throw InputError("chat", "{} cannot be the key of a dict", key.type_name());
         items.emplace_back(std::move(key), child(i + 1));
       }
-      budget_.spend(items.size() * items.size() / 16);
+      budget_.spend(items.size());
       return Value::mapping(std::move(items));
     }
     case Kind::negative:
@@ -365,7 +416,7 @@ Value Interpreter::evaluate(const Node& node) {
     case Kind::concat: {
       std::string text;
       for (const auto& one : node.children) {
-        text += evaluate(*one).str();
+        text += text_of(evaluate(*one));
         budget_.spend_bytes(text.size());
         if (text.size() > options_.longest_output) throw InputError("chat", "a text has more than {} bytes", options_.longest_output);
       }
@@ -453,6 +504,7 @@ Value Interpreter::apply_filter(const std::string& name, std::vector<Value> plac
   const auto function = find_filter(name);
   if (!function) throw InputError("chat", "the filter {} is not supported", name);
   budget_.spend(1 + places.size());
+  const Deeper deeper(depth_);
   Call call{*this, "the filter " + name, std::move(places), std::move(named)};
   return function(call);
 }
@@ -461,23 +513,28 @@ bool Interpreter::apply_test(const std::string& name, std::vector<Value> places,
   const auto function = find_test(name);
   if (!function) throw InputError("chat", "the test {} is not supported", name);
   budget_.spend(1 + places.size());
+  const Deeper deeper(depth_);
   Call call{*this, "the test " + name, std::move(places), std::move(named)};
   return function(call).truth();
 }
 
 Value Interpreter::attribute(const Value& of, const std::string& name) {
   expect_defined(of);
-  if (name.starts_with("__")) return Value::undefined(name + ", which is not for templates,");
   if (would_change(of, name)) return Value::undefined("the method " + name + ", which would change its value,");
   if (const auto method = find_method(of, name))
-    return Value::callable(name, [of, method](Call& call) {
-      call.places.insert(call.places.begin(), of);
-      return method(call);
-    });
-  if (const auto* mapping = of.as_mapping()) {
-    budget_.spend(1 + mapping->items.size() / 8);
+    return Value::callable(
+        name,
+        [of, method](Call& call) {
+          call.places.insert(call.places.begin(), of);
+          return method(call);
+        },
+        of.extent());
+  if (const auto* mapping = of.as_mapping())
     if (const auto* found = mapping->find(name)) return *found;
-  }
+  if (of.is_number())
+    for (const auto* part : {"real", "imag", "numerator", "denominator", "bit_length", "bit_count", "is_integer", "as_integer_ratio",
+                             "conjugate", "hex", "to_bytes"})
+      if (name == part) throw InputError("chat", "the attribute {} of a number is not supported", name);
   if (const auto* callable = of.as_callable())
     for (const auto& [key, value] : callable->attributes)
       if (key == name) return value;
@@ -486,10 +543,8 @@ Value Interpreter::attribute(const Value& of, const std::string& name) {
 
 Value Interpreter::item(const Value& of, const Value& key) {
   expect_defined(of);
-  if (const auto* mapping = of.as_mapping(); mapping && !mapping->is_namespace) {
-    budget_.spend(1 + mapping->items.size() / 8);
+  if (const auto* mapping = of.as_mapping(); mapping && !mapping->is_namespace && (key.is_text() || key.is_number() || key.is_none()))
     if (const auto* found = mapping->find(key)) return *found;
-  }
   if (key.is_integer()) {
     const auto at = [&](std::size_t size) -> std::optional<std::size_t> {
       const auto n = static_cast<std::int64_t>(size), i = key.integer() < 0 ? key.integer() + n : key.integer();
@@ -499,9 +554,15 @@ Value Interpreter::item(const Value& of, const Value& key) {
         sequence && sequence->kind != Sequence::Kind::generator && sequence->kind != Sequence::Kind::view)
       if (const auto place = at(sequence->items.size())) return sequence->items[*place];
     if (of.is_text()) {
-      budget_.spend_bytes(of.text().size());
-      const auto all = characters(of.text());
-      if (const auto place = at(all.size())) return all[*place];
+      const auto& text = of.text();
+      budget_.spend_bytes(text.size());
+      if (const auto place = at(character_count(text))) {
+        std::size_t begin = 0;
+        for (std::size_t i = 0; i < *place; ++i) next_code_point(text, begin);
+        auto end = begin;
+        next_code_point(text, end);
+        return text.substr(begin, end - begin);
+      }
     }
   }
   if (key.is_text()) return attribute(of, key.text());
@@ -523,7 +584,7 @@ Value Interpreter::slice(const Node& node) {
   }
   const auto* sequence = of.as_sequence();
   if (!sequence || sequence->kind == Sequence::Kind::generator || sequence->kind == Sequence::Kind::view)
-    return Value::undefined("a slice of " + of.type_name());
+    throw InputError("chat", "{} cannot be sliced", of.type_name());
   std::vector<Value> items;
   for (const auto place : places_of(sequence->items.size(), parts[0], parts[1], parts[2])) items.push_back(sequence->items[place]);
   budget_.spend(items.size());
@@ -558,31 +619,32 @@ Value Interpreter::make_namespace() {
 bool Interpreter::contains(const Value& container, const Value& item) {
   if (container.is_text()) {
     if (!item.is_text()) throw InputError("chat", "{} cannot be in a text", item.type_name());
-    budget_.spend_bytes(container.text().size());
+    spend_search(budget_, container.text(), item.text());
     return container.text().find(item.text()) != std::string::npos;
   }
   if (const auto* mapping = container.as_mapping(); mapping && !mapping->is_namespace) {
-    budget_.spend(1 + mapping->items.size() / 8);
+    budget_.spend_bytes(item.extent().size);
     return mapping->find(item) != nullptr;
   }
+  if (auto* sequence = container.as_sequence(); sequence && sequence->kind == Sequence::Kind::generator) {
+    while (sequence->next < sequence->items.size())
+      if (same(sequence->items[sequence->next++], item)) return true;
+    return false;
+  }
   const auto items = items_of(container);
-  return std::ranges::any_of(items, [&](const Value& one) {
-    budget_.spend_bytes(one.extent().size);
-    return equal(one, item);
-  });
+  return std::ranges::any_of(items, [&](const Value& one) { return same(one, item); });
 }
 
 bool Interpreter::compare(const std::string& sign, const Value& a, const Value& b) {
   if (sign == "in") return contains(b, a);
   if (sign == "not in") return !contains(b, a);
-  budget_.spend_bytes(std::min(a.extent().size, b.extent().size));
-  if (sign == "==") return equal(a, b);
-  if (sign == "!=") return !equal(a, b);
+  if (sign == "==") return same(a, b);
+  if (sign == "!=") return !same(a, b);
   expect_defined(a), expect_defined(b);
-  if (sign == "<") return less(a, b);
-  if (sign == ">") return less(b, a);
-  if (sign == "<=") return less(a, b) || equal(a, b);
-  return less(b, a) || equal(a, b);
+  if (sign == "<") return before(a, b);
+  if (sign == ">") return before(b, a);
+  if (sign == "<=") return before(a, b) || same(a, b);
+  return before(b, a) || same(a, b);
 }
 
 Value Interpreter::arithmetic(const std::string& sign, const Value& a, const Value& b) {
@@ -629,10 +691,7 @@ Value Interpreter::arithmetic(const std::string& sign, const Value& a, const Val
     if (sign == "+") return whole(__builtin_add_overflow(x, y, &out), 0), out;
     if (sign == "-") return whole(__builtin_sub_overflow(x, y, &out), 0), out;
     if (sign == "*") return whole(__builtin_mul_overflow(x, y, &out), 0), out;
-    if (sign == "**")
-      return y >= 0
-                 ? Value(power_of(x, y))
-                 : (x == 0 ? (divisor(), throw InputError("chat", "division by zero"), Value()) : Value(std::pow(a.number(), b.number())));
+    if (sign == "**") return y >= 0 ? Value(power_of(x, y)) : Value(real_power(a.number(), b.number()));
     divisor();
     whole(y == -1 && x == INT64_MIN, 0);
     const auto quotient = x / y, rest = x % y;
@@ -643,13 +702,11 @@ Value Interpreter::arithmetic(const std::string& sign, const Value& a, const Val
   if (sign == "+") return x + y;
   if (sign == "-") return x - y;
   if (sign == "*") return x * y;
-  if (sign == "**") return std::pow(x, y);
+  if (sign == "**") return real_power(x, y);
   divisor();
   if (sign == "/") return x / y;
-  auto rest = std::fmod(x, y);
-  if (rest != 0 && (rest < 0) != (y < 0)) rest += y;
-  if (sign == "%") return rest;
-  return std::floor((x - rest) / y + 0.5);
+  const auto [quotient, rest] = divided(x, y);
+  return sign == "%" ? rest : quotient;
 }
 
 }  // namespace isotrope::chat

@@ -61,6 +61,11 @@ class Interpreter {
   bool apply_test(const std::string& name, std::vector<Value> places, std::vector<std::pair<std::string, Value>> named = {});
   Value attribute(const Value& of, const std::string& name);
   Value item(const Value& of, const Value& key);
+  /// str(), equal() and less() within the budget.
+  std::string text_of(const Value& value);
+  bool same(const Value& a, const Value& b);
+  bool contains(const Value& container, const Value& item);
+  bool before(const Value& a, const Value& b);
   /// What is counted through: of a dict the keys, of a text the characters. A generator is empty afterwards.
   std::vector<Value> items_of(const Value& value);
   /// A namespace that is emptied at the end: it may hold itself.
@@ -78,11 +83,10 @@ class Interpreter {
   Value evaluate_call(const Node& node);
   Value arithmetic(const std::string& sign, const Value& a, const Value& b);
   bool compare(const std::string& sign, const Value& a, const Value& b);
-  bool contains(const Value& container, const Value& item);
   Value slice(const Node& node);
   Value lookup(const std::string& name);
   Value make_macro(const Node& node, std::size_t body, std::string name);
-  Value text_of_block(const Node& block);
+  Flow text_of_block(const Node& block, std::string& text);
   Value apply_filters(const Node& chain, const Value& text);
   std::pair<std::vector<Value>, std::vector<std::pair<std::string, Value>>> arguments(const Node& node, std::vector<Value> places);
   void write(std::string_view text);

@@ -37,6 +37,7 @@ void expect_no_names(const Call& call) {
 Value stripped(Call& call, bool left, bool right) {
   expect_no_names(call);
   const auto got = call.bind({"self", "chars"});
+  if (got[1]) call.interpreter.budget().spend(got[1]->extent().size);
   return strip(self(call), got[1] ? *got[1] : Value(), left, right);
 }
 Value text_strip(Call& call) { return stripped(call, true, true); }
@@ -97,6 +98,7 @@ Value text_split(Call& call) {
   }
   const auto& by = text_argument(got[1], call);
   if (by.empty()) throw InputError("chat", "split by an empty text");
+  spend_search(call.interpreter.budget(), rest, by);
   for (; left != 0; --left) {
     const auto found = rest.find(by);
     if (found == rest.npos) break;
@@ -118,6 +120,7 @@ Value text_rsplit(Call& call) {
   }
   const auto& by = text_argument(got[1], call);
   if (by.empty()) throw InputError("chat", "rsplit by an empty text");
+  spend_search(call.interpreter.budget(), rest, by);
   std::vector<Value> out;
   for (; left != 0; --left) {
     const auto found = rest.rfind(by);
@@ -143,6 +146,7 @@ Value text_partition(Call& call) {
   const auto got = call.bind({"self", "sep"});
   const auto &text = self(call), &by = text_argument(got[1], call);
   if (by.empty()) throw InputError("chat", "partition by an empty text");
+  spend_search(call.interpreter.budget(), text, by);
   const auto found = call.name == "partition" ? text.find(by) : text.rfind(by);
   if (found == text.npos) {
     if (call.name == "partition") return Value::sequence({text, "", ""}, Sequence::Kind::tuple);
@@ -158,6 +162,7 @@ Value has_end(Call& call, bool front) {
   const auto& text = self(call);
   const auto has = [&](const Value& one) {
     if (!one.is_text()) throw InputError("chat", "{} needs a text or a tuple of texts, not {}", call.name, one.type_name());
+    call.interpreter.budget().spend_bytes(std::min(one.text().size(), text.size()));
     return front ? text.starts_with(one.text()) : text.ends_with(one.text());
   };
   if (!got[1]) throw InputError("chat", "{} needs a text", call.name);
@@ -207,6 +212,7 @@ Value found_at(Call& call, bool last, bool required) {
   expect_no_names(call);
   const auto got = call.bind({"self", "sub", "start"});
   const auto &text = self(call), &what = text_argument(got[1], call);
+  spend_search(call.interpreter.budget(), text, what);
   std::size_t begin = 0;
   auto start = number_argument(got[2], 0, call);
   if (start != 0) {
@@ -230,6 +236,7 @@ Value text_count(Call& call) {
   const auto got = call.bind({"self", "sub"});
   const auto &text = self(call), &what = text_argument(got[1], call);
   if (what.empty()) return static_cast<std::int64_t>(character_count(text)) + 1;
+  spend_search(call.interpreter.budget(), text, what);
   std::int64_t count = 0;
   for (auto at = text.find(what); at != text.npos; at = text.find(what, at + what.size())) ++count;
   return count;
@@ -304,7 +311,7 @@ Value list_index(Call& call) {
   if (!got[1]) throw InputError("chat", "index needs a value");
   const auto& items = got[0]->as_sequence()->items;
   call.interpreter.budget().spend(items.size());
-  const auto found = std::ranges::find_if(items, [&](const Value& one) { return equal(one, *got[1]); });
+  const auto found = std::ranges::find_if(items, [&](const Value& one) { return call.interpreter.same(one, *got[1]); });
   if (found == items.end()) throw InputError("chat", "index: the value is not there");
   return static_cast<std::int64_t>(found - items.begin());
 }
@@ -314,7 +321,7 @@ Value list_count(Call& call) {
   if (!got[1]) throw InputError("chat", "count needs a value");
   const auto& items = got[0]->as_sequence()->items;
   call.interpreter.budget().spend(items.size());
-  return static_cast<std::int64_t>(std::ranges::count_if(items, [&](const Value& one) { return equal(one, *got[1]); }));
+  return static_cast<std::int64_t>(std::ranges::count_if(items, [&](const Value& one) { return call.interpreter.same(one, *got[1]); }));
 }
 
 Value list_copy(Call& call) {
@@ -327,7 +334,7 @@ Value dict_get(Call& call) {
   const auto got = call.bind({"self", "key", "default"});
   if (!got[1]) throw InputError("chat", "get needs a key");
   const auto* mapping = got[0]->as_mapping();
-  call.interpreter.budget().spend(1 + mapping->items.size() / 8);
+  call.interpreter.budget().spend_bytes(got[1]->extent().size);
   const auto* found = mapping->find(*got[1]);
   return found ? *found : got[2] ? *got[2] : Value();
 }

@@ -136,10 +136,10 @@ class Parser {
     if (name == "filter") return filter_block();
     if (name == "with") return with_block();
     if (name == "generation") {  // marks what the assistant says, for masks; the text is the same
+      auto node = make(Kind::with);
       end_of_block();
-      auto body = block({"endgeneration"});
-      take(), end_of_block();
-      return body;
+      node->children.push_back(body_of("endgeneration"));
+      return node;
     }
     if (name == "break" || name == "continue") {
       if (loops_ == 0) fail("{{% {} %}} stands outside of a loop", name);
@@ -160,7 +160,8 @@ class Parser {
         return inner;
       }
       auto node = make(Kind::name, expect_any_name());
-      if (node->text == "true" || node->text == "false" || node->text == "none") fail("{} cannot be assigned to", node->text);
+      for (const auto* constant : {"true", "false", "none", "True", "False", "None"})
+        if (node->text == constant) fail("{} cannot be assigned to", constant);
       if (attributes && take_sign(".")) {
         auto place = make(Kind::attribute, expect_any_name());
         place->children.push_back(std::move(node));
@@ -183,6 +184,7 @@ class Parser {
   Pointer loop() {
     auto node = make(Kind::loop);
     auto to = target(false);
+    if (to->text == "loop") fail("loop is the name of the loop itself");
     expect_name("in");
     auto over = tuple_or_one(/*conditions=*/false);
     Pointer filter, other;
@@ -202,20 +204,32 @@ class Parser {
   }
 
   Pointer choice() {
-    const Deeper deeper(*this);
-    auto node = make(Kind::choice);
-    auto condition = tuple_or_one(/*conditions=*/false);
-    end_of_block();
-    auto body = block({"elif", "else", "endif"});
-    const auto end = take().text;
+    std::vector<Pointer> found;
     Pointer other;
-    if (end == "elif") other = choice();
-    else if (end == "else") {
+    while (true) {
+      auto node = make(Kind::choice);
+      node->children.push_back(tuple_or_one(/*conditions=*/false));
       end_of_block();
-      other = block({"endif"});
-      take(), end_of_block();
-    } else end_of_block();
-    return with(std::move(node), std::move(condition), std::move(body), std::move(other));
+      node->children.push_back(block({"elif", "else", "endif"}));
+      found.push_back(std::move(node));
+      const auto end = take().text;
+      if (end == "elif") {
+        if (found.size() > 200) fail("an if has more than 200 branches");
+        continue;
+      }
+      if (end == "else") {
+        end_of_block();
+        other = block({"endif"});
+        take();
+      }
+      end_of_block();
+      break;
+    }
+    for (; !found.empty(); found.pop_back()) {
+      found.back()->children.push_back(std::move(other));
+      other = std::move(found.back());
+    }
+    return other;
   }
 
   Pointer assignment() {
@@ -262,7 +276,10 @@ class Parser {
     auto node = make(Kind::macro, expect_any_name());
     auto defaults = parameters(*node);
     end_of_block();
+    const bool outer = std::exchange(sees_caller_, false);
     node->children.push_back(body_of("endmacro"));
+    node->value = sees_caller_;
+    sees_caller_ = outer || sees_caller_;
     for (auto& one : defaults) node->children.push_back(std::move(one));
     return node;
   }
@@ -425,6 +442,7 @@ class Parser {
     switch (token.kind) {
       case Token::Kind::name:
         take();
+        sees_caller_ = sees_caller_ || token.text == "caller";
         if (token.text == "true" || token.text == "True") return constant(true);
         if (token.text == "false" || token.text == "False") return constant(false);
         if (token.text == "none" || token.text == "None") return constant({});
@@ -584,6 +602,7 @@ class Parser {
   std::vector<Token> tokens_;
   std::size_t at_ = 0;
   int depth_ = 0, loops_ = 0;
+  bool sees_caller_ = false;  ///< the macro that is read names its caller
 };
 
 }  // namespace

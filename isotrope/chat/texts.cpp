@@ -4,7 +4,6 @@
 #include <charconv>
 
 #include "isotrope/base/error.h"
-#include "isotrope/text/normalization.h"
 #include "isotrope/text/unicode.h"
 #include "isotrope/text/utf8.h"
 
@@ -24,17 +23,20 @@ char ascii_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 3
 
 void expect_ascii_letters(string_view text, string_view what) {
   for (std::size_t at = 0; at < text.size();) {
+    const auto begin = at;
     const auto c = next_code_point(text, at);
+    if (c < 0x80) continue;
     const auto category = UnicodeTable::instance().category(c);
-    // Ⓐ and ª have case without being Lu or Ll.
-    if (c >= 0x80 && (category == Category::Lu || category == Category::Ll || category == Category::Lt || category == Category::So ||
-                      category == Category::Nl || category == Category::Mn || category == Category::Lm))
-      throw InputError("chat", "{} is only there for texts in ASCII, not for {}", what, [&] {
-        std::string one;
-        append_utf8(one, c);
-        return one;
-      }());
+    // Letters in circles, Roman numbers and one mark have case without being letters; ª and letters above the line count as small.
+    const bool has_case = category == Category::Lu || category == Category::Ll || category == Category::Lt || category == Category::Lm ||
+                          c == 0xAA || c == 0xBA || (c >= 0x24B6 && c <= 0x24E9) || (c >= 0x2160 && c <= 0x2188) || c == 0x345 ||
+                          (c >= 0x1F130 && c <= 0x1F189);
+    if (has_case) throw InputError("chat", "{} is only there for texts in ASCII, not for {}", what, text.substr(begin, at - begin));
   }
+}
+
+void spend_search(Budget& budget, string_view text, string_view what) {
+  budget.spend(1 + text.size() / 16 + text.size() / 64 * what.size());
 }
 
 std::string lower(string_view text) {
@@ -74,7 +76,8 @@ std::string strip(string_view text, const Value& which, bool left, bool right) {
   std::u32string set;
   if (which.is_text())
     for (std::size_t at = 0; at < which.text().size();) set += next_code_point(which.text(), at);
-  const auto goes = [&](char32_t c) { return which.is_text() ? set.find(c) != set.npos : is_python_space(c); };
+  std::ranges::sort(set);
+  const auto goes = [&](char32_t c) { return which.is_text() ? std::ranges::binary_search(set, c) : is_python_space(c); };
   std::size_t begin = 0, end = text.size();
   if (left)
     while (begin < text.size()) {
@@ -99,6 +102,7 @@ std::string replace(string_view text, string_view from, string_view to, std::int
     out += more;
     budget.spend_bytes(more.size());
   };
+  spend_search(budget, text, from);
   std::size_t at = 0;
   if (from.empty()) {  // before every character and at the end
     for (; count != 0; --count) {
@@ -148,6 +152,9 @@ std::optional<std::int64_t> read_integer(string_view text) {
   if (rest.starts_with('-') && rest.size() != digits.size()) return std::nullopt;
   std::int64_t value = 0;
   const auto read = std::from_chars(rest.data(), rest.data() + rest.size(), value);
+  for (std::size_t at = 0; at < rest.size();)
+    if (const auto c = next_code_point(rest, at); c >= 0x80 && UnicodeTable::instance().category(c) == Category::Nd)
+      throw InputError("chat", "numbers are read in ASCII digits, not {}", digits.substr(0, 40));
   if (read.ec == std::errc::result_out_of_range) throw InputError("chat", "the number {} has more than 64 bits", digits.substr(0, 40));
   return read.ec == std::errc() && read.ptr == rest.data() + rest.size() && !rest.empty() ? std::optional(value) : std::nullopt;
 }

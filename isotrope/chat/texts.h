@@ -19,6 +19,9 @@ bool is_upper(std::string_view text);
 /// InputError where text has letters with case beyond ASCII; `what` is said to know none.
 void expect_ascii_letters(std::string_view text, std::string_view what);
 
+/// The cost of looking for one text in another, all over it.
+void spend_search(Budget& budget, std::string_view text, std::string_view what);
+
 /// Without the characters (white space where none) on the left, the right or both.
 std::string strip(std::string_view text, const Value& characters, bool left, bool right);
 /// At most `count` occurrences, all where it is negative.

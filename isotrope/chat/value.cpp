@@ -31,6 +31,18 @@ Extent extent_of(const std::vector<Value>& items) {
   return around(sum);
 }
 
+/// One text for all keys that are equal: 1, 1.0 and true.
+std::string place_of(const Value& key) {
+  if (key.is_text()) return "t" + key.text();
+  if (key.is_none()) return "none";
+  if (key.is_integer()) return "n" + std::to_string(key.integer());
+  if (key.is<double>()) {
+    const auto x = key.number();
+    return x == std::floor(x) && std::abs(x) < 9e18 ? "n" + std::to_string(static_cast<std::int64_t>(x)) : "d" + key.repr();
+  }
+  throw InputError("chat", "{} cannot be the key of a dict", key.type_name());
+}
+
 bool is_printable(char32_t c) {
   if (c == ' ') return true;
   switch (UnicodeTable::instance().category(c)) {
@@ -133,6 +145,7 @@ std::string json_key(const Value& key) {
 
 void append_json(std::string& out, const Value& value, const JsonStyle& style, int level) {
   const auto line = [&](int at) {
+    if (out.size() > style.longest) throw InputError("chat", "tojson: the text has more than {} bytes", style.longest);
     if (!style.lines) return;
     out += '\n';
     for (int i = 0; i < at; ++i) out += style.indent;
@@ -175,9 +188,8 @@ void append_json(std::string& out, const Value& value, const JsonStyle& style, i
 }  // namespace
 
 const Value* Mapping::find(const Value& key) const {
-  for (const auto& [name, value] : items)
-    if (equal(name, key)) return &value;
-  return nullptr;
+  const auto found = places.find(place_of(key));
+  return found == places.end() ? nullptr : &items[found->second].second;
 }
 
 void Mapping::set(const Value& key, Value value) {
@@ -185,12 +197,9 @@ void Mapping::set(const Value& key, Value value) {
   // What a namespace holds changes and may be itself: nothing that goes through values goes through one.
   if (!is_namespace) extent = around({std::max(extent.depth - 1, inner.depth), extent.size + key.extent().size + inner.size + 4});
   else around(inner);
-  for (auto& [name, old] : items)
-    if (equal(name, key)) {
-      old = std::move(value);
-      return;
-    }
-  items.emplace_back(key, std::move(value));
+  const auto [place, added] = places.try_emplace(place_of(key), items.size());
+  if (added) items.emplace_back(key, std::move(value));
+  else items[place->second].second = std::move(value);
 }
 
 Value Value::sequence(std::vector<Value> items, Sequence::Kind kind) {
@@ -204,8 +213,8 @@ Value Value::mapping(std::vector<std::pair<Value, Value>> items) {
   return Data(std::move(out));
 }
 
-Value Value::callable(std::string name, std::function<Value(Call&)> call) {
-  return Data(std::make_shared<Callable>(Callable{std::move(name), std::move(call), {}}));
+Value Value::callable(std::string name, std::function<Value(Call&)> call, const Extent& holds) {
+  return Data(std::make_shared<Callable>(Callable{std::move(name), std::move(call), {}, around(holds)}));
 }
 
 Value Value::from_json(const nlohmann::ordered_json& json, int depth) {
@@ -238,6 +247,7 @@ Value Value::from_json(const nlohmann::ordered_json& json, int depth) {
 Extent Value::extent() const {
   if (const auto* sequence = as_sequence()) return sequence->extent;
   if (const auto* mapping = as_mapping()) return mapping->is_namespace ? Extent{1, 16} : mapping->extent;
+  if (const auto* callable = as_callable()) return callable->extent;
   return {0, is_text() ? text().size() + 2 : 8};
 }
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -41,16 +42,18 @@ struct Mapping {
   std::vector<std::pair<Value, Value>> items;
   bool is_namespace = false;
   Extent extent;
+  std::unordered_map<std::string, std::size_t> places;  ///< of the keys, in one form for those that are equal
 
-  const Value* find(const Value& key) const;
-  void set(const Value& key, Value value);  ///< InputError where it would stand too deep or become too large
+  const Value* find(const Value& key) const;  ///< InputError for a key that cannot be one
+  void set(const Value& key, Value value);    ///< InputError where it would stand too deep or become too large
 };
 
 /// Something to be called: a macro, a method bound to its value, a global function.
 struct Callable {
   std::string name;
   std::function<Value(Call&)> call;
-  std::vector<std::pair<std::string, Value>> attributes;  ///< of a loop object, which is called for recursion alone
+  std::vector<std::pair<std::string, Value>> attributes;  ///< of a loop object, which is not called
+  Extent extent;                                          ///< of what it holds: the value of a bound method
 };
 
 /// A value of a template, as Python has it: text is UTF-8, whole numbers have 64 bits. Copies share what they hold.
@@ -74,7 +77,8 @@ class Value {
   /// InputError where containers stand too deep in each other, or hold too much.
   static Value sequence(std::vector<Value> items, Sequence::Kind kind = Sequence::Kind::list);
   static Value mapping(std::vector<std::pair<Value, Value>> items);
-  static Value callable(std::string name, std::function<Value(Call&)> call);
+  /// `holds`: what the function keeps alive. InputError where that stands too deep.
+  static Value callable(std::string name, std::function<Value(Call&)> call, const Extent& holds = {});
   static Value from_json(const nlohmann::ordered_json& json, int depth = 0);
 
   template <class T>
@@ -121,6 +125,7 @@ struct JsonStyle {
   std::string indent;  ///< of one level; with `lines`
   bool lines = false;
   std::string comma = ", ", colon = ": ";
+  std::size_t longest = std::size_t{1} << 25;  ///< bytes; InputError for more
 };
 /// Python's json.dumps.
 std::string to_json_text(const Value& value, const JsonStyle& style);

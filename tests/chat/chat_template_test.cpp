@@ -133,6 +133,8 @@ TEST(ChatTemplate, NamesOfTheCallerGoBeforeSpecialTokens) {
 /// A hostile template ends by a limit, soon.
 TEST(ChatTemplate, CostsABoundedAmountOfEverything) {
   std::string deep_list = "0", deep_parentheses = "1", minus(5000, '-'), many_ifs, chain = "1";
+  std::string many_maps;
+  for (int i = 0; i < 5000; ++i) many_maps += "'map',";
   for (int i = 0; i < 5000; ++i)
     deep_list = "[" + deep_list + "]", deep_parentheses = "(" + deep_parentheses + ")", many_ifs += "{% if t %}", chain += "+1";
   const std::string sources[] = {
@@ -163,6 +165,18 @@ TEST(ChatTemplate, CostsABoundedAmountOfEverything) {
       "{% set x = dict(a=1) %}{% for i in range(100000) %}{% set x = dict(x, b=i) %}{{ x }}{% endfor %}{{ 'a' * 40000000 }}",
       "{% for i in range(100000) %}{% macro m() %}{% endmacro %}{% endfor %}{% for i in range(100000) %}{{ loop.cycle(loop) is defined "
       "}}{% endfor %}{{ 'x' * 99999999 }}",
+      "{{ ('a'*2000000).find('a'*1000000 ~ 'b') }}",
+      "{{ ('a'*2000000 ~ 'c').split('a'*1000000 ~ 'b')|length }}",
+      "{{ ('b'*4000000).strip(('一'*4000000) ~ 'b') }}{{ 'x' * 99999999 }}",
+      "{% set a=range(100000)|list %}{% set b=range(100000)|list %}{% for i in range(100000) %}{% set q = a is eq b %}{% endfor %}x",
+      "{% set a=range(100000)|list %}{% set b=range(100000)|list %}{% set l=[a]*10 %}{% for i in range(10000) %}{% set q = l.count(b) %}{% "
+      "endfor %}",
+      "{% set a='A'*10000000 %}{% for i in range(1000) %}{% set q=[a,a]|max %}{% endfor %}",
+      "{% set a='A'*10000000 %}{% for i in range(1000) %}{% set q=[a,a]|sort|length %}{% endfor %}",
+      "{% set ns = namespace(d={}) %}{% for i in range(100000) %}{% set ns.d = {'a': ns.d.get} %}{% endfor %}ok",
+      "{% set ns = namespace(d=1) %}{% for i in range(100000) %}{% for j in [ns.d, 1] %}{% if loop.index == 2 %}{% set ns.d = loop %}{% "
+      "endif %}{% endfor %}{% endfor %}{{ 'x' * 99999999 }}",
+      "{{ 'x'|map(" + many_maps + "'upper')|list }}{{ 'x' * 99999999 }}",
   };
   for (const auto& source : sources) {
     const auto begun = std::chrono::steady_clock::now();
