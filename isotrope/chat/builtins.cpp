@@ -272,6 +272,7 @@ Value filter_int(Call& call) {
   };
   if (of.is<double>()) return from_real(of.number());
   if (!of.is_text()) return fallback;
+  call.interpreter.budget().spend_bytes(of.text().size());
   if (const auto number = read_integer(of.text())) return *number;
   const auto real = read_real(of.text());
   return real ? from_real(*real) : fallback;

@@ -576,10 +576,14 @@ Value Interpreter::slice(const Node& node) {
   for (std::size_t i = 0; i < 3; ++i)
     if (node.children[i + 1]) parts[i] = evaluate(*node.children[i + 1]);
   if (of.is_text()) {
-    budget_.spend_bytes(16 * of.text().size());
-    const auto all = characters(of.text());
+    const auto& text = of.text();
+    budget_.spend_bytes(8 * text.size());
+    std::vector<std::size_t> begins;  // of the characters, and the end
+    for (std::size_t at = 0; at < text.size(); next_code_point(text, at)) begins.push_back(at);
+    begins.push_back(text.size());
     std::string out;
-    for (const auto place : places_of(all.size(), parts[0], parts[1], parts[2])) out += all[place].text();
+    for (const auto place : places_of(begins.size() - 1, parts[0], parts[1], parts[2]))
+      out.append(text, begins[place], begins[place + 1] - begins[place]);
     return out;
   }
   const auto* sequence = of.as_sequence();
@@ -602,7 +606,7 @@ std::vector<Value> Interpreter::items_of(const Value& value) {
   } else if (const auto* mapping = value.as_mapping(); mapping && !mapping->is_namespace) {
     for (const auto& [key, one] : mapping->items) out.push_back(key);
   } else if (value.is_text()) {
-    budget_.spend(value.text().size());
+    budget_.spend(8 * value.text().size());
     out = characters(value.text());
   } else throw InputError("chat", "{} cannot be counted through", value.type_name());
   budget_.spend(out.size());

@@ -74,26 +74,21 @@ Value text_split(Call& call) {
   string_view rest = self(call);
   auto left = number_argument(got[2], -1, call);
   std::vector<Value> out;
-  if (!got[1] || got[1]->is_none()) {  // by runs of white space
-    while (true) {
-      const auto trimmed = strip(rest, {}, true, false);
-      rest.remove_prefix(rest.size() - trimmed.size());
-      if (rest.empty()) break;
-      if (left == 0) {
-        out.emplace_back(rest);
-        break;
+  if (!got[1] || got[1]->is_none()) {                     // by runs of white space
+    const auto past = [&](std::size_t at, bool spaces) {  // a run of white space, or of anything else
+      while (at < rest.size()) {
+        auto behind = at;
+        if (is_python_space(next_code_point(rest, behind)) != spaces) break;
+        at = behind;
       }
-      std::size_t end = 0;
-      while (end < rest.size()) {
-        auto behind = end;
-        if (is_python_space(next_code_point(rest, behind))) break;
-        end = behind;
-      }
-      out.emplace_back(rest.substr(0, end));
-      call.interpreter.budget().spend_bytes(rest.size());  // strip() copied it
-      rest.remove_prefix(end);
-      --left;
+      return at;
+    };
+    for (auto begin = past(0, true); begin < rest.size(); --left) {
+      const auto end = left == 0 ? rest.size() : past(begin, false);
+      out.emplace_back(rest.substr(begin, end - begin));
+      begin = past(end, true);
     }
+    call.interpreter.budget().spend(out.size());
     return Value::sequence(std::move(out));
   }
   const auto& by = text_argument(got[1], call);

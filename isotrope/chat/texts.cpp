@@ -141,38 +141,46 @@ std::vector<std::string> split_lines(string_view text, bool keep_ends) {
   return out;
 }
 
+namespace {
+
+constexpr std::size_t longest_number = 1000;  // characters
+
+/// A number as std::from_chars reads it: no white space around, no underscore between digits, no plus. Nothing for two signs.
+std::optional<std::string> plain_number(string_view text) {
+  const auto all = strip(text, {}, true, true);
+  if (all.size() > longest_number) throw InputError("chat", "a number has more than {} characters", longest_number);
+  const auto is_digit = [&](std::size_t i) { return i < all.size() && all[i] >= '0' && all[i] <= '9'; };
+  std::string out;
+  for (std::size_t i = all.starts_with('+') ? 1 : 0; i < all.size(); ++i)
+    if (all[i] != '_' || i == 0 || !is_digit(i - 1) || !is_digit(i + 1)) out += all[i];
+  if (all.starts_with('+') && out.starts_with('-')) return std::nullopt;
+  return out;
+}
+
+}  // namespace
+
 std::optional<std::int64_t> read_integer(string_view text) {
-  auto digits = strip(text, {}, true, true);
-  for (std::size_t i = 1; i + 1 < digits.size(); ++i)
-    if (digits[i] == '_' && std::isdigit(static_cast<unsigned char>(digits[i - 1])) &&
-        std::isdigit(static_cast<unsigned char>(digits[i + 1])))
-      digits.erase(i, 1);
-  string_view rest = digits;
-  if (rest.starts_with('+')) rest.remove_prefix(1);
-  if (rest.starts_with('-') && rest.size() != digits.size()) return std::nullopt;
+  const auto digits = plain_number(text);
+  if (!digits || digits->empty()) return std::nullopt;
+  for (std::size_t at = 0; at < digits->size();)
+    if (const auto c = next_code_point(*digits, at); c >= 0x80 && UnicodeTable::instance().category(c) == Category::Nd)
+      throw InputError("chat", "numbers are read in ASCII digits, not {}", *digits);
   std::int64_t value = 0;
-  const auto read = std::from_chars(rest.data(), rest.data() + rest.size(), value);
-  for (std::size_t at = 0; at < rest.size();)
-    if (const auto c = next_code_point(rest, at); c >= 0x80 && UnicodeTable::instance().category(c) == Category::Nd)
-      throw InputError("chat", "numbers are read in ASCII digits, not {}", digits.substr(0, 40));
-  if (read.ec == std::errc::result_out_of_range) throw InputError("chat", "the number {} has more than 64 bits", digits.substr(0, 40));
-  return read.ec == std::errc() && read.ptr == rest.data() + rest.size() && !rest.empty() ? std::optional(value) : std::nullopt;
+  const auto* end = digits->data() + digits->size();
+  const auto read = std::from_chars(digits->data(), end, value);
+  if (read.ptr != end) return std::nullopt;
+  if (read.ec == std::errc::result_out_of_range) throw InputError("chat", "the number {} has more than 64 bits", *digits);
+  return read.ec == std::errc() ? std::optional(value) : std::nullopt;
 }
 
 std::optional<double> read_real(string_view text) {
-  auto digits = strip(text, {}, true, true);
-  for (std::size_t i = 1; i + 1 < digits.size(); ++i)
-    if (digits[i] == '_' && std::isdigit(static_cast<unsigned char>(digits[i - 1])) &&
-        std::isdigit(static_cast<unsigned char>(digits[i + 1])))
-      digits.erase(i, 1);
-  string_view rest = digits;
-  if (rest.starts_with('+')) rest.remove_prefix(1);
-  if (rest.starts_with('-') && rest.size() != digits.size()) return std::nullopt;
-  if (rest.empty() || rest.find('(') != rest.npos) return std::nullopt;
+  const auto digits = plain_number(text);
+  if (!digits || digits->empty() || digits->find('(') != digits->npos) return std::nullopt;  // no nan(…)
   double value = 0;
-  const auto read = std::from_chars(rest.data(), rest.data() + rest.size(), value);
-  if (read.ptr != rest.data() + rest.size()) return std::nullopt;
-  if (read.ec == std::errc::result_out_of_range) return std::strtod(std::string(rest).c_str(), nullptr);
+  const auto* end = digits->data() + digits->size();
+  const auto read = std::from_chars(digits->data(), end, value);
+  if (read.ptr != end) return std::nullopt;
+  if (read.ec == std::errc::result_out_of_range) return std::strtod(digits->c_str(), nullptr);
   return read.ec == std::errc() ? std::optional(value) : std::nullopt;
 }
 

@@ -126,6 +126,17 @@ TEST(ChatTemplate, TheDateIsWhatIsAskedFor) {
   EXPECT_GE(std::stoi(one.render(messages)), 2026);
 }
 
+TEST(ChatTemplate, LongMessagesAreNoBurden) {
+  std::string long_text;
+  for (int i = 0; i < 40000; ++i) long_text += "Wört " + std::to_string(i) + (i % 10 == 0 ? "\n" : " ");
+  const ordered_json messages{{{"role", "user"}, {"content", long_text}}};
+  const ChatTemplate one(
+      "{% set text = messages[0].content %}{{ text.split()|length }} {{ text.splitlines()|length }} {{ text[:-1]|length == text|length - 1 "
+      "}} "
+      "{{ (text | trim | replace('Wört', 'Wort')).count('Wort') }} {{ text.split('39999')[-1] | tojson }} {{ '</think>' in text }}");
+  EXPECT_EQ(one.render(messages), "80000 4001 True 40000 \" \" False");
+}
+
 TEST(ChatTemplate, NamesOfTheCallerGoBeforeSpecialTokens) {
   EXPECT_EQ(rendered("{{ bos_token }}|{{ add_generation_prompt }}|{{ tools is none }}", {{"bos_token", "<x>"}}), "<x>|False|True");
 }
@@ -176,6 +187,8 @@ TEST(ChatTemplate, CostsABoundedAmountOfEverything) {
       "{% set ns = namespace(d={}) %}{% for i in range(100000) %}{% set ns.d = {'a': ns.d.get} %}{% endfor %}ok",
       "{% set ns = namespace(d=1) %}{% for i in range(100000) %}{% for j in [ns.d, 1] %}{% if loop.index == 2 %}{% set ns.d = loop %}{% "
       "endif %}{% endfor %}{% endfor %}{{ 'x' * 99999999 }}",
+      "{{ ('1_' * 5000000 ~ '1')|int }}",
+      "{{ ('1' * 5000000)|float }}",
       "{{ 'x'|map(" + many_maps + "'upper')|list }}{{ 'x' * 99999999 }}",
   };
   for (const auto& source : sources) {
