@@ -2,6 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
+
+#include "isotrope/kernels/batch_invariant.h"
 #include "isotrope/kernels/dispatch.h"
 
 #define ISOTROPE_KERNELS "isotrope/kernels/activations.inl"
@@ -83,7 +86,50 @@ struct GeluTanh : torch::autograd::Function<GeluTanh> {
   }
 };
 
+/// libtorch's loops over vectors end in single numbers, whose functions round otherwise: where a number stands would count.
+bool place_must_not_count(const at::Tensor& x) { return is_batch_invariant() && has_cpu_kernel(x) && !at::GradMode::is_enabled(); }
+
+template <class T>
+using Map = void (*)(const T*, T*, std::int64_t);
+
+template <class T>
+at::Tensor mapped(const at::Tensor& input, Map<T> kernel) {
+  const auto x = input.contiguous();
+  auto y = at::empty_like(x);
+  const auto* from = x.const_data_ptr<T>();
+  auto* to = y.mutable_data_ptr<T>();
+  at::parallel_for(0, x.numel(), task, [&](std::int64_t b, std::int64_t e) { kernel(from + b, to + b, e - b); });
+  return y;
+}
+
 }  // namespace
+
+at::Tensor silu(const at::Tensor& x) {
+  if (!place_must_not_count(x)) return at::silu(x);
+  at::Tensor y;
+  dispatch_float(x.scalar_type(), [&]<class T>() {
+    static const auto kernel = ISOTROPE_CHOOSE(silu_forward<T>);
+    y = mapped<T>(x, kernel);
+  });
+  return y;
+}
+
+at::Tensor gelu(const at::Tensor& x) {
+  if (!place_must_not_count(x)) return at::gelu(x);
+  at::Tensor y;
+  dispatch_float(x.scalar_type(), [&]<class T>() {
+    static const auto kernel = ISOTROPE_CHOOSE(gelu_forward<T>);
+    y = mapped<T>(x, kernel);
+  });
+  return y;
+}
+
+at::Tensor softplus(const at::Tensor& x) {
+  if (!place_must_not_count(x) || x.scalar_type() != at::kFloat) return at::softplus(x);
+  return mapped<float>(x, [](const float* from, float* to, std::int64_t n) {
+    for (std::int64_t i = 0; i < n; ++i) to[i] = from[i] > 20 ? from[i] : std::log1p(std::exp(from[i]));
+  });
+}
 
 at::Tensor gelu_tanh(const at::Tensor& x) { return has_cpu_kernel(x) ? GeluTanh::apply(x) : reference::gelu_tanh(x); }
 

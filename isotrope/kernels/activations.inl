@@ -38,3 +38,27 @@ inline void gelu_tanh_backward(const T* x, const T* dy, T* dx, std::int64_t n) {
     store_upto(dx + i, load_upto(dy + i, n - i) * slope, n - i);
   }
 }
+
+template <class T>
+inline void silu_forward(const T* x, T* y, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; i += lanes) {
+    const Floats v = load_upto(x + i, n - i);
+    store_upto(y + i, v / (1.0f + exp(-v)), n - i);
+  }
+}
+
+/// x/2 · (1 + erf(x/√2)), erf to 1.5e-7 (Abramowitz and Stegun 1964, 7.1.26).
+template <class T>
+inline void gelu_forward(const T* x, T* y, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; i += lanes) {
+    const Floats v = load_upto(x + i, n - i), z = v * 0.70710678f, size = z < 0.0f ? -z : z;
+    const Floats t = 1.0f / (1.0f + 0.3275911f * size);
+    Floats p = splat(1.061405429f);
+    p = p * t - 1.453152027f;
+    p = p * t + 1.421413741f;
+    p = p * t - 0.284496736f;
+    p = p * t + 0.254829592f;
+    const Floats rest = p * t * exp(-(size * size));  // 1 − erf |z|
+    store_upto(y + i, v * 0.5f * (z < 0.0f ? rest : 2.0f - rest), n - i);
+  }
+}

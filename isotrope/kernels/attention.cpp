@@ -11,14 +11,33 @@
 #include "isotrope/kernels/attention_blocks.h"
 #include "isotrope/kernels/dispatch.h"
 #include "isotrope/kernels/few_queries.h"
+#include "isotrope/kernels/invariant_attention.h"
 
 namespace isotrope {
 
 namespace {
 
+/// [T, S] booleans: what each token of sequences that share beginnings may look at.
+at::Tensor seen_in(const SequenceTree& tree, const at::Tensor& q) {
+  auto seen = at::zeros({tree.tokens(), tree.tokens()}, at::kBool);
+  for (const auto& part : tree.parts) {
+    auto rows = seen.narrow(0, part.begin, part.end - part.begin);
+    rows.narrow(1, part.begin, part.end - part.begin).fill_(true).tril_();
+    for (auto parent = part.parent; parent >= 0; parent = tree.parts[static_cast<std::size_t>(parent)].parent) {
+      const auto& above = tree.parts[static_cast<std::size_t>(parent)];
+      rows.narrow(1, above.begin, above.end - above.begin).fill_(true);
+    }
+  }
+  return seen.to(q.device());
+}
+
 /// [T, S]: key − query, in positions of keys.
-at::Tensor distances(const at::Tensor& q, const at::Tensor& k) {
+at::Tensor distances(const at::Tensor& q, const at::Tensor& k, const AttentionOptions& attention) {
   const auto options = q.options().dtype(at::kLong);
+  if (attention.sequences) {
+    const auto positions = at::tensor(attention.sequences->positions(), at::kLong).to(q.device());
+    return positions.unsqueeze(0) - positions.unsqueeze(1);
+  }
   return at::arange(k.size(2), options).unsqueeze(0) - at::arange(k.size(2) - q.size(2), k.size(2), options).unsqueeze(1);
 }
 
@@ -26,9 +45,10 @@ at::Tensor distances(const at::Tensor& q, const at::Tensor& k) {
 at::Tensor allowed(const at::Tensor& q, const at::Tensor& k, const AttentionOptions& options) {
   const auto queries = q.size(2), keys = k.size(2);
   at::Tensor mask;
-  if (options.causal && queries > 1) mask = at::ones({queries, keys}, q.options().dtype(at::kBool)).tril_(keys - queries);
+  if (options.sequences) mask = seen_in(*options.sequences, q);
+  else if (options.causal && queries > 1) mask = at::ones({queries, keys}, q.options().dtype(at::kBool)).tril_(keys - queries);
   if (options.reach && *options.reach < keys) {
-    const auto near = distances(q, k).abs() <= *options.reach;
+    const auto near = distances(q, k, options).abs() <= *options.reach;
     mask = mask.defined() ? mask.logical_and(near) : near;
   }
   if (options.documents.defined()) {
@@ -48,7 +68,7 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   const auto keys = k.to(wide).repeat_interleave(groups, 1), values = v.to(wide).repeat_interleave(groups, 1);
   const double scale = options.scale > 0 ? options.scale : 1.0 / std::sqrt(static_cast<double>(q.size(3)));
   auto scores = at::matmul(q.to(wide), keys.transpose(2, 3)) * scale;
-  if (options.slopes.defined()) scores = scores + options.slopes.to(wide).view({-1, 1, 1}) * distances(q, k).to(wide);
+  if (options.slopes.defined()) scores = scores + options.slopes.to(wide).view({-1, 1, 1}) * distances(q, k, options).to(wide);
   if (const auto mask = allowed(q, k, options); mask.defined())
     scores = scores.masked_fill(mask.logical_not(), -std::numeric_limits<double>::infinity());
   auto probabilities = at::softmax(scores, -1);
@@ -136,6 +156,9 @@ void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const 
     throw WorkError("attention", "a document mask needs as many queries as keys, got {} and {}", q.size(2), k.size(2));
   if (documents.defined() && (documents.scalar_type() != at::kLong || documents.sizes() != at::IntArrayRef({q.size(0), q.size(2)})))
     throw WorkError("attention", "documents {} are not int64 [{}, {}]", shape_text(documents.sizes()), q.size(0), q.size(2));
+  if (options.sequences && (!options.causal || q.size(0) != 1 || q.size(2) != k.size(2) || options.sequences->tokens() != q.size(2)))
+    throw WorkError("attention", "sequences of {} tokens in q {}, k {}", options.sequences->tokens(), shape_text(q.sizes()),
+                    shape_text(k.sizes()));
   if (options.slopes.defined() && options.slopes.numel() != q.size(1))
     throw WorkError("attention", "{} slopes for {} heads", options.slopes.numel(), q.size(1));
   if (options.reach && *options.reach < 0) throw WorkError("attention", "a reach of {} hides a token from itself", *options.reach);
@@ -145,7 +168,7 @@ void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const 
 at::Tensor score_mask(const at::Tensor& q, const at::Tensor& k, const AttentionOptions& options) {
   const auto mask = allowed(q, k, options);
   if (!options.slopes.defined()) return mask;
-  auto bias = options.slopes.to(at::kFloat).view({1, -1, 1, 1}) * distances(q, k).to(at::kFloat);
+  auto bias = options.slopes.to(at::kFloat).view({1, -1, 1, 1}) * distances(q, k, options).to(at::kFloat);
   if (mask.defined()) bias = bias.masked_fill(mask.logical_not(), -std::numeric_limits<double>::infinity());
   return bias.to(q.scalar_type());  // fp32 or float64
 }
@@ -221,6 +244,8 @@ at::Tensor attention_by_document(const at::Tensor& q, const at::Tensor& k, const
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options) {
   check(q, k, v, options);
   if (options.on_probabilities) return reference::attention(q, k, v, options);
+  if (takes_invariant(q, k, v, options)) return invariant_attention(q, k, v, options);
+  if (options.sequences) return reference::attention(q, k, v, options);
   if (takes_few_queries(q, k, v, options)) return attention_of_few_queries(q, k, v, options);
   if (takes_blocks(q, k, v)) {
     auto own = options;

@@ -7,6 +7,7 @@
 #include <atomic>
 
 #include "isotrope/kernels/dispatch.h"
+#include "isotrope/kernels/invariant_linear.h"
 #include "isotrope/kernels/onednn_linear.h"
 #include "isotrope/kernels/packed_weights.h"
 #include "isotrope/kernels/row_parts.h"
@@ -38,6 +39,7 @@ std::vector<at::Tensor> linears_of_few_rows(const at::Tensor& x, std::span<const
     for (const auto& map : maps) results.push_back(linear_of_few_rows(x, map.weight, map.bias));
     return results;
   }
+  if (std::ranges::all_of(maps, [&](const Affine& map) { return takes_invariant(x, map.weight); })) return invariant_linears(x, maps);
   if (!std::ranges::all_of(maps, [&](const Affine& map) { return applies(x, map.weight); })) {
     for (const auto& [weight, bias] : maps)
       results.push_back(takes_onednn(x, weight) ? onednn_linear(x, weight, bias)

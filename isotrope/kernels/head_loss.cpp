@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "isotrope/kernels/dispatch.h"
+#include "isotrope/kernels/invariant_linear.h"
 #include "isotrope/kernels/packed_weights.h"
 #include "isotrope/kernels/weight_gradient.h"
 
@@ -220,6 +221,26 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
   }
 };
 
+/// Each row by itself (batch_invariant.h): only those that count are computed.
+HeadLoss invariant_head_loss(const at::Tensor& hidden, const OutputHead& head, const at::Tensor& targets, const HeadLossOptions& options) {
+  const auto counted = at::nonzero(targets != ignored_target).squeeze(1), wanted = targets.index_select(0, counted);
+  const auto rows = hidden.index_select(0, counted);
+  const auto fp32 = hidden.options().dtype(at::kFloat);
+  const RowLosses out{at::empty({rows.size(0)}, fp32), at::empty({rows.size(0)}, fp32), at::empty({rows.size(0)}, fp32)};
+  const auto vocab = head.weight.size(0);
+  const auto chunk = std::max<std::int64_t>(16, options.chunk_bytes / (4 * vocab) / 16 * 16);
+  const Affine map{head.weight, head.bias};
+  for (std::int64_t begin = 0; begin < rows.size(0); begin += chunk) {
+    const auto count = std::min(chunk, rows.size(0) - begin);
+    auto logits = invariant_linears(rows.narrow(0, begin, count), {&map, 1}, /*round=*/false).front();
+    softmax_chunk(logits, wanted.narrow(0, begin, count), out.narrow(begin, count), options, /*gradient=*/false);
+  }
+  const auto spread = [&](const at::Tensor& values) { return at::zeros({targets.size(0)}, fp32).index_copy_(0, counted, values); };
+  auto loss = out.nll.sum(at::kDouble);
+  if (options.z_loss > 0) loss = loss + options.z_loss * out.log_z.to(at::kDouble).square().sum();
+  return {(options.scale * loss).to(at::kFloat), spread(out.nll), spread(out.hit)};
+}
+
 }  // namespace
 
 HeadLoss head_loss(const at::Tensor& hidden, const OutputHead& head, const at::Tensor& target_ids, const HeadLossOptions& options) {
@@ -232,6 +253,7 @@ HeadLoss head_loss(const at::Tensor& hidden, const OutputHead& head, const at::T
       if (target[i] != ignored_target && (target[i] < 0 || target[i] >= head.weight.size(0)))
         throw InputError("loss", "target {} at position {} is out of range for a vocabulary of {}", target[i], i, head.weight.size(0));
   }
+  if (takes_invariant(hidden, head.weight)) return invariant_head_loss(hidden, head, targets, options);
   if (hidden.scalar_type() == at::kDouble) return reference::head_loss(hidden, head, targets, options);
   const bool gradient = at::GradMode::is_enabled() &&
                         (hidden.requires_grad() || head.weight.requires_grad() || (head.bias.defined() && head.bias.requires_grad()));

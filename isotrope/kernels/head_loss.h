@@ -35,7 +35,7 @@ struct HeadLoss {
 /// Output projection and cross-entropy in one: the logits are made a chunk of rows at a time, turned into their own gradient and
 /// into both products at once, and dropped: never [N, V] in memory, and nothing recomputed in the backward pass.
 /// hidden [N, d] of the head's dtype; targets [N] int64, −100 = not counted. Softmax and sums in fp32; in bf16 the products are rounded to
-/// bf16. Throws InputError when a target is neither −100 nor in [0, V).
+/// bf16, but for those without a gradient inside a BatchInvariantScope, whose logits stay fp32. Throws InputError when a target is neither −100 nor in [0, V).
 HeadLoss head_loss(const at::Tensor& hidden, const OutputHead& head, const at::Tensor& targets, const HeadLossOptions& options = {});
 
 namespace reference {

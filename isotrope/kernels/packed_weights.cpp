@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "isotrope/io/dtype.h"
+#include "isotrope/kernels/batch_invariant.h"
 #include "isotrope/kernels/dispatch.h"
 #include "isotrope/kernels/row_parts.h"
 
@@ -197,7 +198,7 @@ at::Tensor product_by_parts(const at::Tensor& x, const PackedWeight& packed, std
 
 std::vector<at::Tensor> packed_linears(const at::Tensor& x, std::span<const Affine> maps) {
   std::vector<at::Tensor> results;
-  const bool few = x.numel() > 0 && x.numel() <= few_rows * x.size(-1) && !at::GradMode::is_enabled();
+  const bool few = !is_batch_invariant() && x.numel() > 0 && x.numel() <= few_rows * x.size(-1) && !at::GradMode::is_enabled();
   if (!few) {
     const bool differentiated =
         at::GradMode::is_enabled() &&

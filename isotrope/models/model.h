@@ -22,8 +22,10 @@ namespace fs = std::filesystem;
 
 /// What a forward pass may be told besides its input. All of it optional.
 struct ForwardContext {
-  at::Tensor positions;      ///< [B, T] int64; default: after the cache, or restarting with each document
-  at::Tensor documents;      ///< [B, T] int64: tokens attend to their own document only
+  at::Tensor positions;  ///< [B, T] int64; default: after the cache, or restarting with each document
+  at::Tensor documents;  ///< [B, T] int64: tokens attend to their own document only
+  /// B = 1, attention alone, no cache, with `positions`: tokens see the sequence that they end (kernels/sequence_tree.h).
+  const SequenceTree* sequences = nullptr;
   at::Tensor token_types;    ///< [B, T] int64: the segment of each token, for families that have them; default: 0
   KvCache* cache = nullptr;  ///< read and extended; decoders alone have one
   Dropout dropout;           ///< in training; which rates, says the model's config
@@ -32,6 +34,7 @@ struct ForwardContext {
   /// The options of an attention in this pass: its documents, and in training the dropout of its probabilities.
   AttentionOptions attention(AttentionOptions options, double dropout_rate) const {
     options.documents = documents;
+    options.sequences = sequences;
     if (dropout.acts() && dropout_rate > 0)
       options.on_probabilities = [drop = dropout, dropout_rate](const at::Tensor& p) { return drop(p, dropout_rate); };
     return options;

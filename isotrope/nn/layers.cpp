@@ -56,10 +56,10 @@ Activation activation_from_name(const std::string& name, const std::string& file
 
 at::Tensor activate(const at::Tensor& x, Activation activation) {
   switch (activation) {
-    case Activation::gelu: return at::gelu(x);
+    case Activation::gelu: return isotrope::gelu(x);
     case Activation::gelu_tanh: return gelu_tanh(x);
     case Activation::relu: return at::relu(x);
-    case Activation::silu: return at::silu(x);
+    case Activation::silu: return isotrope::silu(x);
   }
   return x;
 }

@@ -53,7 +53,7 @@ at::Tensor MambaMixer::operator()(const at::Tensor& u, const at::Tensor& documen
   const auto shared = o_.groups * o_.states;
   const auto projected = in_proj_(u).split_with_sizes({o_.inner(), o_.channels(), o_.heads}, 2);
   const auto mixed = convolved(projected[1], documents, state).split_with_sizes({o_.inner(), shared, shared}, 2);
-  const auto dt = at::softplus(times(wide(projected[2]), o_.multipliers[4]) + wide(dt_bias_)).clamp(o_.least_step, o_.largest_step);
+  const auto dt = isotrope::softplus(times(wide(projected[2]), o_.multipliers[4]) + wide(dt_bias_)).clamp(o_.least_step, o_.largest_step);
   const auto scanned = selective_scan({.x = mixed[0].unflatten(2, {o_.heads, o_.head_dim}),
                                        .dt = dt,
                                        .A = -at::exp(wide(A_log_)),
