@@ -40,8 +40,13 @@ struct EvalCommand {
   CommonOptions common;
   ComputeOptions compute;
   std::string model, data;
-  std::int64_t context = 0, stride = 0, batch_size = 8, max_windows = 0;
+  std::int64_t context = 0, stride = 0, max_windows = 0;
+  std::int64_t batch_size = 0;  ///< 0: 8 windows; of tasks, as many requests as batch_tokens hold
   bool strict = false;
+  std::vector<std::string> tasks;
+  std::string task_folder, output;
+  std::int64_t limit = 0, batch_tokens = 4096, max_tokens = 256;
+  std::optional<std::int64_t> shots;
 };
 
 struct FillCommand {

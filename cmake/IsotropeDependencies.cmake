@@ -10,6 +10,7 @@ find_package(LibLZMA REQUIRED)
 find_package(OpenSSL REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+pkg_check_modules(LIBZIP REQUIRED IMPORTED_TARGET libzip)
 find_path(ISOTROPE_TOMLPP_INCLUDE toml++/toml.h REQUIRED)
 find_path(ISOTROPE_HTTPLIB_INCLUDE httplib.h REQUIRED)
 # Debian splits cpp-httplib into header and library and says with which options it was compiled; elsewhere it is one header.

@@ -14,6 +14,7 @@ void run_plan(const PlanCommand& options);
 void run_train(const TrainCommand& options);
 void run_generate(const GenerateCommand& options);
 void run_eval(const EvalCommand& options);
+void run_eval_tasks(const EvalCommand& options);
 void run_fill(const FillCommand& options);
 void run_embed(const EmbedCommand& options);
 void run_parity(const ParityCommand& options);

@@ -9,6 +9,7 @@
 #include "isotrope/base/stop.h"
 #include "isotrope/data/token_file.h"
 #include "isotrope/eval/perplexity.h"
+#include "isotrope/kernels/batch_invariant.h"
 #include "isotrope/text/utf8.h"
 
 namespace isotrope::app {
@@ -36,16 +37,18 @@ TextScore score_data(const LoadedModel& loaded, const EvalCommand& options, cons
 }  // namespace
 
 void run_eval(const EvalCommand& options) {
+  if (!options.tasks.empty()) return run_eval_tasks(options);
   const auto loaded = load(options.model, options.compute, options.common);
   StopRequest stop;
   const auto begun = std::chrono::steady_clock::now();
   TextScore score;
   {
+    const BatchInvariantScope scope;
     Progress progress("eval", 0, "windows");
     score = score_data(loaded, options,
                        {.context = options.context,
                         .stride = options.stride,
-                        .batch_size = options.batch_size,
+                        .batch_size = options.batch_size > 0 ? options.batch_size : 8,
                         .max_windows = options.max_windows,
                         .progress = [&](std::int64_t done, std::int64_t all) { progress.update(done, fmt::format("of {}", all)); },
                         .stop_requested = [&] { return stop.requested(); }});

@@ -1,0 +1,187 @@
+#include "isotrope/eval/task_run.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "isotrope/base/error.h"
+#include "isotrope/eval/task_requests.h"
+#include "isotrope/infer/generate.h"
+#include "isotrope/io/json.h"
+#include "isotrope/kernels/batch_invariant.h"
+#include "isotrope/kernels/packed_weights.h"
+#include "isotrope/text/sha256.h"
+
+namespace isotrope {
+
+using nlohmann::json;
+
+namespace {
+
+/// A request of an item: a choice's, then that behind the context that says nothing (multiple choice); a window of a text.
+struct Pending {
+  TaskJournal::Key key;
+  ScoreRequest request;
+};
+
+std::int64_t context_of(const Model& model, const TaskRunOptions& options) {
+  const auto positions = model.shape().max_positions;
+  return options.context > 0 ? options.context : positions == unlimited_positions ? unlimited_scoring_context : positions;
+}
+
+std::vector<Pending> requests_of(const RequestCoding& coding, const Task& task, std::int64_t context) {
+  std::vector<Pending> all;
+  for (std::size_t i = 0; i < task.items.size(); ++i) {
+    const auto& item = task.items[i];
+    std::int64_t number = 0;
+    const auto add = [&](ScoreRequest request) {
+      all.push_back({{task.name, static_cast<std::int64_t>(i), number++}, std::move(request)});
+    };
+    try {
+      if (task.kind == TaskKind::perplexity)
+        for (auto& request : rolling_requests(coding, item.text, context)) add(std::move(request));
+      for (const auto& choice : item.choices) add(continuation_request(coding, choice.context, choice.continuation));
+      for (const auto& choice : item.choices)
+        if (choice.unconditional) add(continuation_request(coding, *choice.unconditional, choice.continuation));
+    } catch (const Error& error) {
+      throw InputError("eval", "{}: {}", item.place, error.message());
+    }
+    if (number == 0) throw InputError("eval", "{}: no token in it", item.place);
+  }
+  return all;
+}
+
+/// Scores of the requests, by those that the journal knows and by computing the others.
+std::vector<ContinuationScore> answers_of(Model& model, const std::vector<Pending>& all, const TaskRunOptions& options,
+                                          TaskJournal& journal) {
+  std::vector<ContinuationScore> scores(all.size());
+  std::vector<ScoreRequest> missing;
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (const auto* known = journal.find(all[i].key)) {
+      const JsonReader fields(*known, "eval", "the answers so far");
+      scores[i].log_likelihood = fields.get_number("log_likelihood"), scores[i].greedy = fields.get_bool("greedy");
+      continue;
+    }
+    missing.push_back(all[i].request);
+    places.push_back(i);
+  }
+  auto done = all.size() - missing.size();
+  const auto finish = [&](std::size_t request, const ContinuationScore& score) {
+    const auto place = places[request];
+    scores[place] = score;
+    journal.add(all[place].key,
+                {{"log_likelihood", score.log_likelihood}, {"greedy", score.greedy}, {"tokens", score.log_probabilities.size()}});
+    if (options.progress) options.progress(++done, all.size());
+  };
+  try {
+    score_continuations(model, missing,
+                        {.context = options.context,
+                         .batch_tokens = options.batch_tokens,
+                         .batch_size = options.batch_size,
+                         .done = finish,
+                         .batch_done = [&] { journal.flush(); },
+                         .stop_requested = options.stop_requested});
+  } catch (...) {
+    journal.flush();
+    throw;
+  }
+  journal.flush();
+  return scores;
+}
+
+std::vector<ItemOutcome> scored(Model& model, const RequestCoding& coding, const Task& task, const TaskRunOptions& options,
+                                TaskJournal& journal) {
+  const auto requests = requests_of(coding, task, context_of(model, options));
+  const auto scores = answers_of(model, requests, options, journal);
+  std::vector<ItemOutcome> outcomes(task.items.size());
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const auto place = static_cast<std::size_t>(requests[i].key.item);
+    const auto& item = task.items[place];
+    auto& outcome = outcomes[place];
+    if (task.kind == TaskKind::perplexity) {
+      if (outcome.log_likelihoods.empty()) outcome.log_likelihoods.push_back(0);
+      outcome.log_likelihoods.front() += scores[i].log_likelihood;
+      outcome.tokens += static_cast<std::int64_t>(requests[i].request.continuation.size());
+      outcome.words = count_words(item.text), outcome.bytes = static_cast<std::int64_t>(item.text.size());
+    } else if (outcome.log_likelihoods.size() < item.choices.size()) {
+      outcome.log_likelihoods.push_back(scores[i].log_likelihood);
+      outcome.greedy.push_back(scores[i].greedy);
+    } else {
+      outcome.unconditional.push_back(scores[i].log_likelihood);
+    }
+  }
+  for (auto& outcome : outcomes)  // some choices of an item have one and others not
+    if (outcome.unconditional.size() != outcome.log_likelihoods.size()) outcome.unconditional.clear();
+  return outcomes;
+}
+
+/// The likeliest text behind the prompt, up to a stop string, the end-of-text token or max_tokens.
+std::string continued(Model& model, const RequestCoding& coding, const Task& task, const TaskItem& item, const TaskRunOptions& options) {
+  auto ids = coding.tokenizer.encode(item.prompt);
+  if (ids.empty()) ids.push_back(coding.prefix);
+  const auto room = context_of(model, options) - options.max_tokens;
+  if (room < 1) throw UsageError("eval", "max_tokens = {} leaves no room for a prompt", options.max_tokens);
+  if (static_cast<std::int64_t>(ids.size()) > room) ids.erase(ids.begin(), ids.end() - room);  // the question stands at the end
+  std::string text;
+  auto stop = std::string::npos;
+  StreamDecoder decoder(coding.tokenizer, {.skip_special_tokens = true});
+  const auto find_stop = [&] {
+    for (const auto& string : task.stop) stop = std::min(stop, text.find(string));
+    return stop != std::string::npos;
+  };
+  generate(model, ids,
+           {.max_tokens = options.max_tokens,
+            .sampling = {.temperature = 0},
+            .stop_ids = options.eos,
+            .vocab_size = static_cast<std::int64_t>(coding.tokenizer.vocab_size())},
+           [&](TokenId id) {
+             text += decoder.push(id);
+             return !find_stop() && !(options.stop_requested && options.stop_requested());
+           });
+  if (options.stop_requested && options.stop_requested()) throw Interrupted("eval", "{}: while a text was generated", task.name);
+  text += decoder.finish();
+  if (find_stop()) text.resize(stop);
+  return text;
+}
+
+std::vector<ItemOutcome> generated(Model& model, const RequestCoding& coding, const Task& task, const TaskRunOptions& options,
+                                   TaskJournal& journal) {
+  const at::NoGradGuard no_grad;
+  const BatchInvariantScope scope;
+  std::vector<ItemOutcome> outcomes(task.items.size());
+  for (std::size_t i = 0; i < task.items.size(); ++i) {
+    const TaskJournal::Key key{task.name, static_cast<std::int64_t>(i), 0};
+    if (const auto* known = journal.find(key)) {
+      outcomes[i].generated = JsonReader(*known, "eval", "the answers so far").get_string("generated");
+    } else {
+      outcomes[i].generated = continued(model, coding, task, task.items[i], options);
+      journal.add(key, {{"generated", outcomes[i].generated}});
+      journal.flush();
+    }
+    if (options.progress) options.progress(i + 1, task.items.size());
+  }
+  return outcomes;
+}
+
+}  // namespace
+
+std::vector<ItemOutcome> run_task(Model& model, const Tokenizer& tokenizer, const Task& task, const TaskRunOptions& options,
+                                  TaskJournal& journal) {
+  const auto coding = request_coding(tokenizer, options.eos);
+  return task.kind == TaskKind::generation ? generated(model, coding, task, options, journal)
+                                           : scored(model, coding, task, options, journal);
+}
+
+std::string model_fingerprint(const Model& model) {
+  Sha256 hash;
+  for (const auto& parameter : model.parameters().all()) {
+    hash.add(parameter.name);
+    const auto* packed = packed_weight(parameter.value);
+    const auto bytes = (packed ? packed->bytes : parameter.value.detach()).to(at::kCPU).contiguous();
+    hash.add({static_cast<const char*>(bytes.const_data_ptr()), static_cast<std::size_t>(bytes.nbytes())});
+  }
+  return hash.hex();
+}
+
+}  // namespace isotrope
