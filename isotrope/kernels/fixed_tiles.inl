@@ -13,8 +13,13 @@ constexpr int tile_rows = 2, tile_panels = 1;
 /// Up to tile_rows rows of K numbers as [K][tile_rows], those that are not there as zeros.
 template <class T>
 inline void pack_rows(const T* const* rows, std::int64_t count, std::int64_t K, float* packed) {
-  for (std::int64_t m = 0; m < tile_rows; ++m)
-    for (std::int64_t k = 0; k < K; ++k) packed[k * tile_rows + m] = m < count ? static_cast<float>(rows[m][k]) : 0.0f;
+  for (std::int64_t k = 0; k < K; k += lanes) {
+    const auto left = K - k;
+    Words tile[lanes] = {};
+    for (std::int64_t m = 0; m < count; ++m) tile[m] = reinterpret_cast<Words>(load_upto(rows[m] + k, left));
+    transpose(tile);
+    for (std::int64_t j = 0; j < std::min(lanes, left); ++j) std::memcpy(packed + (k + j) * tile_rows, &tile[j], tile_rows * sizeof(float));
+  }
 }
 
 template <int panels>
