@@ -46,7 +46,8 @@ json identity_of(const LoadedModel& loaded, const std::vector<Task>& tasks, cons
   for (const auto& task : tasks) files[task.name] = task.sha256;
   return {{"isotrope_answers", 1},
           {"model", model_fingerprint(*loaded.model)},
-          {"dtype", c10::toString(loaded.model->parameters().options().dtype().toScalarType())},
+          {"dtype", loaded.model->parameters().options().dtype() == at::kBFloat16 ? "bfloat16" : "float32"},  // others are refused
+
           {"tokenizer", loaded.tokenizer->fingerprint()},
           {"context", options.context},
           {"shots", options.shots ? json(*options.shots) : json()},

@@ -200,7 +200,7 @@ Task read_task_records(std::string_view text, const std::string& file) {
     }
   });
   if (!form) throw InputError("task", "{}: no records", file);
-  requests.finish(task);
+  if (form == Form::request) requests.finish(task);
   if (task.items.empty()) throw InputError("task", "{}: no question among the requests", file);
   task.kind = form == Form::question ? TaskKind::generation : form == Form::text ? TaskKind::perplexity : TaskKind::multiple_choice;
   task.headline = task.kind == TaskKind::generation ? "exact_match" : task.kind == TaskKind::perplexity ? "word_perplexity" : "acc";
