@@ -95,13 +95,25 @@ AddedTokenMatcher::AddedTokenMatcher(std::vector<AddedToken> tokens, const Norma
   }
 }
 
-void AddedTokenMatcher::split(std::string_view text, bool parse_special, const Visit& visit) const {
+void AddedTokenMatcher::split(std::string_view text, bool parse_special, const Visit& visit, bool exact_beginning) const {
   Normalizer::Scratch scratch;
   split_pass(verbatim_, text, parse_special, [&](std::string_view stretch, const AddedToken* token, bool begins_text) {
     if (token) return visit(stretch, token, begins_text);
+    if (begins_text && exact_beginning) begins_text = normalizer_.keeps_beginning(stretch);
     split_pass(
         normalized_, normalizer_.apply(stretch, scratch), parse_special,
         [&](std::string_view part, const AddedToken* found, bool begins_stretch) { visit(part, found, begins_text && begins_stretch); });
+  });
+}
+
+void AddedTokenMatcher::split(const AlignedText& text, bool parse_special, const AlignedVisit& visit) const {
+  split_pass(verbatim_, text.text(), parse_special, [&](std::string_view stretch, const AddedToken* token, bool) {
+    const auto slice = text.view().slice(stretch);
+    if (token) return visit(slice, token);
+    AlignedText normalized(slice);
+    normalizer_.apply(normalized);
+    split_pass(normalized_, normalized.text(), parse_special,
+               [&](std::string_view part, const AddedToken* found, bool) { visit(normalized.view().slice(part), found); });
   });
 }
 

@@ -32,8 +32,13 @@ class AddedTokenMatcher {
   /// A stretch of text: an added token with its entry, or normalized text between them with null, which lives until visit returns.
   /// begins_text: nothing comes before it.
   using Visit = std::function<void(std::string_view text, const AddedToken* token, bool begins_text)>;
-  /// Visits the stretches of `text` in order. parse_special false: special tokens are plain text.
-  void split(std::string_view text, bool parse_special, const Visit& visit) const;
+  /// Visits the stretches of `text` in order. parse_special false: special tokens are plain text. exact_beginning: where the normalizer takes out
+  /// the first characters, what is left does not begin the text, as HF tokenizers has it.
+  void split(std::string_view text, bool parse_special, const Visit& visit, bool exact_beginning = false) const;
+
+  /// The same with where each stretch comes from: the slow way, for offsets.
+  using AlignedVisit = std::function<void(const AlignedView& text, const AddedToken* token)>;
+  void split(const AlignedText& text, bool parse_special, const AlignedVisit& visit) const;
 
   /// How each token is looked for, by its place in the list: a `normalized` one in normalized form. HF's decode writes it so, too.
   const std::vector<std::string>& patterns() const { return patterns_; }

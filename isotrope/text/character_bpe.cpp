@@ -74,11 +74,35 @@ void CharacterBpe::encode_word(std::string_view word, std::vector<TokenId>& ids)
   merge(tokens, ids);
 }
 
-void CharacterBpe::spell(std::string_view word, std::vector<TokenId>& tokens) const {
-  bool unknown_waits = false;  // HF tokenizers puts it down before the next character that it knows, or before one more unknown
+void CharacterBpe::align_word(std::string_view word, std::vector<WordToken>& aligned) const {
+  const auto size = static_cast<std::uint32_t>(word.size());
+  if (definition_.ignore_merges)
+    if (const auto whole = ids_.find(word); whole != ids_.end()) return aligned.push_back({.id = whole->second, .end = size});
+  std::vector<TokenId> tokens, ids;
+  std::vector<std::uint32_t> lengths;
+  std::vector<std::int32_t> starts;
+  spell(word, tokens, &lengths);
+  merge(tokens, ids, &starts);
+  starts.push_back(static_cast<std::int32_t>(lengths.size()));
+  std::uint32_t begin = 0;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    auto end = begin;
+    for (auto token = starts[i]; token < starts[i + 1]; ++token) end += lengths[static_cast<std::size_t>(token)];
+    aligned.push_back({.id = ids[i], .begin = begin, .end = end});
+    begin = end;
+  }
+}
+
+void CharacterBpe::spell(std::string_view word, std::vector<TokenId>& tokens, std::vector<std::uint32_t>* lengths) const {
+  std::uint32_t unknown =
+      0;  // bytes that wait: HF tokenizers puts them down before the next character that it knows, or the next unknown one
+  const auto put = [&](TokenId token, std::size_t length) {
+    tokens.push_back(token);
+    if (lengths) lengths->push_back(static_cast<std::uint32_t>(length));
+  };
   const auto put_unknown = [&] {
-    if (unknown_waits) tokens.push_back(*definition_.unknown);
-    unknown_waits = false;
+    if (unknown > 0) put(*definition_.unknown, unknown);
+    unknown = 0;
   };
   for (std::size_t position = 0; position < word.size();) {
     const auto start = position;
@@ -86,22 +110,22 @@ void CharacterBpe::spell(std::string_view word, std::vector<TokenId>& tokens) co
     const auto character = word.substr(start, position - start);
     if (const auto found = ids_.find(character); found != ids_.end()) {
       put_unknown();
-      tokens.push_back(found->second);
+      put(found->second, character.size());
       continue;
     }
     const auto byte_id = [&](char byte) { return byte_ids_[static_cast<unsigned char>(byte)]; };
     if (definition_.byte_fallback && std::ranges::all_of(character, [&](char byte) { return byte_id(byte) >= 0; })) {
-      for (const char byte : character) tokens.push_back(byte_id(byte));
+      for (const char byte : character) put(byte_id(byte), 1);
       continue;
     }
     if (!definition_.unknown) continue;
     if (!definition_.fuse_unknown) put_unknown();
-    unknown_waits = true;
+    unknown += static_cast<std::uint32_t>(character.size());
   }
   put_unknown();
 }
 
-void CharacterBpe::merge(std::vector<TokenId>& tokens, std::vector<TokenId>& ids) const {
+void CharacterBpe::merge(std::vector<TokenId>& tokens, std::vector<TokenId>& ids, std::vector<std::int32_t>* starts) const {
   struct Candidate {
     std::uint32_t rank;
     std::int32_t position;
@@ -135,7 +159,10 @@ void CharacterBpe::merge(std::vector<TokenId>& tokens, std::vector<TokenId>& ids
     candidate(previous[left], push);
     candidate(left, push);
   }
-  for (std::int32_t i = 0; i >= 0 && i < size; i = next[i]) ids.push_back(tokens[i]);
+  for (std::int32_t i = 0; i >= 0 && i < size; i = next[i]) {
+    ids.push_back(tokens[i]);
+    if (starts) starts->push_back(i);
+  }
 }
 
 }  // namespace isotrope

@@ -8,6 +8,7 @@
 
 #include "isotrope/text/cached_words.h"
 #include "isotrope/text/tokenizer_definition.h"
+#include "isotrope/text/word_token.h"
 
 namespace isotrope {
 
@@ -26,6 +27,8 @@ class CharacterBpe {
     void encode_word(std::string_view word, std::vector<TokenId>& ids);
   };
   void encode_word(std::string_view word, std::vector<TokenId>& ids) const;
+  /// The same tokens with the bytes of the word that each counts for, as HF tokenizers counts them (encoding.h).
+  void align_word(std::string_view word, std::vector<WordToken>& tokens) const;
   const CachedWordsPool& caches() const { return caches_; }
 
  private:
@@ -39,9 +42,10 @@ class CharacterBpe {
   static std::uint64_t pair(TokenId left, TokenId right) {
     return std::uint64_t{static_cast<std::uint32_t>(left)} << 32 | static_cast<std::uint32_t>(right);
   }
-  /// The tokens of the word's characters.
-  void spell(std::string_view word, std::vector<TokenId>& tokens) const;
-  void merge(std::vector<TokenId>& tokens, std::vector<TokenId>& ids) const;
+  /// The tokens of the word's characters; lengths: how many bytes each counts for.
+  void spell(std::string_view word, std::vector<TokenId>& tokens, std::vector<std::uint32_t>* lengths = nullptr) const;
+  /// starts: the first of the tokens that each id was merged from.
+  void merge(std::vector<TokenId>& tokens, std::vector<TokenId>& ids, std::vector<std::int32_t>* starts = nullptr) const;
   bool may_be_cut_after(std::string_view text) const;
 
   BpeDefinition definition_;

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "isotrope/text/aligned_text.h"
 #include "isotrope/text/pattern_regex.h"
 
 namespace isotrope {
@@ -27,6 +28,10 @@ class Normalizer {
     std::string texts[2];
   };
   std::string_view apply(std::string_view text, Scratch& scratch) const;
+  /// The same on text that remembers where it comes from (aligned_normalizer.cpp).
+  void apply(AlignedText& text) const;
+  /// Whether the beginning of what `text` becomes comes from its beginning: not where a first character is taken out.
+  bool keeps_beginning(std::string_view text) const;
   /// Whether a text may be cut between an ASCII letter and a space without a change of what it becomes.
   bool allows_cuts_before_spaces() const;
 
@@ -45,6 +50,7 @@ class Normalizer {
   static bool leaves_alone(const Step& step, std::string_view text);
   static void apply(const Step& step, std::string_view text, std::string& result);
   static void apply_bert(const Step& step, std::string_view text, std::string& result);
+  static void apply(const Step& step, AlignedText& text);
 
   std::vector<Step> steps_;
 };

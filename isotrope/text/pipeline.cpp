@@ -142,7 +142,7 @@ template <class AnyModel>
 void PipelineTokenizer::encode_text(const AnyModel& model, std::string_view text, bool parse_special, std::vector<TokenId>& ids) const {
   typename AnyModel::Worker worker(model);
   const auto pattern = pre_tokenizer_.only_pattern();
-  added_.split(text, parse_special, [&](std::string_view stretch, const AddedToken* token, bool begins_text) {
+  const auto encode_stretch = [&](std::string_view stretch, const AddedToken* token, bool begins_text) {
     if (token) return ids.push_back(token->id);
     const bool drops = has_absent_byte(stretch);
     if constexpr (std::is_same_v<AnyModel, BpeModel>)
@@ -154,7 +154,8 @@ void PipelineTokenizer::encode_text(const AnyModel& model, std::string_view text
       std::erase_if(rest, [&](char c) { return absent_[static_cast<unsigned char>(c)]; });
       worker.encode_word(rest, ids);
     });
-  });
+  };
+  added_.split(text, parse_special, encode_stretch, pre_tokenizer_.asks_for_beginning());
 }
 
 void PipelineTokenizer::encode_text(std::string_view text, bool parse_special, std::vector<TokenId>& ids) const {

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <unordered_map>
 #include <variant>
@@ -11,6 +12,7 @@
 #include "isotrope/text/bpe_model.h"
 #include "isotrope/text/character_bpe.h"
 #include "isotrope/text/decoder.h"
+#include "isotrope/text/encoding.h"
 #include "isotrope/text/normalizer.h"
 #include "isotrope/text/post_processor.h"
 #include "isotrope/text/pre_tokenizer.h"
@@ -31,6 +33,7 @@ class PipelineTokenizer final : public Tokenizer {
   std::string token_bytes(TokenId id) const override;
   std::string token_bytes_at(TokenId id, bool first) const override;
   bool is_special(TokenId id) const override;
+  bool keeps_every_byte() const override;
   std::optional<TokenId> find(std::string_view token) const override;
   std::optional<TokenId> bos() const override { return definition_.special.bos; }
   std::optional<TokenId> eos() const override { return definition_.special.eos; }
@@ -47,6 +50,9 @@ class PipelineTokenizer final : public Tokenizer {
   TokenSequence assemble(std::vector<TokenId> first, std::optional<std::vector<TokenId>> second,
                          const EncodeOptions& options) const override;
   std::string decode(std::span<const TokenId> ids, const DecodeOptions& options) const override;
+  Encoding encode_full(const TextPair& texts, const EncodingOptions& options) const override;
+  std::optional<Truncation> own_truncation() const override;
+  std::optional<Padding> own_padding() const override;
 
   const TokenizerDefinition& definition() const { return definition_; }
 
@@ -60,6 +66,12 @@ class PipelineTokenizer final : public Tokenizer {
   void encode_text(std::string_view text, bool parse_special, std::vector<TokenId>& ids) const;
   template <class AnyModel>
   void encode_text(const AnyModel& model, std::string_view text, bool parse_special, std::vector<TokenId>& ids) const;
+
+  /// A text's tokens with where they come from, without what the post-processor adds (pipeline_encoding.cpp).
+  class Aligner;
+  PostProcessor::Part align_text(std::string_view text, bool parse_special) const;
+  /// Byte-level: how many bytes each token stands for, by id.
+  const std::vector<std::uint32_t>& byte_lengths() const;
 
   TokenizerDefinition definition_;
   Normalizer normalizer_;
@@ -75,6 +87,8 @@ class PipelineTokenizer final : public Tokenizer {
   bool any_absent_ = false;
   std::unordered_map<std::string_view, TokenId> ids_;
   bool cuttable_;
+  mutable std::once_flag byte_lengths_once_;
+  mutable std::vector<std::uint32_t> byte_lengths_;
 };
 
 /// What the definition of a byte-level BPE says about words: bytes, merges, and the tokens as words.

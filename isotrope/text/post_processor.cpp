@@ -32,7 +32,9 @@ class PostProcessor::Reader {
       }
       const auto& token = field::object(field::at(piece, "SpecialToken", file_), "SpecialToken", file_);
       const auto name = field::text(field::at(token, "id", file_), "SpecialToken.id", file_);
-      for (const auto id : ids_of(special, name)) pieces.push_back({.id = id, .type = type_of(token)});
+      const auto ids = ids_of(special, name);
+      const auto names = names_of(special, name, ids.size());
+      for (std::size_t i = 0; i < ids.size(); ++i) pieces.push_back({.id = ids[i], .type = type_of(token), .name = names[i]});
     }
     return pieces;
   }
@@ -41,7 +43,8 @@ class PostProcessor::Reader {
   Piece named(const json& description, const char* key, std::int32_t type) const {
     const auto& pair = field::array(field::at(description, key, file_), key, file_);
     if (pair.size() != 2) throw InputError("tokenizer", "{}: {}: expected [name, id], got {} entries", file_, key, pair.size());
-    return {.id = checked(field::integer(pair[1], key, file_), field::text(pair[0], key, file_)), .type = type};
+    const auto name = field::text(pair[0], key, file_);
+    return {.id = checked(field::integer(pair[1], key, file_), name), .type = type, .name = name};
   }
 
  private:
@@ -61,6 +64,17 @@ class PostProcessor::Reader {
     return ids;
   }
 
+  /// The names of a special token's ids, which the file gives beside them.
+  std::vector<std::string> names_of(const json& special, const std::string& name, std::size_t count) const {
+    const auto& tokens = field::find(special[name], "tokens");
+    if (tokens.is_null()) return std::vector<std::string>(count, name);
+    std::vector<std::string> names;
+    for (const auto& token : field::array(tokens, "tokens", file_)) names.push_back(field::text(token, "tokens", file_));
+    if (names.size() != count)
+      throw InputError("tokenizer", "{}: TemplateProcessing: \"{}\" has {} ids and {} tokens", file_, name, count, names.size());
+    return names;
+  }
+
   TokenId checked(std::int64_t id, std::string_view name) const {
     if (id < 0 || static_cast<std::uint64_t>(id) >= vocab_size_)
       throw InputError("tokenizer", "{}: post_processor: \"{}\" has id {}, but the vocabulary has {} tokens", file_, name, id, vocab_size_);
@@ -73,27 +87,36 @@ class PostProcessor::Reader {
 
 PostProcessor::PostProcessor(const json& description, std::size_t vocab_size, std::string_view file)
     : single_{{.kind = Piece::Kind::first}}, pair_{{.kind = Piece::Kind::first}, {.kind = Piece::Kind::second, .type = 1}} {
-  if (!description.is_null()) read(description, Reader(vocab_size, file));
+  is_null_ = description.is_null();
+  if (!is_null_) read(description, Reader(vocab_size, file));
 }
 
 void PostProcessor::read(const json& description, const Reader& reader) {
   const auto file = reader.file();
   const auto type = field::type(description, "post_processor", file);
   const Piece first{.kind = Piece::Kind::first}, second{.kind = Piece::Kind::second};
+  const auto trimming = [&](Step::Kind kind) -> Step {
+    return {kind, field::flag(description, "trim_offsets", true, file), field::flag(description, "add_prefix_space", true, file)};
+  };
   if (type == "Sequence") {
     for (const auto& part : field::array(field::at(description, "processors", file), "processors", file)) read(part, reader);
   } else if (type == "TemplateProcessing") {
     const auto& special = field::object(field::at(description, "special_tokens", file), "special_tokens", file);
     set(reader.read(description, "single", special), description.contains("pair") ? reader.read(description, "pair", special) : Template{},
         reader);
+    steps_.push_back({});
   } else if (type == "BertProcessing") {
     const auto cls = reader.named(description, "cls", 0), sep = reader.named(description, "sep", 0);
     const Piece second_of_type_1{.kind = Piece::Kind::second, .type = 1};
     set({cls, first, sep}, {cls, first, sep, second_of_type_1, reader.named(description, "sep", 1)}, reader);
+    steps_.push_back({.kind = Step::Kind::bert});
   } else if (type == "RobertaProcessing") {
     const auto cls = reader.named(description, "cls", 0), sep = reader.named(description, "sep", 0);
     set({cls, first, sep}, {cls, first, sep, sep, second, sep}, reader);
-  } else if (type != "ByteLevel") {
+    steps_.push_back(trimming(Step::Kind::roberta));
+  } else if (type == "ByteLevel") {
+    steps_.push_back(trimming(Step::Kind::byte_level));
+  } else {
     throw InputError("tokenizer", "{}: post_processor {} is not supported", file, type);
   }
 }
@@ -116,9 +139,6 @@ void PostProcessor::set(Template single, Template pair, const Reader& reader) {
   }
 }
 
-namespace {
-
-/// Cuts two texts of `first` and `second` ids so that they are at most `most` together: the longer one until both are equal, then both.
 void cut_longest_first(std::size_t most, std::size_t& first, std::size_t& second) {
   auto& shorter = first <= second ? first : second;
   auto& longer = first <= second ? second : first;
@@ -128,8 +148,6 @@ void cut_longest_first(std::size_t most, std::size_t& first, std::size_t& second
   shorter = most / 2;
   longer = shorter + most % 2;
 }
-
-}  // namespace
 
 TokenSequence PostProcessor::assemble(std::vector<TokenId> first, std::optional<std::vector<TokenId>> second,
                                       const EncodeOptions& options) const {

@@ -135,6 +135,16 @@ void PreTokenizer::apply(std::size_t index, std::string_view text, bool begins_t
   const auto& step = steps_[index];
   const auto next = [&](std::string_view piece) { apply(index + 1, piece, begins_text && piece.data() == text.data(), visit); };
   switch (step.kind) {
+    case Step::Kind::byte_level:
+      if (step.add_prefix_space && text.front() != ' ') return next(" " + std::string(text));
+      return next(text);
+    case Step::Kind::metaspace: return apply_metaspace(step, text, begins_text, next);
+    default: return cut(step, text, next);
+  }
+}
+
+void PreTokenizer::cut(const Step& step, std::string_view text, const Words& next) {
+  switch (step.kind) {
     case Step::Kind::pattern:
       for (std::size_t position = 0; position < text.size();) {
         const auto length = next_piece(step.pattern, UnicodeTable::instance(), text, position);
@@ -147,12 +157,10 @@ void PreTokenizer::apply(std::size_t index, std::string_view text, bool begins_t
         if (is_match ? step.keep_matches : step.keep_others) next(piece);
       });
     case Step::Kind::digits: return split_digits(text, step.individual_digits, next);
-    case Step::Kind::byte_level:
-      if (step.add_prefix_space && text.front() != ' ') return next(" " + std::string(text));
-      return next(text);
     case Step::Kind::bert: return split_for_bert(text, next);
     case Step::Kind::white_space: return split_at_white_space(text, next);
-    case Step::Kind::metaspace: return apply_metaspace(step, text, begins_text, next);
+    case Step::Kind::byte_level:
+    case Step::Kind::metaspace: return next(text);  // they change text, and stand in apply()
   }
 }
 

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "isotrope/text/aligned_text.h"
 #include "isotrope/text/normalization.h"
 #include "isotrope/text/pattern.h"
 #include "isotrope/text/pattern_regex.h"
@@ -39,11 +40,18 @@ class PreTokenizer {
     }
   }
 
+  /// The same words, with where they come from (aligned_pre_tokenizer.cpp): the slow way, for offsets.
+  void for_each_aligned_word(const AlignedView& text, const std::function<void(const AlignedView&)>& visit) const;
+
   /// The pattern when it is all there is to do, so that PieceScanner can take over.
   std::optional<Pattern> only_pattern() const { return scans_one_pattern_ ? std::optional(steps_.front().pattern) : std::nullopt; }
 
   /// Whether a cut between an ASCII letter and a space keeps every word whole; with `bytes_alone`, keeps at least every byte.
   bool allows_cuts_before_spaces(bool bytes_alone) const;
+  /// Whether the words depend on begins_text.
+  bool asks_for_beginning() const;
+  /// Whether the words joined are always the text.
+  bool keeps_every_byte() const;
 
  private:
   struct Step {
@@ -64,6 +72,9 @@ class PreTokenizer {
   void read_byte_level(const nlohmann::json& description, std::string_view file);
   void read_metaspace(const nlohmann::json& description, std::string_view file);
   void apply(std::size_t step, std::string_view text, bool begins_text, const Words& visit) const;
+  void apply(std::size_t step, const AlignedView& text, const std::function<void(const AlignedView&)>& visit) const;
+  /// A step that only cuts: its pieces are parts of `text`.
+  static void cut(const Step& step, std::string_view text, const Words& visit);
   static void apply_metaspace(const Step& step, std::string_view text, bool begins_text, const Words& visit);
 
   /// Words between white space, each punctuation mark by itself.

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "isotrope/base/error.h"
+#include "isotrope/text/encoding.h"
 #include "isotrope/text/post_processor.h"
 #include "isotrope/text/utf8.h"
 
@@ -31,6 +33,13 @@ TokenSequence Tokenizer::encode_typed(std::string_view text, const EncodeOptions
 TokenSequence Tokenizer::encode_pair(std::string_view first, std::string_view second, const EncodeOptions& options) const {
   const EncodeOptions plain{.add_special_tokens = false, .parse_special_tokens = options.parse_special_tokens};
   return assemble(encode(first, plain), encode(second, plain), options);
+}
+
+std::optional<Truncation> Tokenizer::own_truncation() const { return std::nullopt; }
+std::optional<Padding> Tokenizer::own_padding() const { return std::nullopt; }
+
+Encoding Tokenizer::encode_full(const TextPair&, const EncodingOptions&) const {
+  throw InputError("tokenizer", "this tokenizer gives no offsets");
 }
 
 std::string Tokenizer::decode(std::span<const TokenId> ids, const DecodeOptions& options) const {

@@ -14,6 +14,12 @@ namespace isotrope {
 
 using TokenId = std::int32_t;
 
+struct Encoding;
+struct EncodingOptions;
+struct TextPair;
+struct Truncation;
+struct Padding;
+
 struct EncodeOptions {
   bool add_special_tokens = true;    ///< what the post-processor adds around the text (BOS, [CLS] …)
   bool parse_special_tokens = true;  ///< "<|endoftext|>" in the text becomes its id; otherwise it is plain text
@@ -55,6 +61,8 @@ class Tokenizer {
   /// What decode() gives for the token, as the first of a text or later: BERT's and Llama 2's begin without a space.
   virtual std::string token_bytes_at(TokenId id, bool /*first*/) const { return token_bytes(id); }
   virtual bool is_special(TokenId id) const = 0;
+  /// Whether decode(encode(text)), without what the post-processor adds, is the text for any valid UTF-8.
+  virtual bool keeps_every_byte() const { return false; }
   virtual std::optional<TokenId> find(std::string_view token) const = 0;  ///< by its name in the vocabulary file
   virtual std::optional<TokenId> bos() const = 0;
   virtual std::optional<TokenId> eos() const = 0;
@@ -88,6 +96,18 @@ class Tokenizer {
   /// assemble() of texts.
   TokenSequence encode_typed(std::string_view text, const EncodeOptions& options = {}) const;
   TokenSequence encode_pair(std::string_view first, std::string_view second, const EncodeOptions& options = {}) const;
+
+  /// Ids, offsets, names, masks and overflow of a text or two, as HF tokenizers' Encoding has them (encoding.h), with truncation and padding. The
+  /// ids are those of encode(); it takes many times as long.
+  virtual Encoding encode_full(const TextPair& texts, const EncodingOptions& options) const;
+  /// encode_full() of many on up to `threads` threads, padded together; the result does not depend on them.
+  std::vector<Encoding> encode_full_batch(std::span<const TextPair> texts, int threads, const EncodingOptions& options) const;
+  /// encode() of many on up to `threads` threads.
+  std::vector<std::vector<TokenId>> encode_batch(std::span<const std::string_view> texts, int threads,
+                                                 const EncodeOptions& options = {}) const;
+  /// What tokenizer.json says under `truncation` and `padding`, which encode() and encode_full() do only when they are asked to.
+  virtual std::optional<Truncation> own_truncation() const;
+  virtual std::optional<Padding> own_padding() const;
 
   virtual std::string decode(std::span<const TokenId> ids, const DecodeOptions& options = {}) const;
 };

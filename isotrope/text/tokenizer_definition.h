@@ -41,8 +41,8 @@ struct TokenizerDefinition {
   std::variant<BpeDefinition, WordPieceDefinition> model;
   std::vector<AddedToken> added_tokens;
   nlohmann::json normalizer, pre_tokenizer, post_processor, decoder;  ///< null where there is none
-  nlohmann::json truncation, padding;                                 ///< kept for others; encode() cuts and pads nothing by itself
-  nlohmann::json config;                                              ///< tokenizer_config.json, or null
+  nlohmann::json truncation, padding;  ///< for who asks (own_truncation()); encode() cuts and pads nothing by itself
+  nlohmann::json config;               ///< tokenizer_config.json, or null
   SpecialTokens special;
   std::string file = "tokenizer.json";  ///< named in errors
 

@@ -6,6 +6,7 @@
 #include "isotrope/text/byte_alphabet.h"
 #include "isotrope/text/json_field.h"
 #include "isotrope/text/tokenizer_definition.h"
+#include "isotrope/text/tokenizer_limits.h"
 
 namespace isotrope {
 
@@ -38,8 +39,8 @@ class Reader {
 
   TokenizerDefinition read() {
     field::object(root_, "the file", file_);
-    read_truncation(definition_.truncation = field::find(root_, "truncation"));
-    read_padding(definition_.padding = field::find(root_, "padding"));
+    read_truncation(definition_.truncation = field::find(root_, "truncation"), file_);
+    read_padding(definition_.padding = field::find(root_, "padding"), file_);
     definition_.normalizer = drop_empty(field::find(root_, "normalizer"));
     definition_.pre_tokenizer = field::find(root_, "pre_tokenizer");
     definition_.post_processor = field::find(root_, "post_processor");
@@ -50,24 +51,6 @@ class Reader {
   }
 
  private:
-  /// Not acted upon, so that only what max_length does by itself may stand there.
-  void read_truncation(const json& truncation) const {
-    if (truncation.is_null()) return;
-    field::object(truncation, "truncation", file_);
-    field::integer(field::at(truncation, "max_length", file_), "truncation.max_length", file_);
-    const auto expect = [&](const char* key, std::string_view usual) {
-      const auto& value = field::find(truncation, key);
-      if (!value.is_null() && value != usual)
-        throw InputError("tokenizer", "{}: truncation with {} {} is not supported", file_, key, field::text(value, key, file_));
-    };
-    expect("strategy", "LongestFirst");
-    expect("direction", "Right");
-  }
-
-  void read_padding(const json& padding) const {
-    if (!padding.is_null()) field::object(padding, "padding", file_);
-  }
-
   /// Null for a Sequence without parts, which does nothing.
   static json drop_empty(const json& normalizer) {
     const bool empty =

@@ -1,11 +1,13 @@
 // Any bytes as text: the vectorized scanner and the cached merges give what one character and one merge after another give; words cut
-// before "▁" give what the whole text gives; normalization forms agree with each other; WordPiece encodes whatever comes.
+// before "▁" give what the whole text gives; normalization forms agree with each other; WordPiece encodes whatever comes; the way that gives
+// offsets gives the same ids.
 #include <cstddef>
 #include <cstdint>
 #include <string>
 
 #include "isotrope/text/bpe_train.h"
 #include "isotrope/text/character_bpe.h"
+#include "isotrope/text/encoding.h"
 #include "isotrope/text/normalization.h"
 #include "isotrope/text/pipeline.h"
 #include "isotrope/text/scored_vocabulary.h"
@@ -25,12 +27,16 @@ std::unique_ptr<const BpeModel> make_model() {
   return std::make_unique<const BpeModel>(bpe_parts(dynamic_cast<const PipelineTokenizer&>(*tokenizer).definition()));
 }
 
-std::unique_ptr<const CharacterBpe> make_character_model() {
+ScoredVocabulary make_vocabulary() {
   ScoredVocabulary vocabulary{.add_dummy_prefix = false};
   vocabulary.pieces.push_back({"<unk>", 0, ScoredVocabulary::Type::unknown});
   for (const char* text : {"\u2581", "a", "b", "\u2581a", "ab", "\u2581\u2581", "aba", "b\u2581a", "\u00E9", "a\u00E9", "\u5DDD"})
     vocabulary.pieces.push_back({text, -static_cast<float>(vocabulary.pieces.size())});
-  return std::make_unique<const CharacterBpe>(define_tokenizer(vocabulary));
+  return vocabulary;
+}
+
+std::unique_ptr<const CharacterBpe> make_character_model() {
+  return std::make_unique<const CharacterBpe>(define_tokenizer(make_vocabulary()));
 }
 
 std::shared_ptr<const Tokenizer> make_word_pieces() {
@@ -79,5 +85,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::string streamed;
   for (const auto id : word_pieces) streamed += stream.push(id);
   if (streamed + stream.finish() != pieces->decode(word_pieces)) __builtin_trap();
+  static const auto spelled = make_tokenizer(define_tokenizer(make_vocabulary()));
+  for (const auto* tokenizer : {pieces.get(), spelled.get()}) {
+    const auto encoding = tokenizer->encode_full({text}, {});
+    if (encoding.ids != tokenizer->encode(text)) __builtin_trap();
+    for (const auto& [begin, end] : encoding.byte_offsets)
+      if (begin > end || end > text.size()) __builtin_trap();
+  }
   return 0;
 }

@@ -153,9 +153,12 @@ TEST(TokenizerJson, WhatIsNotSupportedIsRefusedByName) {
   refused("dropout", [](json& file) { file["model"]["dropout"] = 0.1; });
   refused("end_of_word_suffix", [](json& file) { file["model"]["end_of_word_suffix"] = "</w>"; });
   refused("continuing_subword_prefix", [](json& file) { file["model"]["continuing_subword_prefix"] = "##"; });
-  refused("truncation with strategy OnlyFirst",
-          [](json& file) { file["truncation"] = {{"max_length", 8}, {"strategy", "OnlyFirst"}, {"stride", 0}}; });
-  refused("truncation with direction Left", [](json& file) { file["truncation"] = {{"max_length", 8}, {"direction", "Left"}}; });
+  refused("truncation with strategy OnlyThird", [](json& file) { file["truncation"] = {{"max_length", 8}, {"strategy", "OnlyThird"}}; });
+  refused("truncation with direction Up", [](json& file) { file["truncation"] = {{"max_length", 8}, {"direction", "Up"}}; });
+  refused("padding with direction Up", [](json& file) { file["padding"] = {{"direction", "Up"}}; });
+  refused("padding with strategy \"Longest\"", [](json& file) { file["padding"] = {{"strategy", "Longest"}}; });
+  expect_error(error_after([](json& file) { file["truncation"] = {{"max_length", -1}}; }), "max_length is -1, out of range");
+  expect_error(error_after([](json& file) { file["padding"] = {{"strategy", {{"Fixd", 3}}}}; }), "\"Fixed\" is missing");
   refused("normalizer NFKC", [](json& file) { file["normalizer"] = {{"type", "NFKC"}}; });
   refused("normalizer NFKC", [](json& file) { file["normalizer"] = {{"type", "Sequence"}, {"normalizers", {{{"type", "NFKC"}}}}}; });
   refused("pre_tokenizer Metaspace", [](json& file) { file["pre_tokenizer"] = {{"type", "Metaspace"}}; });

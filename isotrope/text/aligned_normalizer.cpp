@@ -1,0 +1,118 @@
+// The normalizer's steps on text that remembers where it comes from: the same texts as normalizer.cpp's, with HF tokenizers' alignment.
+#include <algorithm>
+#include <optional>
+
+#include "isotrope/text/aligned_normalization.h"
+#include "isotrope/text/normalizer.h"
+
+namespace isotrope {
+
+namespace {
+
+std::vector<CharacterChange> canonical_decomposition(std::string_view text) {
+  return decomposition_changes(text, [](char32_t c, auto&& visit) { NormalizationTable::instance().decompose(c, visit); });
+}
+
+void lowercase(AlignedText& text) {
+  std::vector<CharacterChange> changes;
+  for (std::size_t position = 0; position < text.text().size();) {
+    const auto c = next_code_point(text.text(), position);
+    const auto lower = NormalizationTable::instance().lowercase().find(c);
+    if (lower.empty()) changes.push_back({c, 0});
+    for (std::size_t i = 0; i < lower.size(); ++i) changes.push_back({lower[i], i > 0});
+  }
+  text.transform(changes);
+}
+
+void set_ideographs_apart(AlignedText& text) {
+  std::vector<CharacterChange> changes;
+  for (std::size_t position = 0; position < text.text().size();) {
+    const auto c = next_code_point(text.text(), position);
+    if (NormalizationTable::instance().traits(c) & text_trait::ideograph) changes.insert(changes.end(), {{' ', 0}, {c, 1}, {' ', 1}});
+    else changes.push_back({c, 0});
+  }
+  text.transform(changes);
+}
+
+}  // namespace
+
+std::vector<CharacterChange> composition_changes(std::span<const CharacterChange> decomposed) {
+  const auto& table = NormalizationTable::instance();
+  std::vector<CharacterChange> result, marks;
+  result.reserve(decomposed.size());
+  std::optional<CharacterChange> base;  // what follows may join it
+  int last_class = -1;                  // of the last of the marks that did not; −1: there are none
+  const auto flush = [&] {
+    if (base) result.push_back(*base);
+    result.insert(result.end(), marks.begin(), marks.end());
+    marks.clear();
+    last_class = -1;
+  };
+  for (const auto& next : decomposed) {
+    const int combining_class = table.combining_class(next.character);
+    if (base && last_class < combining_class) {
+      if (const auto both = table.compose(base->character, next.character)) {
+        base = {both, base->change + next.change - 1};
+        continue;
+      }
+    }
+    if (combining_class == 0) {
+      flush();
+      base = next;
+    } else if (!base) {
+      result.push_back(next);
+    } else {
+      marks.push_back(next);
+      last_class = combining_class;
+    }
+  }
+  flush();
+  return result;
+}
+
+void Normalizer::apply(AlignedText& text) const {
+  for (const auto& step : steps_)
+    if (!leaves_alone(step, text.text())) apply(step, text);
+}
+
+bool Normalizer::keeps_beginning(std::string_view text) const {
+  if (text.empty() || changes_nothing()) return true;
+  const char first = text.front();
+  const bool is_plain = (first >= 'a' && first <= 'z') || (first >= 'A' && first <= 'Z') || (first >= '0' && first <= '9');
+  const bool replaces = std::ranges::any_of(
+      steps_, [](const Step& step) { return step.kind == Step::Kind::replace || step.kind == Step::Kind::replace_regex; });
+  if (is_plain && !replaces) return true;  // no other step takes out a letter or a digit
+  AlignedText aligned(text);
+  apply(aligned);
+  return aligned.text().empty() || aligned.view().ranges->begin == 0;
+}
+
+void Normalizer::apply(const Step& step, AlignedText& text) {
+  const auto without = [&](std::uint8_t trait) {
+    text.filter([&](char32_t c) { return !(NormalizationTable::instance().traits(c) & trait); });
+  };
+  switch (step.kind) {
+    case Step::Kind::bert:
+      if (step.clean_text) {
+        without(text_trait::removed);
+        text.map([](char32_t c) { return NormalizationTable::instance().traits(c) & text_trait::space ? U' ' : c; });
+      }
+      if (step.handle_chinese_chars) set_ideographs_apart(text);
+      if (step.strip_accents) {
+        text.transform(canonical_decomposition(text.text()));
+        without(text_trait::nonspacing);
+      }
+      if (step.lowercase) lowercase(text);
+      return;
+    case Step::Kind::nfc: return text.transform(composition_changes(canonical_decomposition(text.text())));
+    case Step::Kind::nfd: return text.transform(canonical_decomposition(text.text()));
+    case Step::Kind::lowercase: return lowercase(text);
+    case Step::Kind::strip_accents: return without(text_trait::combining);
+    case Step::Kind::prepend: return text.prepend(step.content);
+    case Step::Kind::replace: return text.replace(step.pattern, step.content);
+    case Step::Kind::replace_regex:
+      return text.replace_found([&](std::string_view all, const auto& visit) { step.regex->split(all, visit); }, step.content);
+  }
+}
+
+}  // namespace isotrope
