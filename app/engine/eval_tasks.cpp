@@ -175,7 +175,15 @@ void run_eval_tasks(const EvalCommand& options) {
         .eos = loaded.eos,
         .progress = [&](std::size_t done, std::size_t all) { progress.update(static_cast<std::int64_t>(done), fmt::format("of {}", all)); },
         .stop_requested = [&] { return stop.requested(); }};
-    const auto outcomes = run_task(*loaded.model, *loaded.tokenizer, task, run, journal);
+    const auto outcomes = [&] {
+      try {
+        return run_task(*loaded.model, *loaded.tokenizer, task, run, journal);
+      } catch (Interrupted& stopped) {
+        stopped.set_hint(options.output.empty() ? "with --output the answers so far would have been kept"
+                                                : "the answers so far are kept: the same command goes on with them");
+        throw;
+      }
+    }();
     results.push_back({task.name, task.items.size(), task_metrics(task, outcomes), task.headline});
   }
   add_groups(results, tasks);

@@ -80,7 +80,10 @@ std::vector<Task> load_pairs(const fs::path& path, const std::string& group) {
     task.sha256 = sha256_of({text});
     tasks.push_back(std::move(task));
   };
-  const auto is_records = [](std::string_view name) { return name.ends_with(".jsonl"); };
+  // Archives that were made on a Mac hold a hidden companion of every file.
+  const auto is_records = [](std::string_view name) {
+    return name.ends_with(".jsonl") && !name.starts_with("__MACOSX/") && !name.substr(name.rfind('/') + 1).starts_with('.');
+  };
   if (!fs::is_directory(path)) for_each_zip_entry(path, "task", is_records, add);
   else
     for (const auto& file : list_inputs({path}))

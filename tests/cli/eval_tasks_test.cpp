@@ -73,6 +73,30 @@ TEST_F(EvalTasks, GivesTheSameBitsForEveryBatchAndNumberOfThreads) {
   EXPECT_EQ(scores("some", " --batch-tokens 50 --batch-size 3 --threads 3"), expected);
 }
 
+TEST_F(EvalTasks, StoppedOrKilledItGoesOnToTheSameResult) {
+  std::string records;
+  for (int i = 0; i < 3000; ++i)
+    records +=
+        fmt::format(R"({{"context": "number {} is", "choices": ["small", "large and {}"], "gold": {}}})", i * 7919 % 3001, i, i % 2) + "\n";
+  put((*place_)("many.jsonl"), records);
+  const auto command = "eval " + (*place_)("run") + " --tasks " + (*place_)("many.jsonl") + " --batch-size 20 -o ";
+  ASSERT_EQ(run_program(command + (*place_)("undisturbed")).code, 0);
+  const auto expected = nlohmann::json::parse(slurp((*place_)("undisturbed") + "/results.json"))["tasks"];
+  const auto answers = (*place_)("disturbed") + "/answers.jsonl";
+  for (const int signal : {SIGINT, SIGKILL}) {
+    const auto before = count_lines(slurp(answers), "{");
+    Process process(*place_, command + (*place_)("disturbed"));
+    ASSERT_TRUE(process.wait_until([&] { return count_lines(slurp(answers), "{") > before + 200; }));
+    process.signal(signal);
+    const auto result = process.wait();
+    if (signal == SIGINT) expect_error(result, 130, {"the same command goes on with them"});
+  }
+  const auto result = run_program(command + (*place_)("disturbed"));
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(nlohmann::json::parse(slurp((*place_)("disturbed") + "/results.json"))["tasks"], expected);
+  EXPECT_EQ(count_lines(slurp(answers), "{"), 1 + 6000U);
+}
+
 TEST_F(EvalTasks, SaysInOneLineWhatIsWrong) {
   const auto expect = [&](const std::string& arguments, int code, const std::string& part) {
     const auto result = eval(arguments);
