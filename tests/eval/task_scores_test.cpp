@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "isotrope/base/error.h"
 #include "isotrope/eval/task_requests.h"
 
 namespace isotrope {
