@@ -45,8 +45,8 @@ struct EvalCommand {
   bool strict = false;
   std::vector<std::string> tasks;
   std::string task_folder, output;
-  std::int64_t limit = 0, batch_tokens = 4096, max_tokens = 256;
-  std::optional<std::int64_t> shots;
+  std::int64_t limit = 0, batch_tokens = 4096;
+  std::optional<std::int64_t> shots, max_tokens;
 };
 
 struct FillCommand {

@@ -28,7 +28,8 @@ void add_eval(CLI::App& root) {
       ->type_name("N");
   command->add_option("--stride", options->stride, "Tokens between the starts of windows (default: the context)")
       ->check(CLI::Range(1, 1 << 30))
-      ->type_name("N");
+      ->type_name("N")
+      ->needs(data);
   command
       ->add_option("--batch-size", options->batch_size,
                    "Windows (default: 8) or a task's requests (default: by --batch-tokens) computed together")
@@ -36,8 +37,9 @@ void add_eval(CLI::App& root) {
       ->type_name("N");
   command->add_option("--max-windows", options->max_windows, "Score only N windows, spread evenly over the text")
       ->check(CLI::Range(1, 1 << 30))
-      ->type_name("N");
-  command->add_flag("--strict", options->strict, "Text that is not UTF-8 is an error, not U+FFFD");
+      ->type_name("N")
+      ->needs(data);
+  command->add_flag("--strict", options->strict, "Text that is not UTF-8 is an error, not U+FFFD")->needs(data);
   command
       ->add_option("--task-folder", options->task_folder,
                    "Where tasks are looked for by name (default: eval in the folder that ISOTROPE_DATA names)")
@@ -51,8 +53,7 @@ void add_eval(CLI::App& root) {
       ->check(CLI::Range(0, 1000))
       ->type_name("N")
       ->needs(tasks);
-  command->add_option("--max-tokens", options->max_tokens, "Tokens generated at most for an answer")
-      ->capture_default_str()
+  command->add_option("--max-tokens", options->max_tokens, "Tokens generated at most for an answer (default: 256)")
       ->check(CLI::Range(1, 1 << 20))
       ->type_name("N")
       ->needs(tasks);

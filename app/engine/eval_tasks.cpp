@@ -13,12 +13,16 @@
 #include "isotrope/base/progress.h"
 #include "isotrope/base/stop.h"
 #include "isotrope/eval/task_run.h"
+#include "isotrope/kernels/isa.h"
+#include "isotrope_version.h"
 
 namespace isotrope::app {
 
 namespace {
 
 using nlohmann::json;
+
+constexpr std::int64_t usual_max_tokens = 256;  // as lm-evaluation-harness has it
 
 struct Result {
   std::string name;
@@ -32,27 +36,33 @@ std::vector<Task> read_tasks(const EvalCommand& options) {
   std::set<std::string> names;
   for (const auto& name : options.tasks) {
     if (name.empty()) throw UsageError("eval", "--tasks has an empty name");
+    std::string group;
     for (auto& task : load_tasks(name, {.folder = options.task_folder, .limit = options.limit, .shots = options.shots})) {
+      if (!task.group.empty() && task.group != group && !names.insert(group = task.group).second)
+        throw UsageError("eval", "there are two tasks called {}", group);
       if (!names.insert(task.name).second) throw UsageError("eval", "the task {} is asked for twice", task.name);
       tasks.push_back(std::move(task));
     }
   }
+  if (options.shots && std::ranges::none_of(tasks, &Task::takes_shots))
+    throw UsageError("eval", "--shots has no effect: none of the tasks takes solved examples");
+  if (options.max_tokens && std::ranges::none_of(tasks, [](const Task& task) { return task.kind == TaskKind::generation; }))
+    throw UsageError("eval", "--max-tokens has no effect: in none of the tasks is a text generated");
   return tasks;
 }
 
 /// What decides the answers: a journal of others is not gone on with.
-json identity_of(const LoadedModel& loaded, const std::vector<Task>& tasks, const EvalCommand& options) {
-  json files = json::object();
-  for (const auto& task : tasks) files[task.name] = task.sha256;
+json identity_of(const LoadedModel& loaded, const EvalCommand& options) {
   return {{"isotrope_answers", 1},
+          {"version", ISOTROPE_VERSION},
+          {"instructions", isa_name(instruction_set())},
           {"model", model_fingerprint(*loaded.model)},
           {"dtype", loaded.model->parameters().options().dtype() == at::kBFloat16 ? "bfloat16" : "float32"},  // others are refused
-
           {"tokenizer", loaded.tokenizer->fingerprint()},
-          {"context", options.context},
-          {"shots", options.shots ? json(*options.shots) : json()},
-          {"max_tokens", options.max_tokens},
-          {"tasks", files}};
+          {"end_of_text", loaded.eos},
+          {"context", options.context > 0 ? options.context : scoring_context(*loaded.model)},
+          {"shots", options.shots.value_or(usual_shots)},
+          {"max_tokens", options.max_tokens.value_or(usual_max_tokens)}};
 }
 
 json metrics_json(const std::vector<Metric>& metrics) {
@@ -155,11 +165,10 @@ void run_eval_tasks(const EvalCommand& options) {
   const fs::path folder = options.output;
   std::optional<FileLock> lock;
   TaskJournal journal;
-  json identity;
+  const auto identity = identity_of(loaded, options);
   if (!options.output.empty()) {
     create_folders(folder, "eval");
     lock.emplace(folder, "eval");
-    identity = identity_of(loaded, tasks, options);
     journal = TaskJournal(folder / "answers.jsonl", identity);
     if (journal.size() > 0) note(fmt::format("{} answers are there already: going on", journal.size()));
   }
@@ -171,7 +180,7 @@ void run_eval_tasks(const EvalCommand& options) {
         .context = options.context,
         .batch_tokens = options.batch_tokens,
         .batch_size = options.batch_size,
-        .max_tokens = options.max_tokens,
+        .max_tokens = options.max_tokens.value_or(usual_max_tokens),
         .eos = loaded.eos,
         .progress = [&](std::size_t done, std::size_t all) { progress.update(static_cast<std::int64_t>(done), fmt::format("of {}", all)); },
         .stop_requested = [&] { return stop.requested(); }};
@@ -185,6 +194,9 @@ void run_eval_tasks(const EvalCommand& options) {
       }
     }();
     results.push_back({task.name, task.items.size(), task_metrics(task, outcomes), task.headline});
+    auto& result = results.back();  // a definition may ask for a metric that its records have no numbers for
+    if (std::ranges::find(result.metrics, result.headline, &Metric::name) == result.metrics.end())
+      result.headline = result.metrics.front().name;
   }
   add_groups(results, tasks);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();

@@ -10,13 +10,13 @@
 #include "isotrope/io/json.h"
 #include "isotrope/io/zip.h"
 #include "isotrope/text/sha256.h"
+#include "isotrope/text/utf8.h"
 
 namespace isotrope {
 
 namespace {
 
 constexpr std::size_t largest_file = std::size_t{1} << 31;
-constexpr std::int64_t usual_shots = 5;  // of MMLU and GSM8K
 
 /// A file's text, decompressed.
 std::string read_text(const fs::path& path) {
@@ -30,6 +30,10 @@ std::string read_text(const fs::path& path) {
   return text;
 }
 
+void expect_utf8(std::string_view text, const std::string& name) {
+  if (const auto broken = check_utf8(text)) throw InputError("task", "{}: byte {} is not UTF-8", name, *broken);
+}
+
 std::string sha256_of(std::initializer_list<std::string_view> texts) {
   Sha256 hash;
   for (const auto text : texts) hash.add(text);
@@ -40,7 +44,8 @@ std::string stem(const fs::path& path) { return without_compression(path).stem()
 
 /// The shots of a task whose items are its own examples.
 void add_shots(Task& task, const TaskOptions& options) {
-  if (task.kind == TaskKind::generation) add_worked_examples(task, static_cast<std::size_t>(options.shots.value_or(usual_shots)));
+  task.takes_shots = task.kind == TaskKind::generation;
+  if (task.takes_shots) add_worked_examples(task, static_cast<std::size_t>(options.shots.value_or(usual_shots)));
 }
 
 /// The metric that config.json beside a request file names.
@@ -58,6 +63,7 @@ Task load_file(const fs::path& path, const std::string& name, const TaskOptions&
   Task task;
   if (extension == ".txt" || extension == ".text") {
     if (text.empty()) throw InputError("task", "{}: the file is empty", path.string());
+    expect_utf8(text, path.string());
     task.kind = TaskKind::perplexity, task.headline = "word_perplexity";
     task.items.push_back({.place = path.string(), .choices = {}, .gold = 0, .prompt = {}, .answer = {}, .text = text});
   } else if (is_json_lines(path)) {
@@ -105,6 +111,8 @@ std::vector<Task> load_mmlu(const fs::path& folder, const TaskOptions& options) 
   for (const auto& subject : subjects) {
     const auto file = folder / split / (subject + ending + ".csv");
     const auto text = read_text(file), examples = shots > 0 ? read_text(folder / "dev" / (subject + "_dev.csv")) : std::string();
+    expect_utf8(text, file.string());
+    expect_utf8(examples, "the examples of " + subject);
     tasks.push_back(read_mmlu(text, file.string(), subject, examples, static_cast<std::size_t>(shots)));
     tasks.back().sha256 = sha256_of({text, examples});
   }
@@ -172,7 +180,9 @@ std::vector<Task> load_named(std::string_view name, const TaskOptions& options) 
     if (!name.starts_with(candidate + "_")) continue;
     auto all = load_path(path, candidate, options);
     const auto found = std::ranges::find(all, name, &Task::name);
-    if (found != all.end()) return {std::move(*found)};
+    if (found == all.end()) continue;
+    found->group.clear();
+    return {std::move(*found)};
   }
   std::string names;
   for (const auto& [candidate, path] : known) names += (names.empty() ? "" : ", ") + candidate;

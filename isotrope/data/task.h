@@ -38,20 +38,21 @@ struct Task {
   TaskKind kind = TaskKind::multiple_choice;
   std::vector<TaskItem> items;
   std::string headline;           ///< the metric that the task's own definition names first: "acc", "acc_norm" …
+  bool takes_shots = false;       ///< whether solved examples can stand before its questions
   std::vector<std::string> stop;  ///< generation ends where one of these begins
   std::string sha256;             ///< of the files it was read from
 };
 
 struct TaskOptions {
-  fs::path folder;         ///< where tasks that are named, not given as files, are looked for
-  std::int64_t limit = 0;  ///< the first items of each task alone; 0: all
-  std::optional<std::int64_t>
-      shots;  ///< solved examples before each question, where the task has such; default: as the task is usually run
+  fs::path folder;                    ///< where tasks that are named, not given as files, are looked for
+  std::int64_t limit = 0;             ///< the first items of each task alone; 0: all
+  std::optional<std::int64_t> shots;  ///< solved examples before each question, where the task has such; default: usual_shots
 };
+constexpr std::int64_t usual_shots = 5;  ///< as MMLU and GSM8K are usually run
 
-/// The tasks that a name means: a file, a folder, or what is found of that name in options.folder or one folder below it. docs/formats/tasks.md says
-/// which records are read: request rows, own multiple choice, pairs, texts, questions with answers; BLiMP and MMLU as they are published.
-/// Throws InputError that names file and line for a record that is broken or of no known form, and lists what there is for an unknown name.
+/// The tasks that a name means: a file, a folder, or what is found of that name in options.folder or one folder below it; one task of a
+/// group by its own name, which is then no group's. docs/formats/tasks.md says which records are read. Throws InputError that names file
+/// and line for a record that is broken or of no known form, and lists what there is for an unknown name.
 std::vector<Task> load_tasks(std::string_view name, const TaskOptions& options);
 
 }  // namespace isotrope

@@ -95,17 +95,22 @@ class Requests {
     choice.text = length_text(record, index, choice.continuation);
     auto& row = rows_[{document, index}];
     if (!row.place.empty()) throw InputError("task", "{}: doc_id {}, idx {} stands in {} too", record.place(), document, index, row.place);
-    row = {record.place(), std::move(choice), fields.get_int("label", 0)};
+    row = {record.place(), std::move(choice), fields.get_int("label")};
+    if (row.label < 0) throw InputError("task", "{}: label {} is no choice", record.place(), row.label);
   }
 
   void finish(Task& task) {
+    for (const auto& [key, row] : rows_)
+      if (key.first >= unconditional_from) expect_partner(key.first, key.second, row);
     for (auto& [key, row] : rows_) {
       const auto [document, index] = key;
-      if (document >= unconditional_from) continue;
-      if (index == 0)
-        task.items.push_back({.place = row.place, .choices = {}, .gold = static_cast<std::size_t>(std::max<std::int64_t>(row.label, 0))});
+      if (document >= unconditional_from) break;
+      if (index == 0) task.items.push_back({.place = row.place, .choices = {}, .gold = static_cast<std::size_t>(row.label)});
       if (task.items.empty() || static_cast<std::size_t>(index) != task.items.back().choices.size())
         throw InputError("task", "{}: doc_id {} has no request before idx {}", row.place, document, index);
+      if (static_cast<std::size_t>(row.label) != task.items.back().gold)
+        throw InputError("task", "{}: label {}, and {} in another row of doc_id {}", row.place, row.label, task.items.back().gold,
+                         document);
       if (const auto alone = rows_.find({document + unconditional_from, index}); alone != rows_.end())
         row.choice.unconditional = alone->second.choice.context;
       task.items.back().choices.push_back(std::move(row.choice));
@@ -121,6 +126,14 @@ class Requests {
     TaskChoice choice;
     std::int64_t label = 0;
   };
+
+  /// A continuation without its question belongs to one with it.
+  void expect_partner(std::int64_t document, std::int64_t index, const Row& row) const {
+    const auto partner = rows_.find({document - unconditional_from, index});
+    if (partner == rows_.end() || partner->second.choice.continuation != row.choice.continuation)
+      throw InputError("task", "{}: no request of doc_id {}, idx {} has this continuation", row.place, document - unconditional_from,
+                       index);
+  }
 
   /// lm-evaluation-harness counts the length of the choice as the document has it.
   static std::string length_text(const Record& record, std::int64_t index, const std::string& continuation) {
@@ -204,7 +217,11 @@ Task read_task_records(std::string_view text, const std::string& file) {
   if (task.items.empty()) throw InputError("task", "{}: no question among the requests", file);
   task.kind = form == Form::question ? TaskKind::generation : form == Form::text ? TaskKind::perplexity : TaskKind::multiple_choice;
   task.headline = task.kind == TaskKind::generation ? "exact_match" : task.kind == TaskKind::perplexity ? "word_perplexity" : "acc";
-  if (task.kind == TaskKind::generation) task.stop = {"Question:", "</s>", "<|im_end|>"};
+  if (task.kind == TaskKind::generation) {
+    task.stop = {"Question:", "</s>", "<|im_end|>"};
+    if (std::ranges::any_of(task.items, [](const TaskItem& item) { return item.answer.find("#### ") != std::string::npos; }))
+      task.headline = "exact_match,strict-match";
+  }
   return task;
 }
 
@@ -274,7 +291,8 @@ Task read_mmlu(std::string_view text, const std::string& file, std::string_view 
   const auto solved = read_mmlu_rows(examples, "the examples of " + spoken);
   if (solved.size() < shots) throw InputError("task", "{}: {} examples are asked for, and there are {}", file, shots, solved.size());
   for (std::size_t i = 0; i < shots; ++i) before += mmlu_question(solved[i]) + " " + solved[i].fields.back() + "\n\n";
-  Task task{.name = "mmlu_" + std::string(subject), .group = "mmlu", .kind = TaskKind::multiple_choice, .headline = "acc"};
+  Task task{
+      .name = "mmlu_" + std::string(subject), .group = "mmlu", .kind = TaskKind::multiple_choice, .headline = "acc", .takes_shots = true};
   for (const auto& row : read_mmlu_rows(text, file)) {
     TaskItem item{.place = fmt::format("{}:{}", file, row.line)};
     const auto context = before + mmlu_question(row);

@@ -21,12 +21,12 @@ std::size_t end_of_words(std::string_view text) {
   return end;
 }
 
+}  // namespace
+
 std::vector<TokenId> tokens_of(const RequestCoding& coding, const std::string& text) {
   const bool begun = text.starts_with(coding.tokenizer.token_bytes(coding.prefix));
   return coding.tokenizer.encode(text, {.add_special_tokens = !begun});
 }
-
-}  // namespace
 
 RequestCoding request_coding(const Tokenizer& tokenizer, const std::vector<TokenId>& eos) {
   if (tokenizer.bos()) return {tokenizer, *tokenizer.bos()};
@@ -54,8 +54,8 @@ ScoreRequest continuation_request(const RequestCoding& coding, const std::string
   return request;
 }
 
-std::vector<ScoreRequest> rolling_requests(const RequestCoding& coding, std::string_view text, std::int64_t context) {
-  const auto ids = coding.tokenizer.encode(text, {.add_special_tokens = false});
+std::vector<ScoreRequest> rolling_requests(const RequestCoding& coding, const std::string& text, std::int64_t context) {
+  const auto ids = tokens_of(coding, text);
   const auto length = static_cast<std::size_t>(context);
   std::vector<ScoreRequest> requests;
   for (std::size_t done = 0; done < ids.size();) {

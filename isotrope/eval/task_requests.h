@@ -24,8 +24,11 @@ RequestCoding request_coding(const Tokenizer& tokenizer, const std::vector<Token
 /// InputError when no token is left of the continuation.
 ScoreRequest continuation_request(const RequestCoding& coding, const std::string& context, const std::string& continuation);
 
+/// The tokenizer's ids of a text, with what it adds around it, but for a text that begins with the prefix in writing.
+std::vector<TokenId> tokens_of(const RequestCoding& coding, const std::string& text);
+
 /// A text's tokens cut into requests that predict each of them once, each with as much context as fits: `context` tokens are read at most.
-std::vector<ScoreRequest> rolling_requests(const RequestCoding& coding, std::string_view text, std::int64_t context);
+std::vector<ScoreRequest> rolling_requests(const RequestCoding& coding, const std::string& text, std::int64_t context);
 
 /// Words as re.split(r"\s+", text) of Python counts them.
 std::int64_t count_words(std::string_view text);

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "isotrope/base/error.h"
 #include "isotrope/eval/task_requests.h"
@@ -22,11 +23,11 @@ namespace {
 struct Pending {
   TaskJournal::Key key;
   ScoreRequest request;
+  std::string place;
 };
 
 std::int64_t context_of(const Model& model, const TaskRunOptions& options) {
-  const auto positions = model.shape().max_positions;
-  return options.context > 0 ? options.context : positions == unlimited_positions ? unlimited_scoring_context : positions;
+  return options.context > 0 ? options.context : scoring_context(model);
 }
 
 std::vector<Pending> requests_of(const RequestCoding& coding, const Task& task, std::int64_t context) {
@@ -35,7 +36,9 @@ std::vector<Pending> requests_of(const RequestCoding& coding, const Task& task, 
     const auto& item = task.items[i];
     std::int64_t number = 0;
     const auto add = [&](ScoreRequest request) {
-      all.push_back({{task.name, static_cast<std::int64_t>(i), number++}, std::move(request)});
+      if (std::ssize(request.continuation) > context)
+        throw InputError("eval", "a continuation of {} tokens exceeds a context of {}", request.continuation.size(), context);
+      all.push_back({{task.name, task.sha256, static_cast<std::int64_t>(i), number++}, std::move(request), item.place});
     };
     try {
       if (task.kind == TaskKind::perplexity)
@@ -69,6 +72,8 @@ std::vector<ContinuationScore> answers_of(Model& model, const std::vector<Pendin
   auto done = all.size() - missing.size();
   const auto finish = [&](std::size_t request, const ContinuationScore& score) {
     const auto place = places[request];
+    if (!std::isfinite(score.log_likelihood))
+      throw WorkError("eval", "{}: the log-likelihood is {}: the model's numbers are not finite", all[place].place, score.log_likelihood);
     scores[place] = score;
     journal.add(all[place].key,
                 {{"log_likelihood", score.log_likelihood}, {"greedy", score.greedy}, {"tokens", score.log_probabilities.size()}});
@@ -100,10 +105,12 @@ std::vector<ItemOutcome> scored(Model& model, const RequestCoding& coding, const
     const auto& item = task.items[place];
     auto& outcome = outcomes[place];
     if (task.kind == TaskKind::perplexity) {
-      if (outcome.log_likelihoods.empty()) outcome.log_likelihoods.push_back(0);
+      if (outcome.log_likelihoods.empty()) {
+        outcome.log_likelihoods.push_back(0);
+        outcome.words = count_words(item.text), outcome.bytes = static_cast<std::int64_t>(item.text.size());
+      }
       outcome.log_likelihoods.front() += scores[i].log_likelihood;
       outcome.tokens += static_cast<std::int64_t>(requests[i].request.continuation.size());
-      outcome.words = count_words(item.text), outcome.bytes = static_cast<std::int64_t>(item.text.size());
     } else if (outcome.log_likelihoods.size() < item.choices.size()) {
       outcome.log_likelihoods.push_back(scores[i].log_likelihood);
       outcome.greedy.push_back(scores[i].greedy);
@@ -118,17 +125,18 @@ std::vector<ItemOutcome> scored(Model& model, const RequestCoding& coding, const
 
 /// The likeliest text behind the prompt, up to a stop string, the end-of-text token or max_tokens.
 std::string continued(Model& model, const RequestCoding& coding, const Task& task, const TaskItem& item, const TaskRunOptions& options) {
-  auto ids = coding.tokenizer.encode(item.prompt);
+  auto ids = tokens_of(coding, item.prompt);
   if (ids.empty()) ids.push_back(coding.prefix);
   const auto room = context_of(model, options) - options.max_tokens;
   if (room < 1) throw UsageError("eval", "max_tokens = {} leaves no room for a prompt", options.max_tokens);
   if (static_cast<std::int64_t>(ids.size()) > room) ids.erase(ids.begin(), ids.end() - room);  // the question stands at the end
-  std::string text;
-  auto stop = std::string::npos;
-  StreamDecoder decoder(coding.tokenizer, {.skip_special_tokens = true});
-  const auto find_stop = [&] {
-    for (const auto& string : task.stop) stop = std::min(stop, text.find(string));
-    return stop != std::string::npos;
+  // Stop strings may be special tokens, which the answer itself does not show.
+  std::string text, with_special;
+  StreamDecoder decoder(coding.tokenizer, {.skip_special_tokens = true}), special_decoder(coding.tokenizer);
+  const auto stop_in = [&](const std::string& where) {
+    auto stop = std::string::npos;
+    for (const auto& string : task.stop) stop = std::min(stop, where.find(string));
+    return stop;
   };
   generate(model, ids,
            {.max_tokens = options.max_tokens,
@@ -136,13 +144,12 @@ std::string continued(Model& model, const RequestCoding& coding, const Task& tas
             .stop_ids = options.eos,
             .vocab_size = static_cast<std::int64_t>(coding.tokenizer.vocab_size())},
            [&](TokenId id) {
-             text += decoder.push(id);
-             return !find_stop() && !(options.stop_requested && options.stop_requested());
+             text += decoder.push(id), with_special += special_decoder.push(id);
+             return stop_in(with_special) == std::string::npos && !(options.stop_requested && options.stop_requested());
            });
   if (options.stop_requested && options.stop_requested()) throw Interrupted("eval", "{}: while a text was generated", task.name);
   text += decoder.finish();
-  if (find_stop()) text.resize(stop);
-  return text;
+  return text.substr(0, stop_in(text));
 }
 
 std::vector<ItemOutcome> generated(Model& model, const RequestCoding& coding, const Task& task, const TaskRunOptions& options,
@@ -151,7 +158,7 @@ std::vector<ItemOutcome> generated(Model& model, const RequestCoding& coding, co
   const BatchInvariantScope scope;
   std::vector<ItemOutcome> outcomes(task.items.size());
   for (std::size_t i = 0; i < task.items.size(); ++i) {
-    const TaskJournal::Key key{task.name, static_cast<std::int64_t>(i), 0};
+    const TaskJournal::Key key{task.name, task.sha256, static_cast<std::int64_t>(i), 0};
     if (const auto* known = journal.find(key)) {
       outcomes[i].generated = JsonReader(*known, "eval", "the answers so far").get_string("generated");
     } else {
@@ -175,6 +182,7 @@ std::vector<ItemOutcome> run_task(Model& model, const Tokenizer& tokenizer, cons
 
 std::string model_fingerprint(const Model& model) {
   Sha256 hash;
+  hash.add(model.config().dump());
   for (const auto& parameter : model.parameters().all()) {
     hash.add(parameter.name);
     const auto* packed = packed_weight(parameter.value);

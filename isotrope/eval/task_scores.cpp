@@ -117,13 +117,15 @@ std::vector<Metric> group_metrics(const std::vector<std::vector<Metric>>& tasks,
     bool everywhere = true, known = true;
     for (std::size_t i = 0; i < tasks.size(); ++i) {
       const auto found = std::ranges::find(tasks[i], first.name, &Metric::name);
-      if (everywhere = everywhere && found != tasks[i].end(); !everywhere) break;
-      const auto weight = static_cast<double>(items[i]);
-      sum += weight * found->value, count += weight;
+      everywhere = found != tasks[i].end();
+      if (!everywhere) break;
+      const auto n = static_cast<double>(items[i]);
+      sum += n * found->value, count += n;
       known = known && found->standard_error.has_value();
-      if (known) squares += weight * weight * *found->standard_error * *found->standard_error;
+      if (known) squares += (n - 1) * n * *found->standard_error * *found->standard_error;
     }
-    if (everywhere) together.push_back({first.name, sum / count, known ? std::optional(std::sqrt(squares) / count) : std::nullopt});
+    const auto rest = count - static_cast<double>(tasks.size());
+    if (everywhere) together.push_back({first.name, sum / count, known ? std::optional(std::sqrt(squares / rest / count)) : std::nullopt});
   }
   return together;
 }

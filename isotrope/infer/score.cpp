@@ -67,6 +67,12 @@ class Packer {
 
 }  // namespace
 
+std::int64_t scoring_context(const Model& model) {
+  constexpr std::int64_t none = std::int64_t{1} << 20, usual = 2048;
+  const auto positions = model.shape().max_positions;
+  return positions >= none ? usual : positions;
+}
+
 PackedSequences pack_sequences(std::span<const Tokens> sequences, bool share) {
   Packer packer(sequences);
   if (share) packer.add(0, sequences.size(), 0, -1);
@@ -84,23 +90,22 @@ struct Input {
   std::size_t first;  ///< whose output predicts the continuation's first token
 };
 
-void check(const Model& model, const at::Tensor& parameter) {
+void check(const Model& model, const at::Tensor& weight) {
   if (!model.shape().causal)
     throw InputError("score", "this model reads its texts from both sides, and predicts no next token from those before alone");
   if (!model.head().weight.defined()) throw InputError("score", "this model has no language-modelling head: it predicts no token");
-  if (parameter.device().is_cpu() && parameter.scalar_type() != at::kFloat && parameter.scalar_type() != at::kBFloat16)
+  if (!weight.device().is_cpu())
+    throw UsageError("score", "scores that no batch changes are built for the CPU, not for {}", weight.device().str());
+  if (weight.scalar_type() != at::kFloat && weight.scalar_type() != at::kBFloat16)
     throw with_hint(UsageError("score", "scores that no batch changes are built for float32 and bfloat16, not for {}",
-                               c10::toString(parameter.scalar_type())),
+                               c10::toString(weight.scalar_type())),
                     "--dtype float32 computes with the same weights");
 }
 
 std::vector<Input> inputs_of(const Model& model, std::span<const ScoreRequest> requests, std::int64_t asked) {
-  const auto positions = model.shape().max_positions;
-  const auto context = static_cast<std::size_t>(asked > 0                          ? asked
-                                                : positions == unlimited_positions ? unlimited_scoring_context
-                                                                                   : positions);
-  if (static_cast<std::int64_t>(context) > positions)
-    throw InputError("score", "a context of {} tokens exceeds the model's {} positions", context, positions);
+  const auto context = static_cast<std::size_t>(asked > 0 ? asked : scoring_context(model));
+  if (static_cast<std::int64_t>(context) > model.shape().max_positions)
+    throw InputError("score", "a context of {} tokens exceeds the model's {} positions", context, model.shape().max_positions);
   std::vector<Input> inputs;
   for (std::size_t i = 0; i < requests.size(); ++i) {
     const auto& [before, after] = requests[i];
@@ -128,8 +133,9 @@ std::size_t batch_length(std::span<const Input> inputs, bool share, const Scorin
     if (options.batch_size > 0 && count == static_cast<std::size_t>(options.batch_size)) break;
     const auto fresh =
         inputs[count].tokens.size() - (share && count > 0 ? common_beginning(inputs[count - 1].tokens, inputs[count].tokens) : 0);
-    if (count > 0 && tokens + fresh > static_cast<std::size_t>(options.batch_tokens)) break;
-    tokens += fresh;
+    const auto cost = std::max(fresh, inputs[count].tokens.size() - inputs[count].first);
+    if (count > 0 && tokens + cost > static_cast<std::size_t>(options.batch_tokens)) break;
+    tokens += cost;
   }
   return count;
 }

@@ -34,7 +34,8 @@ std::string read_entry(zip_t* archive, zip_uint64_t index, const std::string& pl
     const auto count = zip_fread(entry.get(), buffer, sizeof buffer);
     if (count < 0) throw InputError(where, "{}: {}", place, zip_file_strerror(entry.get()));
     if (count == 0) return bytes;
-    if (bytes.size() + static_cast<std::size_t>(count) > limit) throw InputError(where, "{}: more than {} bytes", place, limit);
+    if (bytes.size() + static_cast<std::size_t>(count) > limit)
+      throw InputError(where, "{}: the archive holds more than is read of one ({} bytes are left)", place, limit);
     bytes.append(buffer, static_cast<std::size_t>(count));
   }
 }
@@ -48,7 +49,11 @@ void for_each_zip_entry(const std::filesystem::path& path, std::string_view wher
   for (zip_int64_t i = 0; i < zip_get_num_entries(archive.get(), 0); ++i)
     if (const char* name = zip_get_name(archive.get(), static_cast<zip_uint64_t>(i), 0); name && wanted(name))
       entries[name] = static_cast<zip_uint64_t>(i);
-  for (const auto& [name, index] : entries) visit(name, read_entry(archive.get(), index, path.string() + "/" + name, where, limit));
+  for (const auto& [name, index] : entries) {
+    const auto bytes = read_entry(archive.get(), index, path.string() + "/" + name, where, limit);
+    limit -= bytes.size();
+    visit(name, bytes);
+  }
 }
 
 }  // namespace isotrope

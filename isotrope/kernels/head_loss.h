@@ -28,14 +28,15 @@ struct HeadLossOptions {
 struct HeadLoss {
   at::Tensor loss;  ///< scalar fp32, differentiable in hidden, weight and bias: scale · Σ_counted (nll + z_loss · log²Z)
   at::Tensor nll;   ///< [N] fp32, −log p(target), 0 where the target is ignored; not differentiable
-  at::Tensor
-      hit;  ///< [N] fp32, 1 where no logit is above the target's (nor equal, in bf16, with a smaller id), 0 elsewhere and where the target is ignored; their mean is the accuracy
+  /// [N] fp32, 1 where no logit is above the target's (nor equal, in bf16, with a smaller id), 0 elsewhere and where the target is ignored;
+  /// their mean is the accuracy.
+  at::Tensor hit;
 };
 
-/// Output projection and cross-entropy in one: the logits are made a chunk of rows at a time, turned into their own gradient and
-/// into both products at once, and dropped: never [N, V] in memory, and nothing recomputed in the backward pass.
-/// hidden [N, d] of the head's dtype; targets [N] int64, −100 = not counted. Softmax and sums in fp32; in bf16 the products are rounded to
-/// bf16, but for those without a gradient inside a BatchInvariantScope, whose logits stay fp32. Throws InputError when a target is neither −100 nor in [0, V).
+/// Output projection and cross-entropy in one: the logits are made a chunk of rows at a time, turned into their own gradient and into both
+/// products at once, and dropped: never [N, V] in memory, and nothing recomputed in the backward pass. hidden [N, d] of the head's dtype;
+/// targets [N] int64, −100 = not counted. Softmax and sums in fp32; in bf16 the products are rounded to bf16, but for those without a
+/// gradient inside a BatchInvariantScope, whose logits stay fp32. Throws InputError when a target is neither −100 nor in [0, V).
 HeadLoss head_loss(const at::Tensor& hidden, const OutputHead& head, const at::Tensor& targets, const HeadLossOptions& options = {});
 
 namespace reference {

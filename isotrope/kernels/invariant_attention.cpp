@@ -7,6 +7,9 @@
 #include <atomic>
 #include <cmath>
 #include <limits>
+#include <memory>
+#include <span>
+#include <unordered_set>
 #include <vector>
 
 #include "isotrope/kernels/batch_invariant.h"
@@ -41,46 +44,52 @@ constexpr std::int64_t queries_at_once = 64;  // of a sequence, that a thread ta
 
 /// Queries that follow each other in a sequence, and the rows of the keys up to the last one that they may see.
 struct Stretch {
-  std::int64_t batch, begin, count;  ///< rows of queries
-  std::int64_t position;             ///< of the first query, in the sequence
-  std::vector<std::int64_t> keys;    ///< rows, by position
+  std::int64_t batch, begin, count;                       ///< rows of queries
+  std::int64_t position;                                  ///< of the first query, in the sequence
+  std::shared_ptr<const std::vector<std::int64_t>> rows;  ///< of all keys of the sequence, by position
+  std::int64_t length;                                    ///< those that the queries may see
+  std::span<const std::int64_t> keys() const { return std::span(*rows).first(static_cast<std::size_t>(length)); }
 };
 
+using Rows = std::vector<std::int64_t>;
+
 /// Cuts long stretches, so that threads share them; with causal attention a part needs the keys up to its end alone.
-void add_stretch(std::vector<Stretch>& all, Stretch whole, bool causal) {
-  for (std::int64_t done = 0; done < whole.count; done += queries_at_once) {
-    Stretch part{whole.batch, whole.begin + done, std::min(queries_at_once, whole.count - done), whole.position + done, whole.keys};
-    if (causal) part.keys.resize(static_cast<std::size_t>(part.position + part.count));
-    all.push_back(std::move(part));
+void add_stretch(std::vector<Stretch>& all, std::int64_t batch, std::int64_t begin, std::int64_t count, std::int64_t position, Rows rows,
+                 bool causal) {
+  const auto shared = std::make_shared<const Rows>(std::move(rows));
+  for (std::int64_t done = 0; done < count; done += queries_at_once) {
+    const auto here = std::min(queries_at_once, count - done);
+    all.push_back({batch, begin + done, here, position + done, shared, causal ? position + done + here : std::ssize(*shared)});
   }
 }
 
-void append_range(std::vector<std::int64_t>& rows, std::int64_t begin, std::int64_t end) {
+void append_range(Rows& rows, std::int64_t begin, std::int64_t end) {
   for (auto row = begin; row < end; ++row) rows.push_back(row);
 }
 
 std::vector<Stretch> stretches_of(const SequenceTree& tree) {
   std::vector<Stretch> all;
   for (const auto& part : tree.parts) {
-    Stretch stretch{0, part.begin, part.end - part.begin, part.first, {}};
     std::vector<const SequenceTree::Part*> chain;
     for (const auto* one = &part;; one = &tree.parts[static_cast<std::size_t>(one->parent)]) {
       chain.push_back(one);
       if (one->parent < 0) break;
     }
-    for (auto one = chain.rbegin(); one != chain.rend(); ++one) append_range(stretch.keys, (*one)->begin, (*one)->end);
-    add_stretch(all, std::move(stretch), /*causal=*/true);
+    Rows rows;
+    rows.reserve(static_cast<std::size_t>(part.first + part.end - part.begin));
+    for (auto one = chain.rbegin(); one != chain.rend(); ++one) append_range(rows, (*one)->begin, (*one)->end);
+    add_stretch(all, 0, part.begin, part.end - part.begin, part.first, std::move(rows), /*causal=*/true);
   }
   return all;
 }
 
 /// The ends of the documents of a row; empty when a number comes back after another one.
 std::vector<std::int64_t> document_ends(const std::int64_t* ids, std::int64_t count) {
-  std::vector<std::int64_t> ends, seen;
+  std::vector<std::int64_t> ends;
+  std::unordered_set<std::int64_t> seen;
   for (std::int64_t i = 0; i < count; ++i) {
     if (i + 1 < count && ids[i + 1] == ids[i]) continue;
-    if (std::ranges::find(seen, ids[i]) != seen.end()) return {};
-    seen.push_back(ids[i]);
+    if (!seen.insert(ids[i]).second) return {};
     ends.push_back(i + 1);
   }
   return ends;
@@ -97,9 +106,9 @@ std::vector<Stretch> stretches_of(const at::Tensor& q, const at::Tensor& k, cons
     std::int64_t begin = 0;
     for (const auto end : ends) {
       const auto first = documents.defined() ? begin : keys - queries;  // key of the first query
-      Stretch stretch{row, first - (keys - queries), end - first, first - begin, {}};
-      append_range(stretch.keys, begin, end);
-      add_stretch(all, std::move(stretch), options.causal);
+      Rows rows;
+      append_range(rows, begin, end);
+      add_stretch(all, row, first - (keys - queries), end - first, first - begin, std::move(rows), options.causal);
       begin = end;
     }
   }
@@ -109,13 +118,13 @@ std::vector<Stretch> stretches_of(const at::Tensor& q, const at::Tensor& k, cons
 /// What a thread has laid out of a sequence's keys and values of one head: where the next sequence begins with the same rows, they stay.
 struct Gathered {
   std::int64_t batch = -1, head = -1;
-  std::vector<std::int64_t> keys;
+  Rows keys;
   std::vector<float> key_panels, value_panels, scratch;
 
   /// The position from which on the rows differ, rounded down to whole panels.
   std::int64_t kept(const Stretch& stretch, std::int64_t wanted_head) const {
     if (batch != stretch.batch || head != wanted_head) return 0;
-    const auto [a, b] = std::ranges::mismatch(keys, stretch.keys);
+    const auto [a, b] = std::ranges::mismatch(keys, stretch.keys());
     return (a - keys.begin()) / group * group;
   }
 };
@@ -143,9 +152,9 @@ at::Tensor invariant_attention(const at::Tensor& q_in, const at::Tensor& k_in, c
   const auto scale = static_cast<float>(options.scale > 0 ? options.scale : 1 / std::sqrt(static_cast<double>(width)));
   const auto slopes = options.slopes.defined() ? options.slopes.to(at::kFloat).contiguous() : at::Tensor();
   const auto stretches = stretches_of(q, k, options);
-  std::size_t longest = 0;
-  for (const auto& stretch : stretches) longest = std::max(longest, stretch.keys.size());
-  const auto capacity = (static_cast<std::int64_t>(longest) + group - 1) / group * group;
+  std::int64_t longest = 0;
+  for (const auto& stretch : stretches) longest = std::max(longest, stretch.length);
+  const auto capacity = (longest + group - 1) / group * group;
   const auto reach = options.reach.value_or(std::numeric_limits<std::int64_t>::max() / 2);
   auto out = at::empty({q.size(0), q.size(2), heads, width}, q.options());
   const auto tasks = static_cast<std::int64_t>(stretches.size()) * kv_heads;
@@ -153,18 +162,19 @@ at::Tensor invariant_attention(const at::Tensor& q_in, const at::Tensor& k_in, c
     static const auto gather = ISOTROPE_CHOOSE(gather_panel<T>);
     static const auto attend = ISOTROPE_CHOOSE(attend_rows<T>);
     const auto lay_out = [&](Gathered& own, const Stretch& stretch, std::int64_t head) {
-      const auto count = static_cast<std::int64_t>(stretch.keys.size());
+      const auto wanted = stretch.keys();
+      const auto count = stretch.length;
       for (auto first = own.kept(stretch, head); first < count; first += group) {
         const T *keys[group] = {}, *values[group] = {};
         const auto here = std::min(group, count - first);
         for (std::int64_t i = 0; i < here; ++i) {
-          const auto row = stretch.keys[static_cast<std::size_t>(first + i)];
+          const auto row = wanted[static_cast<std::size_t>(first + i)];
           keys[i] = k.const_data_ptr<T>() + stretch.batch * k.stride(0) + head * k.stride(1) + row * k.stride(2);
           values[i] = v.const_data_ptr<T>() + stretch.batch * v.stride(0) + head * v.stride(1) + row * v.stride(2);
         }
         gather(keys, values, here, width, first, capacity, own.key_panels.data(), own.value_panels.data());
       }
-      own.batch = stretch.batch, own.head = head, own.keys = stretch.keys;
+      own.batch = stretch.batch, own.head = head, own.keys.assign(wanted.begin(), wanted.end());
     };
     const auto work = [&](Gathered& own, const Stretch& stretch, std::int64_t head) {
       lay_out(own, stretch, head);
@@ -174,8 +184,8 @@ at::Tensor invariant_attention(const at::Tensor& q_in, const at::Tensor& k_in, c
           rows.push_back({q.const_data_ptr<T>() + stretch.batch * q.stride(0) + h * q.stride(1) + (stretch.begin + t) * q.stride(2),
                           out.mutable_data_ptr<T>() + ((stretch.batch * q.size(2) + stretch.begin + t) * heads + h) * width,
                           stretch.position + t, slopes.defined() ? slopes.const_data_ptr<float>()[h] : 0.0F});
-      attend(rows.data(), static_cast<std::int64_t>(rows.size()), width, own.key_panels.data(), own.value_panels.data(),
-             static_cast<std::int64_t>(stretch.keys.size()), capacity, scale, options.causal, reach, own.scratch.data());
+      attend(rows.data(), static_cast<std::int64_t>(rows.size()), width, own.key_panels.data(), own.value_panels.data(), stretch.length,
+             capacity, scale, options.causal, reach, own.scratch.data());
     };
     // A thread takes neighbours, which share most of their keys.
     constexpr std::int64_t neighbours = 8;

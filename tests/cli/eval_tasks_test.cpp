@@ -36,6 +36,11 @@ TEST_F(EvalTasks, PrintsATableAndTheSameAsJson) {
   EXPECT_EQ(json["tasks"]["things"]["headline"], "acc_norm");
   EXPECT_TRUE(json["tasks"]["things"].contains("acc_mutual_info"));
   EXPECT_EQ(json["tasks"]["pairs"]["items"], 3) << "the group's own row";
+  for (const auto& [name, task] : json["tasks"].items()) {
+    EXPECT_TRUE(task.contains(task["headline"].get<std::string>())) << name;
+    EXPECT_NE(table.out.find(fmt::format("{:.4f}", task["acc"].get<double>())), std::string::npos) << name;
+  }
+  EXPECT_EQ(json["settings"]["context"], 512);
 }
 
 TEST_F(EvalTasks, KeepsItsAnswersAndGoesOnWithThem) {
@@ -107,12 +112,15 @@ TEST_F(EvalTasks, SaysInOneLineWhatIsWrong) {
     EXPECT_EQ(result.out, "");
   };
   expect("", 2, "expected --data or --tasks");
+  expect("--tasks " + folder + "texts.jsonl --stride 4", 2, "--stride requires --data");
+  expect("--tasks " + folder + "texts.jsonl --shots 4", 2, "--shots has no effect");
+  expect("--tasks " + folder + "texts.jsonl --max-tokens 4", 2, "--max-tokens has no effect");
   expect("--tasks arc --task-folder " + folder + "named", 3, "no task of that name");
   expect("--tasks " + folder + "texts.jsonl," + folder + "texts.jsonl", 2, "is asked for twice");
   put((*place_)("broken.jsonl"), "{\"context\": \"a\"}\n");
   expect("--tasks " + (*place_)("broken.jsonl"), 3, "broken.jsonl:1: a record of no known form");
   put((*place_)("long.jsonl"), "{\"context\": \"a\", \"choices\": [\"" + std::string(600, 'x') + "\", \"b\"], \"gold\": 0}\n");
-  expect("--tasks " + (*place_)("long.jsonl"), 3, "exceeds a context of 512");
+  expect("--tasks " + (*place_)("long.jsonl"), 3, "long.jsonl:1: a continuation of 601 tokens exceeds a context of 512");
 }
 
 }  // namespace

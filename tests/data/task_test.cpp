@@ -68,6 +68,7 @@ TEST(Tasks, PairsComeFromAnArchiveOrAFolderAndAreAGroup) {
   const auto one = named("pairs_order");
   ASSERT_EQ(one.size(), 1U);
   EXPECT_EQ(one[0].items.size(), 1U);
+  EXPECT_EQ(one[0].group, "") << "one of them is not the group";
 }
 
 TEST(Tasks, MmluQuestionsStandBehindTheirSubjectsExamples) {
@@ -90,6 +91,8 @@ TEST(Tasks, MmluQuestionsStandBehindTheirSubjectsExamples) {
 TEST(Tasks, QuestionsWithAnswersTakeTheirFirstOnesAsExamples) {
   const auto task = named("sums", {.shots = 2}).front();
   EXPECT_EQ(task.kind, TaskKind::generation);
+  EXPECT_EQ(task.headline, "exact_match,strict-match");
+  EXPECT_TRUE(task.takes_shots);
   ASSERT_EQ(task.items.size(), 4U);
   EXPECT_EQ(task.items[0].prompt,
             "Question: What is 1 and 2?\nAnswer: 1 and 2 make <<1+2=3>>3.\n#### 3\n\n"
@@ -133,7 +136,12 @@ TEST(Tasks, BrokenRecordsAreNamedByFileAndLine) {
   expect_error(read(row(0, 0, 0) + row(0, 0, 0)), "f.jsonl:2: doc_id 0, idx 0 stands in f.jsonl:1 too");
   expect_error(read(row(0, 1, 0)), "f.jsonl:1: doc_id 0 has no request before idx 1");
   expect_error(read(row(0, 0, 1)), "label 1, but there are 1 choices");
-  expect_error(read(row(1000000, 0, 0)), "no question among the requests");
+  expect_error(read(row(0, 0, -1)), "label -1 is no choice");
+  expect_error(read(row(0, 0, 0) + row(0, 1, 1)), "f.jsonl:2: label 1, and 0 in another row");
+  expect_error(read(row(0, 0, 0) + row(1000001, 0, 0)), "f.jsonl:2: no request of doc_id 1, idx 0");
+  expect_error(read(R"({"request_type": "loglikelihood", "request": {"context": "a", "continuation": " b"}, "doc_id": 0, "idx": 0})"),
+               "label");
+  expect_error(read(row(1000000, 0, 0)), "no request of doc_id 0");
   expect_error(read(row(0, 0, 0, "generate_until")), "request_type generate_until is not supported");
 }
 

@@ -1,5 +1,6 @@
 #include "isotrope/eval/task_run.h"
 
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -47,12 +48,15 @@ std::vector<double> everything(const std::vector<ItemOutcome>& outcomes) {
 TEST_F(TaskRun, EveryKindOfTaskGivesTheSameInOneGoAndRequestByRequest) {
   for (const char* name : {"things", "pairs", "mmlu", "sums"})
     for (const auto& task : tasks(name)) {
+      at::set_num_threads(1);
       TaskJournal none;
       const auto together = run_task(*model_, *bytes_, task, options_, none);
       ASSERT_EQ(together.size(), task.items.size());
       auto single = options_;
       single.batch_size = 1;
+      at::set_num_threads(3);
       EXPECT_EQ(everything(run_task(*model_, *bytes_, task, single, none)), everything(together)) << task.name;
+      at::set_num_threads(1);
       EXPECT_FALSE(task_metrics(task, together).empty());
     }
 }
@@ -107,6 +111,42 @@ TEST_F(TaskRun, AnswersOfAnotherEvaluationAreNotGoneOnWith) {
   EXPECT_THROW(TaskJournal(path, identity_), InputError);
 }
 
+TEST_F(TaskRun, AJournalCutOffAnywhereIsGoneOnWithOrRefused) {
+  const auto path = folder_ / "answers.jsonl";
+  {
+    TaskJournal journal(path, identity_);
+    for (int i = 0; i < 3; ++i) journal.add({"t", "f", i, 0}, {{"log_likelihood", -1.5 * i}, {"greedy", false}, {"tokens", 1}});
+    journal.flush();
+  }
+  const auto whole = read_file(path, "test");
+  for (std::size_t size = 0; size <= whole.size(); ++size) {
+    write_file(path, whole.substr(0, size), "test");
+    const TaskJournal journal(path, identity_);
+    const auto lines = static_cast<std::size_t>(std::ranges::count(whole.substr(0, size), '\n'));
+    EXPECT_EQ(journal.size(), lines > 0 ? lines - 1 : 0) << size;
+    if (journal.size() == 3) EXPECT_EQ(journal.find({"t", "f", 2, 0})->at("log_likelihood"), -3.0);
+  }
+  write_file(path, "my notes", "test");
+  EXPECT_THROW(TaskJournal(path, identity_), InputError);
+  EXPECT_EQ(read_file(path, "test"), "my notes") << "what is no journal is left as it is";
+}
+
+TEST_F(TaskRun, AModelWhoseNumbersAreNotFiniteHasNoScore) {
+  {
+    const at::NoGradGuard no_grad;
+    model_->parameters().all()[3].value.fill_(std::numeric_limits<float>::quiet_NaN());
+  }
+  TaskJournal journal(folder_ / "answers.jsonl", identity_);
+  try {
+    run_task(*model_, *bytes_, tasks("things").front(), options_, journal);
+    FAIL();
+  } catch (const WorkError& error) {
+    EXPECT_NE(error.message().find("requests.jsonl:"), std::string::npos) << error.message();
+    EXPECT_NE(error.message().find("not finite"), std::string::npos) << error.message();
+  }
+  EXPECT_EQ(journal.size(), 0U);
+}
+
 TEST_F(TaskRun, PerplexityIsThatOfTheTokensOneByOne) {
   const at::NoGradGuard no_grad;
   Task task{.name = "texts", .kind = TaskKind::perplexity};
@@ -137,9 +177,49 @@ TEST_F(TaskRun, ItemsThatCannotBeAskedAreNamed) {
   }
 }
 
+TEST_F(TaskRun, AnswersEndAtStopStringsThatAreSpecialTokensToo) {
+  // The last norm gives ones for every text, and the head adds them up for one token alone: the model writes end-of-text for ever.
+  const auto model =
+      make_model(nlohmann::json::parse(R"({"architectures": ["GPT2LMHeadModel"], "vocab_size": 257, "n_embd": 16, "n_layer": 1, "n_head": 2,
+    "n_positions": 512, "tie_word_embeddings": false})"),
+                 {}, "test");
+  initialize_(model->parameters(), 3);
+  {
+    const at::NoGradGuard no_grad;
+    for (auto& parameter : model->parameters().all()) {
+      if (parameter.name == "transformer.ln_f.weight" || parameter.name == "lm_head.weight") parameter.value.zero_();
+      if (parameter.name == "transformer.ln_f.bias") parameter.value.fill_(1);
+      if (parameter.name == "lm_head.weight") parameter.value[256].fill_(1);
+    }
+  }
+  auto task = tasks("sums").front();
+  task.items.resize(1);
+  const auto tokens_written = [&] {
+    auto options = options_;
+    options.eos.clear();
+    int tokens = 0;
+    options.stop_requested = [&] { return ++tokens, false; };
+    TaskJournal none;
+    EXPECT_EQ(run_task(*model, *bytes_, task, options, none).front().generated, "") << "what is special is not shown";
+    return tokens;
+  };
+  EXPECT_GE(tokens_written(), options_.max_tokens);
+  task.stop = {"<|endoftext|>"};
+  EXPECT_LE(tokens_written(), 2);
+}
+
 TEST_F(TaskRun, AModelsFingerprintChangesWithAnyWeight) {
   const auto before = model_fingerprint(*model_);
   EXPECT_EQ(model_fingerprint(*byte_model()), before);
+  const auto turned = make_model(
+      [&] {
+        auto config = model_->config();
+        config["rope_theta"] = 5;
+        return config;
+      }(),
+      {}, "test");
+  initialize_(turned->parameters(), 3);
+  EXPECT_NE(model_fingerprint(*turned), before) << "the same weights read otherwise";
   const at::NoGradGuard no_grad;
   model_->parameters().all().back().value.flatten()[0].add_(1e-3);
   EXPECT_NE(model_fingerprint(*model_), before);

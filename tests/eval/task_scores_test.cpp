@@ -101,7 +101,7 @@ TEST(TaskScores, AGroupWeighsItsTasksByTheirItems) {
   const auto together = group_metrics({{{"acc", 0.5, 0.1}, {"acc_norm", 0.2, 0.1}}, {{"acc", 1.0, 0.2}}}, {30, 10});
   ASSERT_EQ(together.size(), 1U) << "what all have";
   EXPECT_DOUBLE_EQ(together[0].value, 0.625);
-  EXPECT_NEAR(*together[0].standard_error, std::sqrt(9 + 4) / 40, 1e-12);
+  EXPECT_NEAR(*together[0].standard_error, std::sqrt((29 * 30 * 0.01 + 9 * 10 * 0.04) / 38 / 40), 1e-12);
 }
 
 TEST(TaskRequests, ContinuationsAreWhatTheWholeTextHasBehindTheContext) {

@@ -113,16 +113,6 @@ TEST(Score, HasTheSameBitsForEveryBatchOrderAndNumberOfThreadsInEveryFamily) {
   at::set_num_threads(before);
 }
 
-TEST(Score, OrdinaryKernelsDoNotHaveTheSameBitsForEveryBatch) {
-  // What the test above would not see if nothing depended on the batch in the first place.
-  const at::NoGradGuard no_grad;
-  const auto x = at::randn({64, 300}), weight = at::randn({200, 300});
-  bool same = true;
-  for (std::int64_t rows = 1; rows < 16; ++rows)
-    same = same && at::equal(at::linear(x.narrow(0, 0, rows), weight), at::linear(x, weight).narrow(0, 0, rows));
-  EXPECT_FALSE(same);
-}
-
 TEST(Score, GreedyMeansThatEachTokenIsTheLikeliest) {
   const at::NoGradGuard no_grad;
   const auto model = load_model(test::source("data/models/llama_mha_tied"));
@@ -171,6 +161,13 @@ TEST(Score, TellsOfRequestsAsTheyAreDoneAndStopsWhenAsked) {
   int asked = 0;
   EXPECT_THROW(score_continuations(*model, requests, {.context = context, .batch_size = 3, .stop_requested = [&] { return ++asked > 2; }}),
                Interrupted);
+}
+
+TEST(Score, AModelWithoutALimitOfPositionsReads2048Tokens) {
+  EXPECT_EQ(scoring_context(*load_model(test::source("data/models/bloom_4_heads"))), 2048);
+  EXPECT_EQ(scoring_context(*load_model(test::source("data/models/mamba2_groups"))), 2048);
+  const auto llama = load_model(test::source("data/models/llama_mha_tied"));
+  EXPECT_EQ(scoring_context(*llama), llama->shape().max_positions);
 }
 
 TEST(Score, NamesWhatItCannotScore) {
