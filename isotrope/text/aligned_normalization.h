@@ -37,6 +37,9 @@ std::vector<CharacterChange> decomposition_changes(std::string_view text, Decomp
   return changes;
 }
 
+/// The bytes of valid UTF-8 in the byte alphabet: of a character the first letter replaces it, the others are inserted.
+std::vector<CharacterChange> byte_spelling_changes(std::string_view text);
+
 /// The canonical composition of a decomposition: what characters are joined to another adds up to how many of them it replaces.
 std::vector<CharacterChange> composition_changes(std::span<const CharacterChange> decomposed);
 

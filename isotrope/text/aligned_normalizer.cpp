@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "isotrope/text/aligned_normalization.h"
+#include "isotrope/text/byte_alphabet.h"
 #include "isotrope/text/normalizer.h"
 
 namespace isotrope {
@@ -11,6 +12,10 @@ namespace {
 
 std::vector<CharacterChange> canonical_decomposition(std::string_view text) {
   return decomposition_changes(text, [](char32_t c, auto&& visit) { NormalizationTable::instance().decompose(c, visit); });
+}
+
+std::vector<CharacterChange> compatible_decomposition(std::string_view text) {
+  return decomposition_changes(text, [](char32_t c, auto&& visit) { NormalizationTable::instance().decompose_compatibly(c, visit); });
 }
 
 void lowercase(AlignedText& text) {
@@ -35,6 +40,16 @@ void set_ideographs_apart(AlignedText& text) {
 }
 
 }  // namespace
+
+std::vector<CharacterChange> byte_spelling_changes(std::string_view text) {
+  std::vector<CharacterChange> changes;
+  changes.reserve(text.size());
+  for (const char byte : text) {
+    const auto value = static_cast<unsigned char>(byte);
+    changes.push_back({byte_alphabet()[value], (value & 0xC0) == 0x80});
+  }
+  return changes;
+}
 
 std::vector<CharacterChange> composition_changes(std::span<const CharacterChange> decomposed) {
   const auto& table = NormalizationTable::instance();
@@ -106,12 +121,24 @@ void Normalizer::apply(const Step& step, AlignedText& text) {
       return;
     case Step::Kind::nfc: return text.transform(composition_changes(canonical_decomposition(text.text())));
     case Step::Kind::nfd: return text.transform(canonical_decomposition(text.text()));
+    case Step::Kind::nfkc: return text.transform(composition_changes(compatible_decomposition(text.text())));
+    case Step::Kind::nfkd: return text.transform(compatible_decomposition(text.text()));
+    case Step::Kind::nmt:
+      text.filter([](char32_t c) { return clean_for_translation(c).has_value(); });
+      return text.map([](char32_t c) { return *clean_for_translation(c); });
+    case Step::Kind::strip: {
+      const auto kept = stripped(text.text(), step.strip_left, step.strip_right);
+      const auto begin = static_cast<std::size_t>(kept.data() - text.text().data());
+      return text.strip(begin, text.text().size() - begin - kept.size());
+    }
+    case Step::Kind::byte_level: return text.transform(byte_spelling_changes(text.text()));
     case Step::Kind::lowercase: return lowercase(text);
     case Step::Kind::strip_accents: return without(text_trait::combining);
     case Step::Kind::prepend: return text.prepend(step.content);
     case Step::Kind::replace: return text.replace(step.pattern, step.content);
     case Step::Kind::replace_regex:
-      return text.replace_found([&](std::string_view all, const auto& visit) { step.regex->split(all, visit); }, step.content);
+      return text.replace_found([&](std::string_view all, const auto& visit) { step.regex->split_with_empty_matches(all, visit); },
+                                step.content);
   }
 }
 

@@ -1,6 +1,8 @@
 // The pre-tokenizer's steps on text that remembers where it comes from.
 #include <algorithm>
 
+#include "isotrope/text/aligned_normalization.h"
+#include "isotrope/text/byte_alphabet.h"
 #include "isotrope/text/pre_tokenizer.h"
 
 namespace isotrope {
@@ -16,10 +18,19 @@ void PreTokenizer::apply(std::size_t index, const AlignedView& text, const std::
   const auto next = [&](const AlignedView& piece) { apply(index + 1, piece, visit); };
   switch (step.kind) {
     case Step::Kind::byte_level: {
-      if (!step.add_prefix_space || text.text.front() == ' ') return next(text);
+      const bool wants_prefix = step.add_prefix_space && text.text.front() != ' ';
+      if (!wants_prefix && !step.spells) return next(text);
       AlignedText spelled(text);
-      spelled.prepend(" ");
+      if (wants_prefix) spelled.prepend(" ");
+      if (step.spells) spelled.transform(byte_spelling_changes(spelled.text()));
       return next(spelled.view());
+    }
+    case Step::Kind::unspell: {
+      const auto bytes = unspell_bytes(text.text).value();
+      std::vector<TextRange> ranges;
+      for (std::size_t position = 0; position < text.text.size(); next_code_point(text.text, position))
+        ranges.push_back(text.ranges[position]);
+      return next({bytes, ranges.data(), text.base});
     }
     case Step::Kind::metaspace: {
       const auto& mark = step.replacement;
@@ -47,9 +58,16 @@ bool PreTokenizer::asks_for_beginning() const {
 
 bool PreTokenizer::keeps_every_byte() const {
   return std::ranges::all_of(steps_, [](const Step& step) {
-    const bool cuts_alone = step.kind == Step::Kind::pattern || step.kind == Step::Kind::regex || step.kind == Step::Kind::digits ||
-                            step.kind == Step::Kind::byte_level;
-    return cuts_alone && step.keep_matches && step.keep_others && !step.add_prefix_space;
+    switch (step.kind) {
+      case Step::Kind::pattern: return step.behavior != SplitBehavior::removed || step.invert;  // all of a text is matches
+      case Step::Kind::regex:
+      case Step::Kind::punctuation: return step.behavior != SplitBehavior::removed;
+      case Step::Kind::byte_level: return !step.add_prefix_space;
+      case Step::Kind::digits:
+      case Step::Kind::fixed_length:
+      case Step::Kind::unspell: return true;
+      default: return false;
+    }
   });
 }
 

@@ -253,6 +253,7 @@ std::shared_ptr<const Tokenizer> BpeTrainer::train(const std::function<void(std:
   definition.names = std::move(vocabulary.names);
   definition.in_model.assign(definition.names.size(), true);
   definition.pre_tokenizer = describe_pre_tokenizer(options_.pattern);
+  definition.decoder = {{"type", "ByteLevel"}};
   for (std::size_t i = 0; i < options_.special_tokens.size(); ++i)
     definition.added_tokens.push_back({.id = static_cast<TokenId>(i), .content = options_.special_tokens[i], .special = true});
   find_usual_special_tokens(definition);

@@ -29,10 +29,11 @@ char32_t last_character(std::string_view text) {
 
 CharacterBpe::CharacterBpe(const TokenizerDefinition& definition) : definition_(std::get<BpeDefinition>(definition.model)) {
   byte_ids_.fill(-1);
+  const bool has_affixes = !definition_.prefix.empty() || !definition_.suffix.empty();
   for (std::size_t id = 0; id < definition.names.size(); ++id) {
     const std::string_view name = definition.names[id];
     if (!definition.in_model[id]) continue;
-    if (definition_.ignore_merges || is_one_character(name)) ids_.emplace(name, static_cast<TokenId>(id));
+    if (definition_.ignore_merges || has_affixes || is_one_character(name)) ids_.emplace(name, static_cast<TokenId>(id));
     if (definition_.byte_fallback)
       if (const auto byte = fallback_byte(name)) byte_ids_[*byte] = static_cast<TokenId>(id);
   }
@@ -46,7 +47,7 @@ CharacterBpe::CharacterBpe(const TokenizerDefinition& definition) : definition_(
   }
   std::ranges::sort(joined_to_marks_);
   joined_to_marks_.erase(std::ranges::unique(joined_to_marks_).begin(), joined_to_marks_.end());
-  cuts_at_marks_ = !definition_.ignore_merges && ids_.contains(mark);
+  cuts_at_marks_ = !definition_.ignore_merges && !has_affixes && ids_.contains(mark);
 }
 
 bool CharacterBpe::may_be_cut_after(std::string_view text) const {
@@ -104,13 +105,20 @@ void CharacterBpe::spell(std::string_view word, std::vector<TokenId>& tokens, st
     if (unknown > 0) put(*definition_.unknown, unknown);
     unknown = 0;
   };
+  const bool has_affixes = !definition_.prefix.empty() || !definition_.suffix.empty();
+  std::string affixed;
   for (std::size_t position = 0; position < word.size();) {
     const auto start = position;
     next_code_point(word, position);
-    const auto character = word.substr(start, position - start);
+    auto character = word.substr(start, position - start);
+    if (has_affixes) {
+      affixed = start > 0 ? definition_.prefix : "";
+      affixed.append(character).append(position == word.size() ? definition_.suffix : "");
+      character = affixed;
+    }
     if (const auto found = ids_.find(character); found != ids_.end()) {
       put_unknown();
-      put(found->second, character.size());
+      put(found->second, position - start);
       continue;
     }
     const auto byte_id = [&](char byte) { return byte_ids_[static_cast<unsigned char>(byte)]; };
@@ -120,7 +128,7 @@ void CharacterBpe::spell(std::string_view word, std::vector<TokenId>& tokens, st
     }
     if (!definition_.unknown) continue;
     if (!definition_.fuse_unknown) put_unknown();
-    unknown += static_cast<std::uint32_t>(character.size());
+    unknown += static_cast<std::uint32_t>(position - start);
   }
   put_unknown();
 }

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "isotrope/base/error.h"
+#include "isotrope/text/byte_alphabet.h"
 #include "isotrope/text/json_field.h"
 #include "isotrope/text/tokenizer_definition.h"
 #include "isotrope/text/utf8.h"
@@ -63,11 +64,18 @@ void Decoder::read(const json& description, std::string_view file) {
     step.drops_first = scheme.is_null() ? field::flag(description, "add_prefix_space", true, file) : scheme != "never";
     steps_.push_back(std::move(step));
   } else if (type == "Replace") {
-    const auto& source = field::object(field::at(description, "pattern", file), "pattern", file);
-    Step step{.kind = Step::Kind::replace,
-              .pattern = field::text(field::at(source, "String", file), "pattern", file),
-              .content = field::text(field::at(description, "content", file), "content", file)};
-    if (step.pattern.empty()) throw InputError("tokenizer", "{}: the decoder Replace has an empty pattern", file);
+    read_replace(description, file);
+  } else if (type == "ByteLevel") {
+    steps_.push_back({.kind = Step::Kind::byte_level});
+  } else if (type == "BPEDecoder") {
+    Step step{.kind = Step::Kind::bpe, .pattern = field::text(field::at(description, "suffix", file), "suffix", file)};
+    if (step.pattern.empty()) throw InputError("tokenizer", "{}: the decoder BPEDecoder has an empty suffix", file);
+    steps_.push_back(std::move(step));
+  } else if (type == "CTC") {
+    Step step{.kind = Step::Kind::ctc, .clean_up = field::flag(description, "cleanup", true, file)};
+    step.pattern = field::text(field::at(description, "pad_token", file), "pad_token", file);
+    step.content = field::text(field::at(description, "word_delimiter_token", file), "word_delimiter_token", file);
+    if (step.pattern.empty() || step.content.empty()) throw InputError("tokenizer", "{}: the decoder CTC has an empty token", file);
     steps_.push_back(std::move(step));
   } else if (type == "ByteFallback") {
     steps_.push_back({.kind = Step::Kind::byte_fallback});
@@ -81,6 +89,18 @@ void Decoder::read(const json& description, std::string_view file) {
   } else {
     throw InputError("tokenizer", "{}: decoder {} is not supported", file, type);
   }
+}
+
+void Decoder::read_replace(const json& description, std::string_view file) {
+  const auto& source = field::object(field::at(description, "pattern", file), "pattern", file);
+  Step step{.kind = Step::Kind::replace, .content = field::text(field::at(description, "content", file), "content", file)};
+  if (source.contains("Regex")) {
+    step.regex = std::make_shared<PatternRegex>(field::text(source["Regex"], "pattern", file), false, file);
+  } else {
+    step.pattern = field::text(field::at(source, "String", file), "pattern", file);
+    if (step.pattern.empty()) throw InputError("tokenizer", "{}: the decoder Replace has an empty pattern", file);
+  }
+  steps_.push_back(std::move(step));
 }
 
 std::string Decoder::decode(Tokens tokens) const {
@@ -100,8 +120,18 @@ void Decoder::apply(const Step& step, Tokens& tokens) {
       for (auto& token : tokens) replace_all(token, step.pattern, &token == &tokens.front() && step.drops_first ? "" : " ");
       return;
     case Step::Kind::replace:
-      for (auto& token : tokens) replace_all(token, step.pattern, step.content);
+      for (auto& token : tokens) replace(step, token);
       return;
+    case Step::Kind::bpe:
+      for (auto& token : tokens) replace_all(token, step.pattern, &token == &tokens.back() ? "" : " ");
+      return;
+    case Step::Kind::ctc: return clean_blanks(step, tokens);
+    case Step::Kind::byte_level: {
+      std::string bytes;
+      for (const auto& token : tokens) bytes += unspell_bytes(token).value_or(token);
+      tokens = {replace_invalid_utf8(bytes)};
+      return;
+    }
     case Step::Kind::byte_fallback: return join_bytes(tokens);
     case Step::Kind::fuse: {
       std::string all;
@@ -113,6 +143,26 @@ void Decoder::apply(const Step& step, Tokens& tokens) {
       for (auto& token : tokens) strip(step, token);
       return;
   }
+}
+
+void Decoder::replace(const Step& step, std::string& token) {
+  if (!step.regex) return replace_all(token, step.pattern, step.content);
+  std::string result;
+  step.regex->split_with_empty_matches(token,
+                                       [&](std::string_view piece, bool is_match) { result.append(is_match ? step.content : piece); });
+  token = std::move(result);
+}
+
+/// Of equal neighbours one stays, blanks go (Graves et al. 2006).
+void Decoder::clean_blanks(const Step& step, Tokens& tokens) {
+  tokens.erase(std::ranges::unique(tokens).begin(), tokens.end());
+  for (auto& token : tokens) {
+    replace_all(token, step.pattern, "");
+    if (!step.clean_up) continue;
+    clean_up_spaces(token);
+    replace_all(token, step.content, " ");
+  }
+  std::erase_if(tokens, [](const std::string& token) { return token.empty(); });
 }
 
 void Decoder::join_word_pieces(const Step& step, Tokens& tokens) {
@@ -173,7 +223,15 @@ std::string Decoder::bytes_of(std::string_view name, bool first) const {
     } else if (step.kind == Step::Kind::metaspace) {
       replace_all(text, step.pattern, first && step.drops_first ? "" : " ");
     } else if (step.kind == Step::Kind::replace) {
-      replace_all(text, step.pattern, step.content);
+      replace(step, text);
+    } else if (step.kind == Step::Kind::byte_level) {
+      text = unspell_bytes(text).value_or(text);
+    } else if (step.kind == Step::Kind::bpe) {
+      replace_all(text, step.pattern, " ");
+    } else if (step.kind == Step::Kind::ctc) {
+      Tokens tokens{text};
+      clean_blanks(step, tokens);
+      text = tokens.empty() ? "" : tokens.front();
     } else if (step.kind == Step::Kind::byte_fallback) {
       if (const auto byte = fallback_byte(text)) text = std::string(1, static_cast<char>(*byte));
     } else if (step.kind == Step::Kind::strip && first) {

@@ -1,6 +1,7 @@
 #include "isotrope/text/normalization.h"
 
 #include "isotrope/text/normalization_tables.h"
+#include "isotrope/text/unicode.h"
 #include "isotrope/text/utf8.h"
 
 namespace isotrope {
@@ -78,6 +79,8 @@ NormalizationTable::NormalizationTable()
       classes_(spread({tables::combining_class_runs, tables::combining_class_runs_size})),
       decomposition_({tables::decomposition_sources, tables::decomposition_sources_size},
                      {tables::decomposition_targets, tables::decomposition_targets_size}),
+      compatibility_({tables::compatibility_sources, tables::compatibility_sources_size},
+                     {tables::compatibility_targets, tables::compatibility_targets_size}),
       lowercase_({tables::lowercase_sources, tables::lowercase_sources_size}, {tables::lowercase_targets, tables::lowercase_targets_size}) {
 }
 
@@ -104,18 +107,43 @@ char32_t NormalizationTable::compose(char32_t first, char32_t second) const {
   return 0;
 }
 
-void append_nfd(std::string_view text, std::string& result) {
-  Decomposer decomposer([&](char32_t code_point, std::uint8_t) { append_utf8(result, code_point); });
+void append_nfd(std::string_view text, std::string& result, Decomposition kind) {
+  Decomposer decomposer([&](char32_t code_point, std::uint8_t) { append_utf8(result, code_point); }, kind);
   for (std::size_t position = 0; position < text.size();) decomposer.push(next_code_point(text, position));
   decomposer.flush();
 }
 
-void append_nfc(std::string_view text, std::string& result) {
+void append_nfc(std::string_view text, std::string& result, Decomposition kind) {
   Composer composer(result);
-  Decomposer decomposer([&](char32_t code_point, std::uint8_t combining_class) { composer.push(code_point, combining_class); });
+  Decomposer decomposer([&](char32_t code_point, std::uint8_t combining_class) { composer.push(code_point, combining_class); }, kind);
   for (std::size_t position = 0; position < text.size();) decomposer.push(next_code_point(text, position));
   decomposer.flush();
   composer.flush();
+}
+
+std::optional<char32_t> clean_for_translation(char32_t c) {
+  const auto within = [&](char32_t first, char32_t last) { return c >= first && c <= last; };
+  if (within(0x01, 0x08) || c == 0x0B || within(0x0E, 0x1F) || c == 0x7F || c == 0x8F || c == 0x9F) return std::nullopt;
+  const bool space = within(0x09, 0x0D) || c == 0x1680 || within(0x200B, 0x200F) || c == 0x2028 || c == 0x2029 || c == 0x2581 ||
+                     c == 0xFEFF || c == 0xFFFD;
+  return space ? U' ' : c;
+}
+
+std::string_view stripped(std::string_view text, bool left, bool right) {
+  const auto& table = UnicodeTable::instance();
+  while (left && !text.empty()) {
+    std::size_t next = 0;
+    if (!table.is_space(next_code_point(text, next))) break;
+    text.remove_prefix(next);
+  }
+  while (right && !text.empty()) {
+    auto last = text.size() - 1;
+    while (last > 0 && (static_cast<unsigned char>(text[last]) & 0xC0) == 0x80) --last;
+    auto position = last;
+    if (!table.is_space(next_code_point(text, position))) break;
+    text.remove_suffix(text.size() - last);
+  }
+  return text;
 }
 
 }  // namespace isotrope

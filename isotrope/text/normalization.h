@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -38,7 +39,7 @@ class CodePointMap {
   std::u32string targets_;
 };
 
-/// Canonical decomposition and composition, lowercase and traits of every code point, as HF tokenizers 0.23 has them (its tables are older
+/// Decompositions and canonical composition, lowercase and traits of every code point, as HF tokenizers 0.23 has them (its tables are older
 /// than Unicode 16.0 in places). Built from the generated runs at first use.
 class NormalizationTable {
  public:
@@ -60,6 +61,13 @@ class NormalizationTable {
     if (parts.empty()) return visit(code_point);
     for (const auto part : parts) visit(part);
   }
+  /// The same for the full compatibility decomposition.
+  template <class Visit>
+  void decompose_compatibly(char32_t code_point, Visit&& visit) const {
+    const auto parts = compatibility_.find(code_point);
+    if (parts.empty()) return decompose(code_point, visit);
+    for (const auto part : parts) visit(part);
+  }
   /// The code point that two compose to, or 0.
   char32_t compose(char32_t first, char32_t second) const;
 
@@ -71,22 +79,25 @@ class NormalizationTable {
   static constexpr char32_t leadings = 19, vowels = 21, trailings = 28;
 
   std::vector<std::uint8_t> traits_, classes_;
-  CodePointMap decomposition_, lowercase_;
+  CodePointMap decomposition_, compatibility_, lowercase_;
 };
 
-/// Canonical decomposition (NFD) of text that comes code point by code point: marks wait until all that follow the same character are
+enum class Decomposition : std::uint8_t { canonical, compatible };
+
+/// Decomposition (NFD, NFKD) of text that comes code point by code point: marks wait until all that follow the same character are
 /// there, and go on to `sink(code point, combining class)` in canonical order.
 template <class Sink>
 class Decomposer {
  public:
-  explicit Decomposer(Sink sink) : sink_(std::move(sink)) {}
+  explicit Decomposer(Sink sink, Decomposition kind = Decomposition::canonical) : sink_(std::move(sink)), kind_(kind) {}
   void push(char32_t code_point) {
-    table_.decompose(code_point, [&](char32_t part) {
+    const auto put = [&](char32_t part) {
       const auto combining_class = table_.combining_class(part);
       if (combining_class != 0) return marks_.emplace_back(combining_class, part), void();
       flush();
       sink_(part, std::uint8_t{0});
-    });
+    };
+    kind_ == Decomposition::canonical ? table_.decompose(code_point, put) : table_.decompose_compatibly(code_point, put);
   }
   /// Must be called at the end of the text.
   void flush() {
@@ -99,11 +110,17 @@ class Decomposer {
  private:
   const NormalizationTable& table_ = NormalizationTable::instance();
   Sink sink_;
+  Decomposition kind_;
   std::vector<std::pair<std::uint8_t, char32_t>> marks_;
 };
 
-/// Normalization forms D and C of valid UTF-8, appended to `result`.
-void append_nfd(std::string_view text, std::string& result);
-void append_nfc(std::string_view text, std::string& result);
+/// Normalization forms D and C, or KD and KC, of valid UTF-8, appended to `result`.
+void append_nfd(std::string_view text, std::string& result, Decomposition kind = Decomposition::canonical);
+void append_nfc(std::string_view text, std::string& result, Decomposition kind = Decomposition::canonical);
+
+/// Nmt: what SentencePiece's "nmt" rules take out (nothing) and what they take for a space.
+std::optional<char32_t> clean_for_translation(char32_t code_point);
+/// The text without white space at its beginning, its end or both.
+std::string_view stripped(std::string_view text, bool left, bool right);
 
 }  // namespace isotrope

@@ -14,6 +14,10 @@ extern const std::uint32_t decomposition_sources[];  ///< code point << 8 | how 
 extern const std::size_t decomposition_sources_size;
 extern const std::uint32_t decomposition_targets[];  ///< what they become, one after the other
 extern const std::size_t decomposition_targets_size;
+extern const std::uint32_t compatibility_sources[];  ///< the same for compatibility decomposition, where it is another
+extern const std::size_t compatibility_sources_size;
+extern const std::uint32_t compatibility_targets[];
+extern const std::size_t compatibility_targets_size;
 extern const std::uint32_t lowercase_sources[];
 extern const std::size_t lowercase_sources_size;
 extern const std::uint32_t lowercase_targets[];

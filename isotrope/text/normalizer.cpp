@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "isotrope/base/error.h"
+#include "isotrope/text/byte_alphabet.h"
 #include "isotrope/text/json_field.h"
 #include "isotrope/text/normalization.h"
 #include "isotrope/text/utf8.h"
@@ -52,6 +53,18 @@ void Normalizer::read(const json& description, std::string_view file) {
     steps_.push_back({.kind = Step::Kind::nfc});
   } else if (type == "NFD") {
     steps_.push_back({.kind = Step::Kind::nfd});
+  } else if (type == "NFKC") {
+    steps_.push_back({.kind = Step::Kind::nfkc});
+  } else if (type == "NFKD") {
+    steps_.push_back({.kind = Step::Kind::nfkd});
+  } else if (type == "Nmt") {
+    steps_.push_back({.kind = Step::Kind::nmt});
+  } else if (type == "ByteLevel") {
+    steps_.push_back({.kind = Step::Kind::byte_level});
+  } else if (type == "Strip") {
+    steps_.push_back({.kind = Step::Kind::strip,
+                      .strip_left = json_field::flag(description, "strip_left", true, file),
+                      .strip_right = json_field::flag(description, "strip_right", true, file)});
   } else if (type == "Lowercase") {
     steps_.push_back({.kind = Step::Kind::lowercase});
   } else if (type == "StripAccents") {
@@ -113,10 +126,15 @@ bool Normalizer::leaves_alone(const Step& step, std::string_view text) {
   switch (step.kind) {
     case Step::Kind::nfc: return is_below_marks(text);
     case Step::Kind::nfd:
+    case Step::Kind::nfkc:
+    case Step::Kind::nfkd:
     case Step::Kind::strip_accents: return is_ascii(text);
+    case Step::Kind::strip: return stripped(text, step.strip_left, step.strip_right).size() == text.size();
     case Step::Kind::replace: return text.find(step.pattern) == std::string_view::npos;
     case Step::Kind::prepend: return text.empty();
     case Step::Kind::bert:
+    case Step::Kind::nmt:
+    case Step::Kind::byte_level:
     case Step::Kind::lowercase:
     case Step::Kind::replace_regex: return false;
   }
@@ -128,6 +146,14 @@ void Normalizer::apply(const Step& step, std::string_view text, std::string& res
     case Step::Kind::bert: return apply_bert(step, text, result);
     case Step::Kind::nfc: return append_nfc(text, result);
     case Step::Kind::nfd: return append_nfd(text, result);
+    case Step::Kind::nfkc: return append_nfc(text, result, Decomposition::compatible);
+    case Step::Kind::nfkd: return append_nfd(text, result, Decomposition::compatible);
+    case Step::Kind::nmt:
+      return for_each_code_point(text, [&](char32_t c) {
+        if (const auto cleaned = clean_for_translation(c)) append_utf8(result, *cleaned);
+      });
+    case Step::Kind::strip: result.append(stripped(text, step.strip_left, step.strip_right)); return;
+    case Step::Kind::byte_level: result.append(spell_bytes(text)); return;
     case Step::Kind::lowercase: return for_each_code_point(text, [&](char32_t c) { append_lowercase(c, result); });
     case Step::Kind::strip_accents:
       return for_each_code_point(text, [&](char32_t c) {
@@ -143,7 +169,8 @@ void Normalizer::apply(const Step& step, std::string_view text, std::string& res
       }
       return;
     case Step::Kind::replace_regex:
-      return step.regex->split(text, [&](std::string_view piece, bool is_match) { result.append(is_match ? step.content : piece); });
+      return step.regex->split_with_empty_matches(
+          text, [&](std::string_view piece, bool is_match) { result.append(is_match ? step.content : piece); });
   }
 }
 
@@ -183,7 +210,8 @@ void Normalizer::apply_bert(const Step& step, std::string_view text, std::string
 
 bool Normalizer::allows_cuts_before_spaces() const {
   return std::ranges::all_of(steps_, [](const Step& step) {
-    return step.kind != Step::Kind::prepend && step.kind != Step::Kind::replace && step.kind != Step::Kind::replace_regex;
+    return step.kind != Step::Kind::prepend && step.kind != Step::Kind::replace && step.kind != Step::Kind::replace_regex &&
+           step.kind != Step::Kind::strip && step.kind != Step::Kind::byte_level;
   });
 }
 

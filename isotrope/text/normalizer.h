@@ -14,8 +14,8 @@ namespace isotrope {
 
 /// Changes text before it is cut into words: the normalizer of tokenizer.json. Immutable, thread-safe.
 ///
-/// Honoured: BertNormalizer, NFC, NFD, Lowercase, StripAccents, Prepend, Replace (String or Regex), Sequences of these. Everything else is
-/// an InputError that names it.
+/// Honoured: BertNormalizer, NFC, NFD, NFKC, NFKD, Nmt, Strip, Lowercase, StripAccents, ByteLevel, Prepend, Replace (String or Regex), Sequences
+/// of these. Everything else is an InputError that names it.
 class Normalizer {
  public:
   Normalizer() = default;  ///< changes nothing
@@ -37,10 +37,25 @@ class Normalizer {
 
  private:
   struct Step {
-    enum class Kind { bert, nfc, nfd, lowercase, strip_accents, prepend, replace, replace_regex } kind = Kind::bert;
+    enum class Kind {
+      bert,
+      nfc,
+      nfd,
+      nfkc,
+      nfkd,
+      nmt,
+      strip,
+      byte_level,
+      lowercase,
+      strip_accents,
+      prepend,
+      replace,
+      replace_regex
+    } kind = Kind::bert;
     bool clean_text = true, handle_chinese_chars = true, strip_accents = true, lowercase = true;  ///< bert
-    std::array<char, 128> ascii{};           ///< bert: what a character below U+0080 becomes; −1: nothing
-    std::string pattern = {}, content = {};  ///< replace, prepend
+    std::array<char, 128> ascii{};               ///< bert: what a character below U+0080 becomes; −1: nothing
+    bool strip_left = true, strip_right = true;  ///< strip
+    std::string pattern = {}, content = {};      ///< replace, prepend
     std::shared_ptr<const PatternRegex> regex = nullptr;
   };
 

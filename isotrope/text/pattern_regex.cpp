@@ -185,14 +185,17 @@ PatternRegex::PatternRegex(std::string_view pattern, bool literal, std::string_v
 
 PatternRegex::~PatternRegex() = default;
 
-void PatternRegex::split(std::string_view text, const std::function<void(std::string_view, bool)>& visit) const {
+void PatternRegex::split(std::string_view text, const Visit& visit) const {
+  split_with_empty_matches(text, [&](std::string_view piece, bool is_match) {
+    if (!piece.empty()) visit(piece, is_match);
+  });
+}
+
+void PatternRegex::split_with_empty_matches(std::string_view text, const Visit& visit) const {
   const std::unique_ptr<pcre2_match_data_8, void (*)(pcre2_match_data_8*)> data(
       pcre2_match_data_create_from_pattern_8(code_->code, nullptr), pcre2_match_data_free_8);
   std::size_t done = 0, from = 0;
-  const auto emit = [&](std::size_t end, bool is_match) {
-    if (end > done) visit(text.substr(done, end - done), is_match);
-    done = std::max(done, end);
-  };
+  bool any = false;
   while (from <= text.size()) {
     const int count = pcre2_match_8(code_->code, reinterpret_cast<PCRE2_SPTR8>(text.data()), text.size(), from, PCRE2_NO_UTF_CHECK,
                                     data.get(), code_->context);
@@ -200,14 +203,19 @@ void PatternRegex::split(std::string_view text, const std::function<void(std::st
     if (count < 0)
       throw InputError("tokenizer", "the Split pattern {} failed on a text of {} bytes: {}", pattern_, text.size(), pcre_message(count));
     const auto* ends = pcre2_get_ovector_pointer_8(data.get());
-    emit(ends[0], false);
-    emit(ends[1], true);
+    const bool empty = ends[0] == ends[1];
     from = ends[1];
-    if (ends[1] > ends[0]) continue;
+    if (!empty || !any || ends[1] != done) {
+      if (ends[0] > done) visit(text.substr(done, ends[0] - done), false);
+      visit(text.substr(ends[0], ends[1] - ends[0]), true);
+      done = ends[1];
+      any = true;
+    }
+    if (!empty) continue;
     if (from >= text.size()) break;
     next_code_point(text, from);  // past an empty match, which still parts the text there
   }
-  emit(text.size(), false);
+  if (done < text.size()) visit(text.substr(done), false);
 }
 
 }  // namespace isotrope

@@ -17,8 +17,11 @@ class PatternRegex {
   ~PatternRegex();
   PatternRegex(const PatternRegex&) = delete;
 
+  using Visit = std::function<void(std::string_view piece, bool is_match)>;
   /// Visits matches and the stretches between them, in order, empty ones left out. text is valid UTF-8.
-  void split(std::string_view text, const std::function<void(std::string_view piece, bool is_match)>& visit) const;
+  void split(std::string_view text, const Visit& visit) const;
+  /// The same with the matches of no characters, of which HF tokenizers leaves out those right behind another match.
+  void split_with_empty_matches(std::string_view text, const Visit& visit) const;
 
  private:
   struct Code;

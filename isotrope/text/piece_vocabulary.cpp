@@ -248,7 +248,8 @@ bool adds(const std::vector<TokenId>& ids, const std::optional<TokenId>& id, con
 
 GgufMetadata vocabulary_metadata(const Tokenizer& tokenizer, std::size_t size) {
   const auto* pipeline = dynamic_cast<const PipelineTokenizer*>(&tokenizer);
-  if (!pipeline || !pipeline->definition().is_byte_level()) throw InputError(where, "only byte-level BPE tokenizers are written to GGUF");
+  if (!pipeline || !pipeline->definition().joins_bytes() || !std::holds_alternative<BpeDefinition>(pipeline->definition().model))
+    throw InputError(where, "only byte-level BPE tokenizers are written to GGUF");
   const auto& definition = pipeline->definition();
   auto pieces = definition.names;
   std::vector<std::int32_t> kinds(pieces.size(), static_cast<std::int32_t>(Type::normal));

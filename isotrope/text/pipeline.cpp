@@ -29,8 +29,8 @@ std::vector<std::string> written_forms(const TokenizerDefinition& definition, st
   std::vector<bool> is_added(names.size());
   for (const auto& token : definition.added_tokens) is_added[static_cast<std::size_t>(token.id)] = true;
   for (std::size_t id = 0; id < names.size(); ++id) {
-    if (is_added[id]) continue;
-    names[id] = definition.is_byte_level() ? unspell_bytes(names[id]).value_or(names[id]) : decoder.bytes_of(names[id], false);
+    if (is_added[id] || !definition.in_model[id]) continue;
+    names[id] = definition.joins_bytes() ? unspell_bytes(names[id]).value_or(names[id]) : decoder.bytes_of(names[id], false);
   }
   return names;
 }
@@ -50,6 +50,11 @@ class Digest {
 };
 
 void add_model(Digest& digest, const TokenizerDefinition& definition) {
+  if (const auto* words = std::get_if<WordLevelDefinition>(&definition.model)) {
+    digest.text("WordLevel");
+    digest.number(words->unknown);
+    return;
+  }
   if (const auto* pieces = std::get_if<WordPieceDefinition>(&definition.model)) {
     digest.text("WordPiece");
     digest.number(pieces->unknown);
@@ -66,6 +71,9 @@ void add_model(Digest& digest, const TokenizerDefinition& definition) {
   digest.number(bpe.byte_fallback);
   digest.number(bpe.fuse_unknown);
   digest.number(bpe.unknown.value_or(-1));
+  if (bpe.prefix.empty() && bpe.suffix.empty()) return;
+  digest.text(bpe.prefix);
+  digest.text(bpe.suffix);
 }
 
 /// The bytes of valid UTF-8 that no token of a byte-level model stands for.
@@ -99,9 +107,10 @@ BpeModel::Parts bpe_parts(const TokenizerDefinition& definition) {
 }
 
 PipelineTokenizer::Model PipelineTokenizer::make_model(const TokenizerDefinition& definition) {
+  if (std::holds_alternative<WordLevelDefinition>(definition.model)) return std::make_unique<const WordLevel>(definition);
+  if (std::holds_alternative<WordPieceDefinition>(definition.model)) return std::make_unique<const WordPiece>(definition);
   if (definition.is_byte_level()) return std::make_unique<const BpeModel>(bpe_parts(definition));
-  if (std::holds_alternative<BpeDefinition>(definition.model)) return std::make_unique<const CharacterBpe>(definition);
-  return std::make_unique<const WordPiece>(definition);
+  return std::make_unique<const CharacterBpe>(definition);
 }
 
 PipelineTokenizer::PipelineTokenizer(TokenizerDefinition definition)
@@ -111,15 +120,20 @@ PipelineTokenizer::PipelineTokenizer(TokenizerDefinition definition)
       added_(definition_.added_tokens, normalizer_),
       model_(make_model(definition_)),
       post_processor_(definition_.post_processor, definition_.names.size(), definition_.file),
-      decoder_(definition_.is_byte_level() ? Decoder() : Decoder(definition_.decoder, definition_.file)),
+      decoder_(definition_.joins_bytes() ? Decoder() : Decoder(definition_.decoder, definition_.file)),
       decoded_names_(decoded_names(definition_, added_)),
       bytes_(written_forms(definition_, decoded_names_, decoder_)),
       special_(definition_.names.size()),
+      present_(definition_.in_model),
       absent_(absent_bytes(definition_)),
       any_absent_(std::ranges::count(absent_, true) > 0) {
-  for (const auto& token : definition_.added_tokens) special_[static_cast<std::size_t>(token.id)] = token.special;
+  for (const auto& token : definition_.added_tokens) {
+    special_[static_cast<std::size_t>(token.id)] = token.special;
+    present_[static_cast<std::size_t>(token.id)] = true;
+  }
   ids_.reserve(definition_.names.size());
-  for (std::size_t id = 0; id < definition_.names.size(); ++id) ids_.emplace(definition_.names[id], static_cast<TokenId>(id));
+  for (std::size_t id = 0; id < definition_.names.size(); ++id)
+    if (present_[id]) ids_.emplace(definition_.names[id], static_cast<TokenId>(id));
   cuttable_ = may_be_cut();
 }
 
@@ -230,17 +244,18 @@ std::string PipelineTokenizer::token_bytes(TokenId id) const {
 }
 
 std::string PipelineTokenizer::token_bytes_at(TokenId id, bool first) const {
-  if (definition_.is_byte_level()) return token_bytes(id);
   check_id(id);
+  if (definition_.joins_bytes() || !present_[static_cast<std::size_t>(id)]) return token_bytes(id);
   return decoder_.bytes_of(decoded_names_[static_cast<std::size_t>(id)], first);
 }
 
 std::string PipelineTokenizer::decode(std::span<const TokenId> ids, const DecodeOptions& options) const {
-  if (definition_.is_byte_level()) return Tokenizer::decode(ids, options);
+  if (definition_.joins_bytes()) return Tokenizer::decode(ids, options);
   std::vector<std::string> names;
   names.reserve(ids.size());
   for (const auto id : ids) {
     check_id(id);
+    if (!present_[static_cast<std::size_t>(id)]) continue;
     if (!options.skip_special_tokens || !special_[static_cast<std::size_t>(id)])
       names.push_back(decoded_names_[static_cast<std::size_t>(id)]);
   }

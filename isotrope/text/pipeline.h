@@ -17,6 +17,7 @@
 #include "isotrope/text/post_processor.h"
 #include "isotrope/text/pre_tokenizer.h"
 #include "isotrope/text/tokenizer_definition.h"
+#include "isotrope/text/word_level.h"
 #include "isotrope/text/word_piece.h"
 
 namespace isotrope {
@@ -57,7 +58,8 @@ class PipelineTokenizer final : public Tokenizer {
   const TokenizerDefinition& definition() const { return definition_; }
 
  private:
-  using Model = std::variant<std::unique_ptr<const BpeModel>, std::unique_ptr<const CharacterBpe>, std::unique_ptr<const WordPiece>>;
+  using Model = std::variant<std::unique_ptr<const BpeModel>, std::unique_ptr<const CharacterBpe>, std::unique_ptr<const WordPiece>,
+                             std::unique_ptr<const WordLevel>>;
   static Model make_model(const TokenizerDefinition& definition);
   void check_id(TokenId id) const;
   bool may_be_cut() const;
@@ -82,7 +84,7 @@ class PipelineTokenizer final : public Tokenizer {
   Decoder decoder_;
   std::vector<std::string> decoded_names_;  ///< by id, as the decoder gets them
   std::vector<std::string> bytes_;          ///< by id
-  std::vector<bool> special_;               ///< by id
+  std::vector<bool> special_, present_;     ///< by id; present: there is a token
   std::array<bool, 256> absent_{};          ///< byte-level: bytes of UTF-8 that have no token
   bool any_absent_ = false;
   std::unordered_map<std::string_view, TokenId> ids_;

@@ -99,10 +99,20 @@ class PipelineTokenizer::Aligner {
   /// One token alone is all of the word, known or not.
   void align(WordPiece::Worker& worker, std::string_view word) {
     worker.encode_word(word, ids_);
-    const auto prefix = std::get<WordPieceDefinition>(tokenizer_.definition_.model).prefix.size();
+    const auto& pieces = std::get<WordPieceDefinition>(tokenizer_.definition_.model);
     put_in_a_row(
-        ids_, [&](std::size_t i, TokenId id) { return ids_.size() == 1 ? word.size() : name_of(id).size() - (i > 0 ? prefix : 0); },
+        ids_,
+        [&](std::size_t i, TokenId id) {
+          if (ids_.size() == 1) return word.size();
+          if (pieces.byte_level) return std::size_t{tokenizer_.byte_lengths()[static_cast<std::size_t>(id)]};
+          return name_of(id).size() - (i > 0 ? pieces.prefix.size() : 0);
+        },
         tokens_);
+  }
+
+  void align(WordLevel::Worker& worker, std::string_view word) {
+    worker.encode_word(word, ids_);
+    put_in_a_row(ids_, [&](std::size_t, TokenId) { return word.size(); }, tokens_);
   }
 
   const PipelineTokenizer& tokenizer_;
@@ -149,7 +159,7 @@ PostProcessor::Part PipelineTokenizer::align_text(std::string_view text, bool pa
 }
 
 bool PipelineTokenizer::keeps_every_byte() const {
-  return definition_.is_byte_level() && normalizer_.changes_nothing() && !any_absent_ && pre_tokenizer_.keeps_every_byte() &&
+  return definition_.joins_bytes() && normalizer_.changes_nothing() && !any_absent_ && pre_tokenizer_.keeps_every_byte() &&
          std::ranges::none_of(definition_.added_tokens, [](const AddedToken& token) { return token.lstrip || token.rstrip; });
 }
 

@@ -12,18 +12,20 @@
 #include "isotrope/text/normalization.h"
 #include "isotrope/text/pattern.h"
 #include "isotrope/text/pattern_regex.h"
+#include "isotrope/text/split_rules.h"
 #include "isotrope/text/utf8.h"
 
 namespace isotrope {
 
 /// Cuts text into words for a model: the pre_tokenizer of tokenizer.json. Immutable, thread-safe.
 ///
-/// Honoured before byte-level models: ByteLevel (add_prefix_space, use_regex), alone or as the last of a Sequence after any of Split (Regex
-/// or String; Isolated, Removed, invert) and Digits. Before others: null, BertPreTokenizer, WhitespaceSplit, Metaspace, Split, Digits,
-/// Sequences of these. Everything else is an InputError that names it.
+/// Honoured: null, ByteLevel, Split, Digits, Punctuation, BertPreTokenizer, Whitespace, WhitespaceSplit, CharDelimiterSplit, UnicodeScripts,
+/// FixedLength, Metaspace, Sequences of these. Everything else is an InputError that names it.
+/// What stands behind ByteLevel sees text spelled in the byte alphabet (byte_alphabet.h).
 class PreTokenizer {
  public:
-  /// `description` is the pre_tokenizer object, or null; `file` names it in errors.
+  /// `description` is the pre_tokenizer object, or null; `file` names it in errors. byte_level: the model takes the bytes that words are
+  /// spelled with, which spells_bytes(description) makes possible.
   PreTokenizer(const nlohmann::json& description, bool byte_level, std::string_view file);
 
   /// Visits the words of `text` (valid UTF-8) in order, as views that live until the visit returns.
@@ -55,12 +57,29 @@ class PreTokenizer {
 
  private:
   struct Step {
-    enum class Kind { pattern, regex, digits, byte_level, bert, white_space, metaspace } kind = Kind::pattern;
+    enum class Kind {
+      pattern,
+      regex,
+      digits,
+      punctuation,
+      bert,
+      white_space,
+      words,
+      delimiter,
+      scripts,
+      fixed_length,
+      metaspace,
+      byte_level,  ///< the prefix of ByteLevel, and its spelling where `spells`
+      unspell      ///< back to bytes
+    } kind = Kind::pattern;
     Pattern pattern = Pattern::gpt2;
     std::shared_ptr<const PatternRegex> regex;
-    bool keep_matches = true, keep_others = true;  ///< what Split's behaviour leaves of matches and of the rest
+    SplitBehavior behavior = SplitBehavior::isolated;  ///< pattern, regex, punctuation
+    bool invert = false;                               ///< pattern, regex
     bool individual_digits = false;
-    bool add_prefix_space = false;  ///< byte_level
+    char32_t delimiter = 0;
+    std::size_t length = 0;                         ///< fixed_length
+    bool add_prefix_space = false, spells = false;  ///< byte_level
     enum class Prefix { never, first, always } prefix = Prefix::always;
     std::string replacement;  ///< metaspace: what stands for a space
     bool split = true;        ///< metaspace
@@ -71,11 +90,15 @@ class PreTokenizer {
   void read_split(const nlohmann::json& description, std::string_view file);
   void read_byte_level(const nlohmann::json& description, std::string_view file);
   void read_metaspace(const nlohmann::json& description, std::string_view file);
+  void read_length(const nlohmann::json& description, std::string_view file);
+  void settle_spelling();
   void apply(std::size_t step, std::string_view text, bool begins_text, const Words& visit) const;
   void apply(std::size_t step, const AlignedView& text, const std::function<void(const AlignedView&)>& visit) const;
   /// A step that only cuts: its pieces are parts of `text`.
   static void cut(const Step& step, std::string_view text, const Words& visit);
-  static void apply_metaspace(const Step& step, std::string_view text, bool begins_text, const Words& visit);
+  /// visit(word, whether the text begins with it)
+  static void apply_metaspace(const Step& step, std::string_view text, bool begins_text,
+                              const std::function<void(std::string_view, bool)>& visit);
 
   /// Words between white space, each punctuation mark by itself.
   template <class Visit>
@@ -97,6 +120,10 @@ class PreTokenizer {
   std::vector<Step> steps_;
   bool scans_one_pattern_ = false;
 };
+
+/// Whether all words that a pre_tokenizer of tokenizer.json makes are spelled in the byte alphabet: ByteLevel stands there, and nothing
+/// behind it that puts other characters in.
+bool spells_bytes(const nlohmann::json& description);
 
 /// The description of GPT-2's and Llama 3's pre-tokenizers as HF tokenizers writes them.
 nlohmann::json describe_pre_tokenizer(Pattern pattern);

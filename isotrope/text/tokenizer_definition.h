@@ -12,20 +12,29 @@
 
 namespace isotrope {
 
-/// Byte-pair encoding. Byte-level: all 256 bytes have a token, spelled in GPT-2's alphabet, and nothing is unknown.
+constexpr TokenId no_token = -1;
+
+/// Byte-pair encoding. Byte-level: words are bytes, tokens are spelled in GPT-2's alphabet, and nothing is unknown.
 struct BpeDefinition {
   std::vector<BpeMerge> merges;
   bool ignore_merges = false;  ///< a word that is a whole token becomes it at once
   bool byte_level = true;      ///< otherwise words are spelled in characters, and the rest counts
+  std::string prefix, suffix;  ///< of the characters that continue a word, and of the last one ("</w>")
   bool byte_fallback = false;  ///< a character that is not in the vocabulary becomes the tokens <0x00> … <0xFF> of its bytes
   bool fuse_unknown = false;   ///< one unknown token for a run of unknown characters
   std::optional<TokenId> unknown;
 };
 
 struct WordPieceDefinition {
-  TokenId unknown = 0;
+  bool byte_level = false;         ///< words are bytes, tokens are spelled in GPT-2's alphabet, no prefix, all 256 bytes are there
+  TokenId unknown = 0;             ///< no_token: there is none, and nothing can be unknown
   std::string prefix = "##";       ///< of tokens that continue a word
   std::size_t longest_word = 100;  ///< in characters; a longer one is unknown
+};
+
+/// Words that are tokens as a whole.
+struct WordLevelDefinition {
+  TokenId unknown = 0;  ///< no_token: an unknown word is an error
 };
 
 /// Ids with a part of their own, from tokenizer_config.json, special_tokens_map.json or usual names.
@@ -33,12 +42,12 @@ struct SpecialTokens {
   std::optional<TokenId> bos, eos, cls, sep, mask, pad, unk;
 };
 
-/// All that tokenizer.json and tokenizer_config.json say about a tokenizer. Ids are 0 … names.size() − 1 without holes, every merge's three
-/// tokens exist; the components are as in the file, and checked where they are made.
+/// All that tokenizer.json and tokenizer_config.json say about a tokenizer. Every merge's three tokens exist; the components are as in the
+/// file, and checked where they are made.
 struct TokenizerDefinition {
-  std::vector<std::string> names;  ///< by id, as spelled in the file
+  std::vector<std::string> names;  ///< by id, as spelled in the file; empty where an id below the largest has no token
   std::vector<bool> in_model;      ///< by id: part of the model's vocabulary, not only an added token
-  std::variant<BpeDefinition, WordPieceDefinition> model;
+  std::variant<BpeDefinition, WordPieceDefinition, WordLevelDefinition> model;
   std::vector<AddedToken> added_tokens;
   nlohmann::json normalizer, pre_tokenizer, post_processor, decoder;  ///< null where there is none
   nlohmann::json truncation, padding;  ///< for who asks (own_truncation()); encode() cuts and pads nothing by itself
@@ -46,11 +55,18 @@ struct TokenizerDefinition {
   SpecialTokens special;
   std::string file = "tokenizer.json";  ///< named in errors
 
+  /// Whether the model takes words as bytes.
   bool is_byte_level() const {
+    const auto* pieces = std::get_if<WordPieceDefinition>(&model);
     const auto* bpe = std::get_if<BpeDefinition>(&model);
-    return bpe && bpe->byte_level;
+    return (bpe && bpe->byte_level) || (pieces && pieces->byte_level);
   }
+  /// Whether a text is the bytes of its tokens, one after the other.
+  bool joins_bytes() const;
 };
+
+/// Whether a decoder of tokenizer.json is ByteLevel, or a Sequence of it alone.
+bool is_byte_level_decoder(const nlohmann::json& decoder);
 
 /// The byte that a token of the form <0x0A> stands for.
 std::optional<unsigned char> fallback_byte(std::string_view name);

@@ -262,6 +262,7 @@ std::shared_ptr<const Tokenizer> byte_tokenizer() {
     definition.in_model.assign(257, true);
     definition.added_tokens.push_back({.id = 256, .content = "<|endoftext|>", .special = true});
     definition.pre_tokenizer = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
+    definition.decoder = {{"type", "ByteLevel"}};
     definition.file = "bytes";
     definition.special.bos = definition.special.eos = 256;
     return std::make_shared<const PipelineTokenizer>(std::move(definition));

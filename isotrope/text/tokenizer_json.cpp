@@ -5,6 +5,7 @@
 #include "isotrope/base/error.h"
 #include "isotrope/text/byte_alphabet.h"
 #include "isotrope/text/json_field.h"
+#include "isotrope/text/pre_tokenizer.h"
 #include "isotrope/text/tokenizer_definition.h"
 #include "isotrope/text/tokenizer_limits.h"
 
@@ -16,20 +17,19 @@ namespace {
 
 namespace field = json_field;
 
-/// Where bytes without a token would become the unknown one, which is not built, there must be none. Those that stand in no UTF-8 may be
-/// absent, as in GPT-NeoX's vocabulary.
-void expect_every_byte(const TokenizerDefinition& definition) {
+/// From here on no word is too long for a WordPiece model.
+constexpr std::size_t unlimited_word = INT32_MAX;
+
+/// Whether the model has a token for each byte. Those that stand in no UTF-8 may be absent unless `all`, as in GPT-NeoX's vocabulary.
+bool has_every_byte(const TokenizerDefinition& definition, bool all) {
   std::vector<bool> present(256);
-  for (int byte = 0; byte < 256; ++byte) present[byte] = byte == 0xC0 || byte == 0xC1 || byte >= 0xF5;
+  for (int byte = 0; byte < 256; ++byte) present[byte] = !all && (byte == 0xC0 || byte == 0xC1 || byte >= 0xF5);
   for (std::size_t id = 0; id < definition.names.size(); ++id) {
     if (!definition.in_model[id]) continue;
     if (const auto bytes = unspell_bytes(definition.names[id]); bytes && bytes->size() == 1)
       present[static_cast<unsigned char>(bytes->front())] = true;
   }
-  const auto missing = std::ranges::find(present, false);
-  if (missing != present.end())
-    throw InputError("tokenizer", "{}: the vocabulary has no token for byte {:#04x}, and unk_token is not supported there", definition.file,
-                     missing - present.begin());
+  return std::ranges::find(present, false) == present.end();
 }
 
 /// Reads one tokenizer.json into a definition, top to bottom.
@@ -46,7 +46,6 @@ class Reader {
     definition_.post_processor = field::find(root_, "post_processor");
     definition_.decoder = field::find(root_, "decoder");
     read_model(field::object(field::at(root_, "model", file_), "model", file_));
-    if (definition_.is_byte_level()) expect_byte_level_decoder(definition_.decoder);
     return std::move(definition_);
   }
 
@@ -58,41 +57,30 @@ class Reader {
     return empty ? json() : normalizer;
   }
 
-  /// Whether a component, or one in its Sequence, is ByteLevel.
-  static bool is_byte_level(const json& component, const char* parts) {
-    if (!component.is_object()) return false;
-    if (field::find(component, "type") == "ByteLevel") return true;
-    const auto& list = field::find(component, parts);
-    return list.is_array() && std::ranges::any_of(list, [&](const json& part) { return is_byte_level(part, parts); });
-  }
-
-  void expect_byte_level_decoder(const json& decoder) const {
-    if (decoder.is_null()) throw InputError("tokenizer", "{}: the decoder is null; a byte-level model needs ByteLevel", file_);
-    const auto type = field::type(decoder, "decoder", file_);
-    if (type == "ByteLevel") return;
-    if (type != "Sequence") throw InputError("tokenizer", "{}: decoder {} is not supported after a byte-level model", file_, type);
-    const auto& parts = field::array(field::at(decoder, "decoders", file_), "decoders", file_);
-    if (parts.size() != 1)
-      throw InputError("tokenizer", "{}: a Sequence of {} decoders is not supported after a byte-level model, only ByteLevel", file_,
-                       parts.size());
-    expect_byte_level_decoder(parts.front());
-  }
-
   void read_model(const json& model) {
     const auto& vocabulary = field::object(field::at(model, "vocab", file_), "model.vocab", file_);
     const auto& added = field::find(root_, "added_tokens");
     if (!added.is_null()) read_added_tokens(field::array(added, "added_tokens", file_));
     // Older files do not name the type.
     const auto& named = field::find(model, "type");
-    const auto type = named.is_null() ? (model.contains("merges") ? "BPE" : "WordPiece") : field::text(named, "type", file_);
-    if (type == "WordPiece") {
-      read_names(vocabulary);
-      read_word_piece(model, vocabulary);
-    } else if (type == "BPE") {
-      read_bpe(model, vocabulary);
-    } else {
-      throw InputError("tokenizer", "{}: model {} is not supported, only BPE and WordPiece", file_, type);
-    }
+    const auto type = named.is_null() ? usual_type(model) : field::text(named, "type", file_);
+    if (type != "WordPiece" && type != "BPE" && type != "WordLevel")
+      throw InputError("tokenizer", "{}: model {} is not supported, only BPE, WordPiece and WordLevel", file_, type);
+    read_names(vocabulary);
+    if (type == "WordPiece") read_word_piece(model, vocabulary);
+    else if (type == "BPE") read_bpe(model, vocabulary);
+    else read_word_level(model, vocabulary);
+  }
+
+  static const char* usual_type(const json& model) {
+    if (model.contains("merges")) return "BPE";
+    return model.contains("continuing_subword_prefix") ? "WordPiece" : "WordLevel";
+  }
+
+  void read_word_level(const json& model, const json& vocabulary) {
+    const auto& unknown = field::find(model, "unk_token");
+    const auto found = vocabulary.find(unknown.is_null() ? "<unk>" : field::text(unknown, "unk_token", file_));
+    definition_.model = WordLevelDefinition{.unknown = found == vocabulary.end() ? no_token : found->get<TokenId>()};
   }
 
   void read_word_piece(const json& model, const json& vocabulary) {
@@ -106,7 +94,11 @@ class Reader {
       pieces.longest_word = static_cast<std::size_t>(characters);
     }
     const auto& unknown = field::find(model, "unk_token");
-    pieces.unknown = unknown_token(unknown.is_null() ? "[UNK]" : field::text(unknown, "unk_token", file_), vocabulary);
+    const auto name = unknown.is_null() ? "[UNK]" : field::text(unknown, "unk_token", file_);
+    // The longest match over bytes, in the words of a WordPiece model: RWKV's.
+    pieces.byte_level = pieces.prefix.empty() && pieces.longest_word >= unlimited_word && spells_bytes(definition_.pre_tokenizer) &&
+                        has_every_byte(definition_, true);
+    pieces.unknown = pieces.byte_level && !vocabulary.contains(name) ? no_token : unknown_token(name, vocabulary);
     definition_.model = std::move(pieces);
   }
 
@@ -118,28 +110,27 @@ class Reader {
 
   void read_bpe(const json& model, const json& vocabulary) {
     auto& bpe = std::get<BpeDefinition>(definition_.model);
-    bpe.byte_level = is_byte_level(definition_.pre_tokenizer, "pretokenizers") || is_byte_level(definition_.decoder, "decoders");
-    refuse_model_options(model);
-    bpe.ignore_merges = field::flag(model, "ignore_merges", false, file_);
-    read_names(vocabulary);
-    read_merges(field::array(field::at(model, "merges", file_), "model.merges", file_), vocabulary);
-    if (bpe.byte_level) return field::find(model, "unk_token").is_null() ? void() : expect_every_byte(definition_);
-    bpe.byte_fallback = field::flag(model, "byte_fallback", false, file_);
-    bpe.fuse_unknown = field::flag(model, "fuse_unk", false, file_);
-    const auto& unknown = field::find(model, "unk_token");
-    if (!unknown.is_null()) bpe.unknown = unknown_token(field::text(unknown, "unk_token", file_), vocabulary);
-  }
-
-  /// In a byte-level model unk_token and fuse_unk may stand there where every byte has a token, so that nothing is unknown.
-  void refuse_model_options(const json& model) const {
-    if (definition_.is_byte_level() && field::flag(model, "byte_fallback", false, file_))
-      throw InputError("tokenizer", "{}: byte_fallback is not supported in a byte-level model", file_);
     const auto& dropout = field::find(model, "dropout");
     if (!dropout.is_null() && dropout != 0) throw InputError("tokenizer", "{}: dropout is not supported", file_);
-    for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
+    const auto affix = [&](const char* key) {
       const auto& value = field::find(model, key);
-      if (!value.is_null() && value != "") throw InputError("tokenizer", "{}: {} is not supported", file_, key);
-    }
+      return value.is_null() ? std::string() : field::text(value, key, file_);
+    };
+    bpe.prefix = affix("continuing_subword_prefix");
+    bpe.suffix = affix("end_of_word_suffix");
+    if (!std::ranges::all_of(bpe.prefix, [](char c) { return static_cast<unsigned char>(c) < 0x80; }))
+      throw InputError("tokenizer", "{}: continuing_subword_prefix \"{}\" is not ASCII, which is not supported", file_, bpe.prefix);
+    bpe.ignore_merges = field::flag(model, "ignore_merges", false, file_);
+    bpe.byte_fallback = field::flag(model, "byte_fallback", false, file_);
+    bpe.fuse_unknown = field::flag(model, "fuse_unk", false, file_);
+    read_merges(field::array(field::at(model, "merges", file_), "model.merges", file_), vocabulary);
+    const auto& unknown = field::find(model, "unk_token");
+    // Words of bytes are encoded as bytes where nothing can be unknown, or what is drops out.
+    const bool drops = unknown.is_null() && !bpe.byte_fallback;
+    bpe.byte_level = spells_bytes(definition_.pre_tokenizer) && bpe.prefix.empty() && bpe.suffix.empty() &&
+                     (drops || has_every_byte(definition_, false));
+    if (bpe.byte_level) bpe.byte_fallback = bpe.fuse_unknown = false;
+    else if (!unknown.is_null()) bpe.unknown = unknown_token(field::text(unknown, "unk_token", file_), vocabulary);
   }
 
   void read_added_tokens(const json& tokens) {
@@ -163,21 +154,24 @@ class Reader {
     return static_cast<TokenId>(id);
   }
 
-  /// Names by id. As many distinct ids below `total` as there are tokens means that there are no holes.
+  /// Names by id. Ids without a token are few enough that the list of names is no burden.
   void read_names(const json& vocabulary) {
-    std::size_t total = vocabulary.size();
-    for (const auto& token : definition_.added_tokens) total += !vocabulary.contains(token.content);
-    definition_.names.resize(total);
-    definition_.in_model.resize(total);
-    std::vector<bool> taken(total);
+    expect_ids_of_added_tokens(vocabulary);
+    const auto count = vocabulary.size() + definition_.added_tokens.size();
+    const auto limit = 2 * count + 262'144;
     const auto place = [&](std::int64_t id, const std::string& name, bool in_model) {
-      if (id < 0 || static_cast<std::size_t>(id) >= total)
-        throw InputError("tokenizer", "{}: token \"{}\" has id {}, but {} tokens must have the ids 0 to {} without holes", file_, name, id,
-                         total, total - 1);
+      if (id < 0 || static_cast<std::size_t>(id) >= limit)
+        throw InputError("tokenizer", "{}: token \"{}\" has id {}, but {} tokens must have ids from 0 to {}", file_, name, id, count,
+                         limit - 1);
       const auto index = static_cast<std::size_t>(id);
-      if (taken[index])
+      if (index >= taken_.size()) {
+        taken_.resize(index + 1);
+        definition_.names.resize(index + 1);
+        definition_.in_model.resize(index + 1);
+      }
+      if (taken_[index])
         throw InputError("tokenizer", "{}: tokens \"{}\" and \"{}\" have the same id {}", file_, definition_.names[index], name, id);
-      taken[index] = true;
+      taken_[index] = true;
       definition_.names[index] = name;
       definition_.in_model[index] = in_model;
     };
@@ -191,8 +185,21 @@ class Reader {
     }
   }
 
+  /// An added token that is not in the vocabulary gets an id behind it in `tokenizers`, whatever the file says.
+  void expect_ids_of_added_tokens(const json& vocabulary) const {
+    const auto size = static_cast<std::int64_t>(vocabulary.size());
+    std::int64_t next = size;
+    for (const auto& token : definition_.added_tokens) {
+      if (!vocabulary.contains(token.content) && token.id != next)
+        throw InputError("tokenizer", "{}: added token \"{}\" has id {}, where tokenizers gives it {}, as the vocabulary lacks it", file_,
+                         token.content, token.id, next);
+      if (token.id >= next) next = token.id + 1;
+    }
+  }
+
   void read_merges(const json& merges, const json& vocabulary) {
     auto& read = std::get<BpeDefinition>(definition_.model).merges;
+    const auto prefix_size = std::get<BpeDefinition>(definition_.model).prefix.size();
     read.reserve(merges.size());
     const auto id_of = [&](std::size_t rank, const std::string& name) {
       const auto found = vocabulary.find(name);
@@ -203,7 +210,9 @@ class Reader {
     for (const auto& merge : merges) {
       const auto [left, right] = merge_names(merge, read.size());
       const auto rank = read.size();
-      read.push_back({id_of(rank, left), id_of(rank, right), id_of(rank, left + right)});
+      if (right.size() < prefix_size)
+        throw InputError("tokenizer", "{}: merge {}: \"{}\" is shorter than continuing_subword_prefix", file_, rank, right);
+      read.push_back({id_of(rank, left), id_of(rank, right), id_of(rank, left + right.substr(prefix_size))});
     }
   }
 
@@ -223,6 +232,7 @@ class Reader {
   const json& root_;
   std::string_view file_;
   TokenizerDefinition definition_;
+  std::vector<bool> taken_;  ///< by id
 };
 
 std::optional<TokenId> find_id(const TokenizerDefinition& definition, std::string_view name) {
@@ -237,6 +247,15 @@ constexpr std::pair<const char*, std::optional<TokenId> SpecialTokens::*> named_
     {"unk_token", &SpecialTokens::unk}};
 
 }  // namespace
+
+bool is_byte_level_decoder(const json& decoder) {
+  if (!decoder.is_object()) return false;
+  const auto& type = field::find(decoder, "type");
+  const auto& parts = field::find(decoder, "decoders");
+  return type == "ByteLevel" || (type == "Sequence" && parts.is_array() && parts.size() == 1 && is_byte_level_decoder(parts.front()));
+}
+
+bool TokenizerDefinition::joins_bytes() const { return is_byte_level() && is_byte_level_decoder(decoder); }
 
 std::optional<unsigned char> fallback_byte(std::string_view name) {
   unsigned byte = 0;

@@ -35,14 +35,24 @@ ordered_json name_of(const TokenizerDefinition& definition, std::optional<TokenI
   return id ? ordered_json(definition.names[static_cast<std::size_t>(*id)]) : ordered_json(nullptr);
 }
 
+/// Where there is none the file needs a name all the same, which the vocabulary lacks.
+ordered_json unknown_name(const TokenizerDefinition& definition, TokenId id) {
+  if (id != no_token) return definition.names[static_cast<std::size_t>(id)];
+  std::string name = "<unk>";
+  while (std::ranges::find(definition.names, name) != definition.names.end()) name.insert(1, "_");
+  return name;
+}
+
+ordered_json text_or_null(const std::string& text) { return text.empty() ? ordered_json(nullptr) : ordered_json(text); }
+
 ordered_json model(const TokenizerDefinition& definition, const BpeDefinition& bpe) {
   auto merges = ordered_json::array();
   for (const auto& merge : bpe.merges) merges.push_back({name_of(definition, merge.left), name_of(definition, merge.right)});
   return {{"type", "BPE"},
           {"dropout", nullptr},
           {"unk_token", name_of(definition, bpe.unknown)},
-          {"continuing_subword_prefix", nullptr},
-          {"end_of_word_suffix", nullptr},
+          {"continuing_subword_prefix", text_or_null(bpe.prefix)},
+          {"end_of_word_suffix", text_or_null(bpe.suffix)},
           {"fuse_unk", bpe.fuse_unknown},
           {"byte_fallback", bpe.byte_fallback},
           {"ignore_merges", bpe.ignore_merges},
@@ -52,10 +62,14 @@ ordered_json model(const TokenizerDefinition& definition, const BpeDefinition& b
 
 ordered_json model(const TokenizerDefinition& definition, const WordPieceDefinition& pieces) {
   return {{"type", "WordPiece"},
-          {"unk_token", name_of(definition, pieces.unknown)},
+          {"unk_token", unknown_name(definition, pieces.unknown)},
           {"continuing_subword_prefix", pieces.prefix},
           {"max_input_chars_per_word", pieces.longest_word},
           {"vocab", vocabulary(definition)}};
+}
+
+ordered_json model(const TokenizerDefinition& definition, const WordLevelDefinition& words) {
+  return {{"type", "WordLevel"}, {"vocab", vocabulary(definition)}, {"unk_token", unknown_name(definition, words.unknown)}};
 }
 
 std::array<std::pair<const char*, std::optional<TokenId>>, 7> special_tokens(const TokenizerDefinition& definition) {
@@ -80,7 +94,7 @@ std::string write_tokenizer_json(const TokenizerDefinition& definition) {
                           {"normalizer", definition.normalizer},
                           {"pre_tokenizer", definition.pre_tokenizer},
                           {"post_processor", definition.post_processor},
-                          {"decoder", definition.is_byte_level() ? byte_level : ordered_json(definition.decoder)},
+                          {"decoder", definition.joins_bytes() ? byte_level : ordered_json(definition.decoder)},
                           {"model", std::visit([&](const auto& kind) { return model(definition, kind); }, definition.model)}};
   return root.dump(1) + "\n";
 }

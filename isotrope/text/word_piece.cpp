@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "isotrope/text/byte_alphabet.h"
+
 namespace isotrope {
 
 std::uint32_t ByteTrie::child(std::uint32_t node, unsigned char byte) const {
@@ -57,10 +59,11 @@ ByteTrie::Match ByteTrie::longest(std::string_view text) const {
 WordPiece::WordPiece(const TokenizerDefinition& definition) : definition_(std::get<WordPieceDefinition>(definition.model)) {
   for (std::size_t id = 0; id < definition.names.size(); ++id) {
     if (!definition.in_model[id]) continue;
-    std::string_view name = definition.names[id];
-    if (name.empty()) continue;
+    auto spelled = definition_.byte_level ? unspell_bytes(definition.names[id]) : definition.names[id];
+    if (!spelled || spelled->empty()) continue;
+    std::string_view name = *spelled;
     beginnings_.insert(name, static_cast<TokenId>(id));
-    if (!name.starts_with(definition_.prefix)) continue;
+    if (definition_.prefix.empty() || !name.starts_with(definition_.prefix)) continue;
     name.remove_prefix(definition_.prefix.size());
     if (!name.empty()) continuations_.insert(name, static_cast<TokenId>(id));
   }
@@ -70,8 +73,9 @@ void WordPiece::encode_word(std::string_view word, std::vector<TokenId>& ids) co
   const auto characters = std::ranges::count_if(word, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
   if (static_cast<std::uint64_t>(characters) > definition_.longest_word) return ids.push_back(definition_.unknown);
   const auto before = ids.size();
+  const auto& continuations = definition_.prefix.empty() ? beginnings_ : continuations_;
   for (std::size_t position = 0; position < word.size();) {
-    const auto match = (position == 0 ? beginnings_ : continuations_).longest(word.substr(position));
+    const auto match = (position == 0 ? beginnings_ : continuations).longest(word.substr(position));
     if (match.length == 0) {
       ids.resize(before);
       return ids.push_back(definition_.unknown);

@@ -48,6 +48,9 @@ TEST(Normalization, EveryCodePointBecomesWhatTheOracleMakesOfIt) {  // tools/uni
   const auto& digests = golden["normalized_sha256"];
   EXPECT_EQ(digest_of_all({{"type", "NFD"}}), digests["nfd"]);
   EXPECT_EQ(digest_of_all({{"type", "NFC"}}), digests["nfc"]);
+  EXPECT_EQ(digest_of_all({{"type", "NFKD"}}), digests["nfkd"]);
+  EXPECT_EQ(digest_of_all({{"type", "NFKC"}}), digests["nfkc"]);
+  EXPECT_EQ(digest_of_all({{"type", "Nmt"}}), digests["nmt"]);
   EXPECT_EQ(digest_of_all({{"type", "Lowercase"}}), digests["lowercase"]);
   EXPECT_EQ(digest_of_all({{"type", "StripAccents"}}), digests["strip_accents"]);
   EXPECT_EQ(digest_of_all(bert(true, nullptr)), digests["bert_uncased"]);
