@@ -8,11 +8,20 @@ namespace isotrope {
 
 namespace {
 
+/// By pattern the spelling that is written, then others.
 constexpr std::pair<Pattern, std::string_view> pattern_texts[] = {
     {Pattern::gpt2, R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)"},
     {Pattern::llama3,
      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
     {Pattern::qwen2, R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
+    {Pattern::cl100k,
+     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s+\z|\s*[\r\n]+|\s+(?!\S)|\s+)"},
+    {Pattern::o200k, R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
+                     R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
+                     R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
+    // Other spellings of the same.
+    {Pattern::gpt2, R"('(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)"},
+    {Pattern::llama3, R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+)"},
 };
 
 /// A text and the classes of its characters; all positions are byte offsets.
@@ -44,6 +53,19 @@ class Scanner {
     for (std::size_t next = position; !at_end(next) && take(next) == CharKind::space;) last = std::exchange(end, next);
     return at_end(end) || last == position ? end : last;
   }
+
+  /// \s*[\r\n]+|\s+(?!\S)|\s+
+  std::size_t line_ends_or_spaces(std::size_t start) const {
+    for (auto end = run(CharKind::space, start); end > start; --end)
+      if (is_newline(end - 1)) return end;
+    return white_space(start);
+  }
+
+  Category take_category(std::size_t& position) const { return table_.category(next_code_point(text_, position)); }
+  Category category(std::size_t position) const { return take_category(position); }
+  /// [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}] and [\p{Ll}\p{Lm}\p{Lo}\p{M}]
+  static bool is_capital(Category category) { return category <= Category::Me && category != Category::Ll; }
+  static bool is_small(Category category) { return category <= Category::Me && category != Category::Lu && category != Category::Lt; }
 
   /// The end of 's, 't, 'm, 'd, 're, 've or 'll at an apostrophe, or `position` when there is none.
   std::size_t contraction(std::size_t position, bool any_case) const {
@@ -80,10 +102,45 @@ std::size_t llama3_end(const Scanner& scan, std::size_t start, std::size_t digit
     while (scan.is_newline(end)) ++end;
     return end;
   }
+  return scan.line_ends_or_spaces(start);
+}
+
+/// White space at the end of the text is one piece; otherwise as Llama 3.
+std::size_t cl100k_end(const Scanner& scan, std::size_t start) {
   const auto run_end = scan.run(CharKind::space, start);
-  for (auto end = run_end; end > start; --end)
-    if (scan.is_newline(end - 1)) return end;
-  return scan.white_space(start);
+  return run_end > start && scan.at_end(run_end) ? run_end : llama3_end(scan, start, 3);
+}
+
+/// The end of a word of o200k that begins at `start`, or `start` where none does: capitals, then at least one small letter; without
+/// `needs_small`, at least one capital. What is neither, such as a mark, counts for both, and is given back where that helps.
+std::size_t o200k_word_end(const Scanner& scan, std::size_t start, bool needs_small) {
+  std::size_t end = start, small = start;  // small: behind the last of the capitals that is a small letter, too
+  for (std::size_t next = start; !scan.at_end(next) && scan.is_capital(scan.take_category(next));) {
+    if (scan.is_small(scan.category(end))) small = next;
+    end = next;
+  }
+  const auto capitals_end = end;
+  for (std::size_t next = end; !scan.at_end(next) && scan.is_small(scan.take_category(next));) end = next;
+  if (needs_small && end == capitals_end) end = small;
+  return end > start && scan.byte(end) == '\'' ? scan.contraction(end, true) : end;
+}
+
+std::size_t o200k_end(const Scanner& scan, std::size_t start) {
+  std::size_t second = start;
+  const auto kind = scan.take(second);
+  if (kind == CharKind::number) return scan.run(CharKind::number, second, 2);
+  const bool may_lead = kind != CharKind::letter && !scan.is_newline(start);
+  for (const bool needs_small : {true, false}) {
+    if (may_lead)
+      if (const auto end = o200k_word_end(scan, second, needs_small); end > second) return end;
+    if (const auto end = o200k_word_end(scan, start, needs_small); end > start) return end;
+  }
+  if (kind == CharKind::other || (scan.byte(start) == ' ' && scan.is(CharKind::other, second))) {
+    auto end = scan.run(CharKind::other, second);
+    while (scan.is_newline(end) || scan.byte(end) == '/') ++end;
+    return end;
+  }
+  return scan.line_ends_or_spaces(start);
 }
 
 }  // namespace
@@ -102,6 +159,8 @@ std::size_t next_piece(Pattern pattern, const UnicodeTable& table, std::string_v
     case Pattern::gpt2: return gpt2_end(scan, position) - position;
     case Pattern::llama3: return llama3_end(scan, position, 3) - position;
     case Pattern::qwen2: return llama3_end(scan, position, 1) - position;
+    case Pattern::cl100k: return cl100k_end(scan, position) - position;
+    case Pattern::o200k: return o200k_end(scan, position) - position;
   }
   return text.size() - position;
 }

@@ -12,7 +12,10 @@ namespace isotrope {
 ///   gpt2    's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+                        (Radford et al. 2019)
 ///   llama3  (?i:'s|…|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+   (cl100k, Llama 3)
 ///   qwen2   as llama3, one digit a piece
-enum class Pattern { gpt2, llama3, qwen2 };
+///   cl100k  as llama3, but white space that ends the text is one piece, line ends or not (tiktoken)
+///   o200k   as llama3, but a word is capitals, then small letters, with marks and its contraction:
+///           [^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|…)?|…; [\r\n/] end punctuation (GPT-4o)
+enum class Pattern { gpt2, llama3, qwen2, cl100k, o200k };
 
 /// The regular expression as tokenizer.json spells it.
 std::string_view pattern_text(Pattern pattern);

@@ -62,7 +62,12 @@ bool PieceScanner::next(Batch& batch) {
   simd::byte_masks()(base_, blocks_, masks_);
   masks_[blocks_] = ByteMasks{.space = all_ones};
   classify_beyond_ascii();
-  pattern_ == Pattern::gpt2 ? start_gpt2() : start_llama3(pattern_ == Pattern::llama3 ? 3 : 1);
+  switch (pattern_) {
+    case Pattern::gpt2: start_gpt2(); break;
+    case Pattern::o200k: start_by_pieces(is_last ? rest : chunk); break;
+    default: start_llama3(pattern_ == Pattern::qwen2 ? 1 : 3);
+  }
+  if (is_last && pattern_ == Pattern::cl100k) join_last_spaces(rest);
 
   // What follows a chunk decides about its last bytes: contractions look 3 bytes ahead, white space as far as it goes.
   const auto limit = is_last ? rest : std::min(chunk - 8, spaces_before(chunk)) + 1;
@@ -119,6 +124,20 @@ void PieceScanner::start_gpt2() {
     start_at_last_spaces(block, masks.space & ~next_space);
   }
   part_contractions(false);
+}
+
+/// No masks for these: one piece after the other, up to `size`.
+void PieceScanner::start_by_pieces(std::size_t size) {
+  std::fill_n(starts_, blocks_ + 1, 0);
+  const auto text = text_.substr(position_);
+  for (std::size_t at = 0; at < size; at += next_piece(pattern_, UnicodeTable::instance(), text, at)) set_start(at);
+}
+
+/// White space that ends the text is one piece.
+void PieceScanner::join_last_spaces(std::size_t size) {
+  auto first = spaces_before(size);
+  while (first < size && first > 0 && !starts(first)) ++first;  // line ends that belong to punctuation
+  for (auto i = first + 1; i < size; ++i) clear_start(i);
 }
 
 /// Sets a start at each character whose last byte is given.

@@ -37,6 +37,8 @@ class PieceScanner {
   void classify_beyond_ascii();
   void start_gpt2();
   void start_llama3(unsigned digits);
+  void start_by_pieces(std::size_t size);
+  void join_last_spaces(std::size_t size);
   void start_at_last_spaces(std::size_t block, std::uint64_t ends_of_runs);
   void start_in_numbers(unsigned digits);
   void start_around_newlines();

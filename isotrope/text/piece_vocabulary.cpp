@@ -8,6 +8,7 @@
 #include "isotrope/base/error.h"
 #include "isotrope/base/log.h"
 #include "isotrope/text/pipeline.h"
+#include "isotrope/text/ranked_vocabulary.h"
 #include "isotrope/text/utf8.h"
 
 namespace isotrope {
@@ -137,6 +138,9 @@ PieceVocabulary read_vocabulary(const GgufFile& file) {
   v.eot = special_id(file, "eot", v.pieces.size());
   v.unknown = special_id(file, "unknown", v.pieces.size());
   v.padding = special_id(file, "padding", v.pieces.size());
+  v.cls = special_id(file, "cls", v.pieces.size());
+  v.sep = special_id(file, "seperator", v.pieces.size());  // so it is spelled there
+  v.mask = special_id(file, "mask", v.pieces.size());
   v.add_bos = flag(file, "tokenizer.ggml.add_bos_token");
   v.add_eos = flag(file, "tokenizer.ggml.add_eos_token");
   v.add_space_prefix = flag(file, "tokenizer.ggml.add_space_prefix");
@@ -174,6 +178,9 @@ json tokenizer_config(const PieceVocabulary& v) {
   };
   name("bos_token", v.bos);
   name("eos_token", v.eos);
+  if (v.cls) name("cls_token", v.cls);
+  if (v.sep) name("sep_token", v.sep);
+  if (v.mask) name("mask_token", v.mask);
   if (v.unknown) name("unk_token", v.unknown);
   if (v.padding) name("pad_token", v.padding);
   if (!v.chat_template.empty()) config["chat_template"] = v.chat_template;
@@ -200,6 +207,35 @@ TokenizerDefinition define_byte_level(const PieceVocabulary& v) {
   return read_definition(root, v.file);
 }
 
+/// llama.cpp's spelling of WordPiece turned back: "▁the" begins a word, "the" continues one, "[CLS]" is as it is. Its tokenizer always takes
+/// text in lowercase; here a vocabulary with capitals keeps them, as its model was trained.
+TokenizerDefinition define_word_pieces(const PieceVocabulary& v) {
+  constexpr std::string_view mark = "\u2581";
+  json vocabulary = json::object(), added = json::array();
+  bool capitals = false;
+  for (std::size_t id = 0; id < v.pieces.size(); ++id) {
+    const auto& piece = v.pieces[id];
+    const bool bracketed = piece.size() > 2 && piece.starts_with('[') && piece.ends_with(']');
+    const auto name = bracketed || v.kinds[id] != Type::normal ? piece : piece.starts_with(mark) ? piece.substr(mark.size()) : "##" + piece;
+    if (!bracketed) capitals |= std::ranges::any_of(name, [](char c) { return c >= 'A' && c <= 'Z'; });
+    if (!vocabulary.emplace(name, id).second) throw InputError(where, "{}: the token \"{}\" is there twice", v.file, name);
+    if (v.kinds[id] == Type::control || v.kinds[id] == Type::unknown) added.push_back({{"id", id}, {"content", name}, {"special", true}});
+  }
+  const auto name_of = [&](const std::optional<TokenId>& id, const char* usual) {
+    return id ? v.pieces[static_cast<std::size_t>(*id)] : std::string(usual);
+  };
+  auto definition = define_bert_tokenizer(std::move(vocabulary), added,
+                                          {.lowercase = !capitals,
+                                           .cls = name_of(v.cls ? v.cls : v.bos, "[CLS]"),
+                                           .sep = name_of(v.sep ? v.sep : v.eos, "[SEP]"),
+                                           .unknown = name_of(v.unknown, "[UNK]")},
+                                          v.file);
+  definition.special.cls = v.cls;
+  definition.special.sep = v.sep;
+  definition.special.mask = v.mask;
+  return definition;
+}
+
 TokenizerDefinition define_scored(const PieceVocabulary& v) {
   if (v.scores.empty()) throw InputError(where, "{}: the vocabulary of kind llama has no scores (tokenizer.ggml.scores)", v.file);
   ScoredVocabulary scored{.add_dummy_prefix = v.add_space_prefix.value_or(true), .add_bos = false, .file = v.file};
@@ -212,9 +248,11 @@ TokenizerDefinition define_scored(const PieceVocabulary& v) {
 }  // namespace
 
 TokenizerDefinition define_tokenizer(const PieceVocabulary& vocabulary) {
-  if (vocabulary.model != "gpt2" && vocabulary.model != "llama")
-    throw InputError(where, "{}: a vocabulary of kind \"{}\" is not supported (gpt2, llama)", vocabulary.file, vocabulary.model);
-  auto definition = vocabulary.model == "gpt2" ? define_byte_level(vocabulary) : define_scored(vocabulary);
+  if (vocabulary.model != "gpt2" && vocabulary.model != "llama" && vocabulary.model != "bert")
+    throw InputError(where, "{}: a vocabulary of kind \"{}\" is not supported (gpt2, llama, bert)", vocabulary.file, vocabulary.model);
+  auto definition = vocabulary.model == "gpt2"    ? define_byte_level(vocabulary)
+                    : vocabulary.model == "llama" ? define_scored(vocabulary)
+                                                  : define_word_pieces(vocabulary);
   definition.config = tokenizer_config(vocabulary);
   definition.special.bos = vocabulary.bos;
   definition.special.eos = vocabulary.eos;
@@ -260,9 +298,13 @@ GgufMetadata vocabulary_metadata(const Tokenizer& tokenizer, std::size_t size) {
                             definition.file, token.content));
     kinds[static_cast<std::size_t>(token.id)] = static_cast<std::int32_t>(token.special ? Type::control : Type::user_defined);
   }
-  while (pieces.size() < size) {
-    pieces.push_back(fmt::format("[PAD{}]", pieces.size()));
-    kinds.push_back(static_cast<std::int32_t>(Type::unused));
+  kinds.resize(std::max(size, pieces.size()), static_cast<std::int32_t>(Type::unused));
+  pieces.resize(kinds.size());
+  for (std::size_t id = 0; id < pieces.size(); ++id) {
+    const bool absent = id >= definition.names.size() || (pieces[id].empty() && !definition.in_model[id]);
+    if (!absent) continue;
+    pieces[id] = fmt::format("[PAD{}]", id);
+    kinds[id] = static_cast<std::int32_t>(Type::unused);
   }
   std::vector<std::string> merges;
   for (const auto& merge : std::get<BpeDefinition>(definition.model).merges)

@@ -12,13 +12,14 @@ namespace isotrope {
 /// A vocabulary as GGUF stores it: pieces by id with their kinds, and the merges or the scores that choose among them. Checked as far as
 /// that goes without a tokenizer: lists of one length, ids in range, kinds known.
 struct PieceVocabulary {
-  std::string model;                ///< how pieces are chosen: "gpt2" by merges of bytes, "llama" by scores with pieces for single bytes
+  /// How pieces are chosen: "gpt2" by merges of bytes, "llama" by scores with pieces for single bytes, "bert" the longest first.
+  std::string model;
   std::string pre;                  ///< the name that llama.cpp gives the pre-tokenizer
   std::vector<std::string> pieces;  ///< "gpt2": in the byte alphabet; "llama": as SentencePiece writes them
   std::vector<ScoredVocabulary::Type> kinds;
   std::vector<float> scores;                       ///< by id, or empty
   std::optional<std::vector<std::string>> merges;  ///< "left right", in order; nothing where the file has no list
-  std::optional<TokenId> bos, eos, eot, unknown, padding;
+  std::optional<TokenId> bos, eos, eot, unknown, padding, cls, sep, mask;
   std::optional<bool> add_bos, add_eos, add_space_prefix;  ///< where the file says so
   std::string chat_template;
   std::string file;  ///< named in errors

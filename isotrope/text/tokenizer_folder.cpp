@@ -6,11 +6,13 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/base/file.h"
+#include "isotrope/io/compressed.h"
 #include "isotrope/io/model_path.h"
 #include "isotrope/text/byte_alphabet.h"
 #include "isotrope/text/json_field.h"
 #include "isotrope/text/piece_vocabulary.h"
 #include "isotrope/text/pipeline.h"
+#include "isotrope/text/ranked_vocabulary.h"
 #include "isotrope/text/scored_vocabulary.h"
 #include "isotrope/text/utf8.h"
 
@@ -140,52 +142,64 @@ json bert_added_tokens(const json& config, const json& vocabulary, const std::st
   return tokens;
 }
 
-json bert_template(const json& added) {
-  json special = json::object();
-  for (const auto& token : added) {
-    const auto& name = token["content"];
-    special[name.get<std::string>()] = {{"id", name}, {"ids", {token["id"]}}, {"tokens", {name}}};
-  }
-  return special;
-}
-
-/// The tokenizer.json that says the same as BERT's vocab.txt with its tokenizer_config.json (do_lower_case, strip_accents,
-/// tokenize_chinese_chars, the names of the special tokens).
+/// BERT's vocab.txt with its tokenizer_config.json (do_lower_case, strip_accents, tokenize_chinese_chars, the names of the special tokens).
 std::shared_ptr<const Tokenizer> load_vocabulary_lines(const fs::path& path) {
   const auto config_path = path.parent_path() / "tokenizer_config.json";
   const auto config_name = config_path.string();
   const auto config = fs::exists(config_path) ? json_field::parse(read_file(config_path, "tokenizer"), config_name) : json::object();
   json_field::object(config, "the file", config_name);
   auto vocabulary = vocabulary_of_lines(path);
-  auto added = bert_added_tokens(config, vocabulary, config_name);
+  const auto added = bert_added_tokens(config, vocabulary, config_name);
   const auto name_of = [&](const char* key, const char* usual) { return name_in(config, key, usual, config_name); };
-  const auto token = [](const std::string& name, int type) { return json{{"SpecialToken", {{"id", name}, {"type_id", type}}}}; };
-  const auto text = [](const char* name, int type) { return json{{"Sequence", {{"id", name}, {"type_id", type}}}}; };
-  const auto cls = name_of("cls_token", "[CLS]"), sep = name_of("sep_token", "[SEP]");
-  const auto& accents = json_field::find(config, "strip_accents");
-  const json root{{"added_tokens", added},
-                  {"normalizer",
-                   {{"type", "BertNormalizer"},
-                    {"clean_text", true},
-                    {"handle_chinese_chars", json_field::flag(config, "tokenize_chinese_chars", true, config_name)},
-                    {"strip_accents", accents},
-                    {"lowercase", json_field::flag(config, "do_lower_case", true, config_name)}}},
-                  {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
-                  {"post_processor",
-                   {{"type", "TemplateProcessing"},
-                    {"single", {token(cls, 0), text("A", 0), token(sep, 0)}},
-                    {"pair", {token(cls, 0), text("A", 0), token(sep, 0), text("B", 1), token(sep, 1)}},
-                    {"special_tokens", bert_template(added)}}},
-                  {"decoder", {{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}}},
-                  {"model",
-                   {{"type", "WordPiece"},
-                    {"unk_token", name_of("unk_token", "[UNK]")},
-                    {"continuing_subword_prefix", "##"},
-                    {"max_input_chars_per_word", 100},
-                    {"vocab", std::move(vocabulary)}}}};
-  auto definition = read_definition(root, path.string());
+  auto definition = define_bert_tokenizer(std::move(vocabulary), added,
+                                          {.lowercase = json_field::flag(config, "do_lower_case", true, config_name),
+                                           .handle_chinese_chars = json_field::flag(config, "tokenize_chinese_chars", true, config_name),
+                                           .strip_accents = json_field::find(config, "strip_accents"),
+                                           .cls = name_of("cls_token", "[CLS]"),
+                                           .sep = name_of("sep_token", "[SEP]"),
+                                           .unknown = name_of("unk_token", "[UNK]")},
+                                          path.string());
   read_config_beside(definition, path.parent_path());
   return make_tokenizer(std::move(definition));
+}
+
+/// The file's text, decompressed when its name ends in .gz and the like.
+std::string read_text(const fs::path& path) {
+  constexpr std::size_t limit = 1 << 26;
+  const auto source = open_source(path, "tokenizer");
+  std::string text(limit + 1, '\0');
+  text.resize(source->read(text));
+  if (text.size() > limit) throw InputError("tokenizer", "{}: more than {} bytes", path.string(), limit);
+  return text;
+}
+
+/// Vocabularies that are lists of byte strings or merges.
+std::shared_ptr<const Tokenizer> load_ranked(const fs::path& path) {
+  const auto text = read_text(path);
+  const auto file = path.string();
+  auto definition = path.extension() == ".tiktoken"    ? read_tiktoken_vocabulary(text, path.stem().string(), file)
+                    : looks_like_rwkv_vocabulary(text) ? read_rwkv_vocabulary(text, file)
+                                                       : read_clip_merges(text, file);
+  read_config_beside(definition, path.parent_path());
+  return make_tokenizer(std::move(definition));
+}
+
+bool is_clip_merges(const fs::path& path) { return without_compression(path).filename() == "bpe_simple_vocab_16e6.txt"; }
+
+bool is_rwkv_vocabulary(const fs::path& path) {
+  if (path.extension() != ".txt" || !fs::is_regular_file(path)) return false;
+  const MappedFile map(path, "tokenizer");
+  return looks_like_rwkv_vocabulary(map.text());
+}
+
+/// The only file of the folder that is a vocabulary of one of these kinds, or nothing.
+std::optional<fs::path> ranked_vocabulary_in(const fs::path& folder) {
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.path().extension() == ".tiktoken" || is_clip_merges(entry.path()) ||
+        (entry.path().filename().string().starts_with("rwkv_vocab") && is_rwkv_vocabulary(entry.path())))
+      found.push_back(entry.path());
+  return found.size() == 1 ? std::optional(found.front()) : std::nullopt;
 }
 
 std::shared_ptr<const Tokenizer> load_scored(const fs::path& path) {
@@ -220,6 +234,7 @@ fs::path llama2c_vocabulary_of(const fs::path& path) {
 }
 
 std::shared_ptr<const Tokenizer> load_file(const fs::path& path) {
+  if (path.extension() == ".tiktoken" || is_clip_merges(path) || is_rwkv_vocabulary(path)) return load_ranked(path);
   if (path.extension() == ".txt") return load_vocabulary_lines(path);
   if (path.extension() == ".gguf") return make_tokenizer(define_tokenizer(read_vocabulary(GgufFile(path))));
   if (path.extension() == ".model") return load_scored(path);
@@ -245,13 +260,14 @@ std::shared_ptr<const Tokenizer> load_tokenizer(const fs::path& path) {
     if (fs::exists(path / vocabulary) && fs::exists(path / merges)) return load_vocabulary_and_merges(path / vocabulary, path / merges);
   for (const char* name : {"vocab.txt", "tokenizer.model", "tokenizer.bin"})
     if (fs::exists(path / name)) return load_file(path / name);
+  if (const auto file = ranked_vocabulary_in(path)) return load_file(*file);
   if (const auto file = single_file_model(path)) return load_file(*file);
   if (const auto checkpoint = newest_checkpoint(path)) return load_json(*checkpoint / "tokenizer.json");
-  throw with_hint(
-      InputError("tokenizer",
-                 "{}: no tokenizer here: expected tokenizer.json, vocab.json and merges.txt, vocab.txt, tokenizer.model or a .gguf file",
-                 path.string()),
-      "isotrope tokenizer train makes one from text; the name bytes stands for the byte tokenizer");
+  throw with_hint(InputError("tokenizer",
+                             "{}: no tokenizer here: expected tokenizer.json, vocab.json and merges.txt, vocab.txt, tokenizer.model, a "
+                             ".tiktoken or a .gguf file",
+                             path.string()),
+                  "isotrope tokenizer train makes one from text; the name bytes stands for the byte tokenizer");
 }
 
 std::shared_ptr<const Tokenizer> byte_tokenizer() {

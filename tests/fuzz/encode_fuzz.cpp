@@ -63,7 +63,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto& model = *made;
   const auto text = replace_invalid_utf8({reinterpret_cast<const char*>(data), size});
   if (check_utf8(text)) __builtin_trap();
-  for (const auto pattern : {Pattern::gpt2, Pattern::llama3, Pattern::qwen2}) {
+  for (const auto pattern : {Pattern::gpt2, Pattern::llama3, Pattern::qwen2, Pattern::cl100k, Pattern::o200k}) {
     std::vector<TokenId> ids, expected;
     BpeModel::Worker(model).encode(pattern, text, ids);
     for (std::size_t position = 0; position < text.size();) {

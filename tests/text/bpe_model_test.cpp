@@ -58,7 +58,7 @@ TEST(BpeModel, TextInBatchesIsWordAfterWord) {
     for (int round = 0; round < 40; ++round) {
       auto text = tests::random_text(random, random.below(20000));
       if (round % 4 == 0) text += random_word(random, 6000) + random_word(random, 300) + " end";
-      for (const auto pattern : {Pattern::gpt2, Pattern::llama3, Pattern::qwen2}) {
+      for (const auto pattern : {Pattern::gpt2, Pattern::llama3, Pattern::qwen2, Pattern::cl100k, Pattern::o200k}) {
         Ids ids, expected;
         BpeModel::Worker(model).encode(pattern, text, ids);
         for (std::size_t position = 0; position < text.size();) {

@@ -12,7 +12,7 @@ namespace isotrope {
 namespace {
 
 using Pieces = std::vector<std::string>;
-constexpr Pattern all_patterns[] = {Pattern::gpt2, Pattern::llama3, Pattern::qwen2};
+constexpr Pattern all_patterns[] = {Pattern::gpt2, Pattern::llama3, Pattern::qwen2, Pattern::cl100k, Pattern::o200k};
 
 Pieces scan(Pattern pattern, std::string_view text) {
   Pieces pieces;
@@ -35,6 +35,24 @@ TEST(PieceScanner, FindsThePiecesOfTheRegularExpression) {
   for (const auto pattern : all_patterns) {
     const PatternRegex regex(pattern_text(pattern), false, "test");
     RandomStream random(1, "test");
+    for (int round = 0; round < 300; ++round) {
+      const auto text = tests::random_text(random, random.below(400));
+      Pieces expected;
+      regex.split(text, [&](std::string_view piece, bool) { expected.emplace_back(piece); });
+      ASSERT_EQ(scan(pattern, text), expected) << text;
+    }
+  }
+}
+
+TEST(PieceScanner, KnowsOtherSpellingsThatMeanTheSame) {
+  constexpr std::pair<Pattern, std::string_view> spellings[] = {
+      {Pattern::gpt2, R"('(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)"},
+      {Pattern::llama3,
+       R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+)"}};
+  RandomStream random(4, "test");
+  for (const auto& [pattern, spelling] : spellings) {
+    ASSERT_EQ(find_pattern(spelling), pattern);
+    const PatternRegex regex(spelling, false, "test");
     for (int round = 0; round < 300; ++round) {
       const auto text = tests::random_text(random, random.below(400));
       Pieces expected;

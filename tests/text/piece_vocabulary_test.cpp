@@ -112,7 +112,7 @@ TEST(PieceVocabulary, RefusesWhatContradictsItself) {
   const auto v = small_vocabulary();
   EXPECT_EQ(refusal({}), "[tokenizer] v.gguf: holds no vocabulary (tokenizer.ggml.model, tokenizer.ggml.tokens)");
   EXPECT_EQ(refusal(with(v, "tokenizer.ggml.model", std::string("rwkv"))),
-            "[tokenizer] v.gguf: a vocabulary of kind \"rwkv\" is not supported (gpt2, llama)");
+            "[tokenizer] v.gguf: a vocabulary of kind \"rwkv\" is not supported (gpt2, llama, bert)");
   EXPECT_NE(
       refusal(with(v, "tokenizer.ggml.pre", std::string("klingon"))).find("tokenizer.ggml.pre \"klingon\" is not supported (known: gpt-2,"),
       std::string::npos);

@@ -235,9 +235,9 @@ TEST(Tokenizer, AMissingTokenizerIsOneClearLine) {
     load_tokenizer(folder.path());
     FAIL();
   } catch (const InputError& error) {
-    EXPECT_EQ(error.message(),
-              folder.path().string() +
-                  ": no tokenizer here: expected tokenizer.json, vocab.json and merges.txt, vocab.txt, tokenizer.model or a .gguf file");
+    EXPECT_EQ(error.message(), folder.path().string() +
+                                   ": no tokenizer here: expected tokenizer.json, vocab.json and merges.txt, vocab.txt, tokenizer.model, a "
+                                   ".tiktoken or a .gguf file");
     EXPECT_FALSE(error.hint().empty());
   }
   EXPECT_THROW(load_tokenizer(folder.path() / "absent"), InputError);
