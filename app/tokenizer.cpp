@@ -12,6 +12,7 @@
 #include "app/commands.h"
 #include "app/common.h"
 #include "app/output.h"
+#include "app/tokenizer_commands.h"
 #include "isotrope/base/error.h"
 #include "isotrope/base/file.h"
 #include "isotrope/base/log.h"
@@ -36,13 +37,6 @@ struct TrainOptions {
   std::size_t vocab_size = 8192;
   std::int64_t min_frequency = 2;
   std::string pattern = "gpt2", output;
-};
-
-struct EncodeCommand {
-  CommonOptions common;
-  std::string tokenizer, file, text, pair, output, format = "text";
-  std::size_t max_length = 0;
-  bool no_special = false, strict = false, show = false;
 };
 
 struct DecodeCommand {
@@ -81,75 +75,6 @@ void train(const TrainOptions& options) {
   else
     note(fmt::format("{} tokens from {} in {:.2f} s: {}/tokenizer.json", tokenizer->vocab_size(), bytes_text(static_cast<double>(bytes)),
                      seconds, options.output));
-}
-
-std::string ids_as_text(std::span<const TokenId> ids) {
-  std::string text;
-  text.reserve(ids.size() * 6);
-  for (const auto id : ids) {
-    char digits[12];
-    const auto end = std::to_chars(digits, digits + sizeof digits, id).ptr;
-    if (!text.empty()) text += ' ';
-    text.append(digits, end);
-  }
-  return text + "\n";
-}
-
-/// One line a token: its id and its bytes as a JSON string, broken characters as U+FFFD.
-void show_tokens(const Tokenizer& tokenizer, std::span<const TokenId> ids) {
-  for (const auto id : ids)
-    std::fputs(fmt::format("{:>7}  {}{}\n", id, nlohmann::json(replace_invalid_utf8(tokenizer.token_bytes(id))).dump(),
-                           tokenizer.is_special(id) ? "  special" : "")
-                   .c_str(),
-               stdout);
-}
-
-void write_ids(const EncodeCommand& options, std::span<const TokenId> ids) {
-  if (options.format != "npy") return write_file(options.output, ids_as_text(ids), "tokenizer");
-  const std::array shape{static_cast<std::int64_t>(ids.size())};
-  write_npy(options.output, DType::i32, shape, std::as_bytes(ids));
-}
-
-/// What --pair asks for: both texts, and the type of each id.
-TokenSequence encode_pair(const Tokenizer& tokenizer, const EncodeCommand& options, std::string_view text) {
-  if (const auto broken = options.strict ? check_utf8(options.pair) : std::nullopt)
-    throw InputError("tokenizer", "--pair: byte {} is not UTF-8", *broken);
-  return tokenizer.encode_pair(
-      text, options.pair,
-      {.add_special_tokens = !options.no_special, .parse_special_tokens = !options.no_special, .max_length = options.max_length});
-}
-
-void encode(const EncodeCommand& options, bool has_text, bool has_pair) {
-  if (has_text == !options.file.empty()) throw UsageError("tokenizer", "expected either --file or --text");
-  if (options.format == "npy" && options.output.empty()) throw UsageError("tokenizer", "--format npy needs --output");
-  const auto tokenizer = load_tokenizer(options.tokenizer);
-  const auto file = has_text ? MappedFile() : MappedFile(options.file, "tokenizer");
-  const std::string_view text = has_text ? std::string_view(options.text) : file.text();
-  if (const auto broken = options.strict ? check_utf8(text) : std::nullopt)
-    throw InputError("tokenizer", "{}: byte {} is not UTF-8", has_text ? "--text" : options.file, *broken);
-  const auto start = Clock::now();
-  TokenSequence sequence;
-  if (has_pair) sequence = encode_pair(*tokenizer, options, text);
-  else
-    sequence.ids = tokenizer->encode_parallel(
-        text, thread_count(options.common),
-        {.add_special_tokens = !options.no_special, .parse_special_tokens = !options.no_special, .max_length = options.max_length});
-  const auto& ids = sequence.ids;
-  const double seconds = seconds_since(start);
-  if (!options.output.empty()) write_ids(options, ids);
-  if (options.show) show_tokens(*tokenizer, ids);
-  if (options.common.json) {
-    nlohmann::json result{{"tokens", ids.size()}, {"bytes", text.size()}, {"seconds", seconds}, {"vocab", tokenizer->vocab_size()}};
-    if (options.output.empty()) result["ids"] = ids;
-    else result["output"] = options.output;
-    if (has_pair) result["types"] = sequence.types;
-    print_json(result);
-  } else if (!options.output.empty()) {
-    note(fmt::format("{} tokens from {} in {:.2f} s: {}", ids.size(), bytes_text(static_cast<double>(text.size())), seconds,
-                     options.output));
-  } else if (!options.show) {
-    std::fputs(ids_as_text(ids).c_str(), stdout);
-  }
 }
 
 std::vector<TokenId> ids_from_text(std::string_view text, std::string_view name) {
@@ -225,8 +150,6 @@ void chat(const ChatCommand& options) {
   else std::fwrite(text.data(), 1, text.size(), stdout);
 }
 
-constexpr const char* tokenizer_help = "A folder with a tokenizer or a model, a tokenizer.json, vocab.txt or .model file, or bytes";
-
 void add_train(CLI::App& tokenizer) {
   auto* command = tokenizer.add_subcommand("train", "Train a byte-level BPE tokenizer on text files");
   auto options = std::make_shared<TrainOptions>();
@@ -261,35 +184,6 @@ void add_train(CLI::App& tokenizer) {
     if (options->special.empty()) options->special = {"<|endoftext|>"};
     train(*options);
   });
-}
-
-void add_encode(CLI::App& tokenizer) {
-  auto* command = tokenizer.add_subcommand("encode", "Turn text into ids");
-  auto options = std::make_shared<EncodeCommand>();
-  command->add_option("TOKENIZER_OR_MODEL", options->tokenizer, tokenizer_help)->required();
-  command->add_option("--file", options->file, "The file whose bytes are the text")->type_name("FILE");
-  auto* text = command->add_option("--text", options->text, "The text itself")->type_name("TEXT");
-  auto* pair =
-      command->add_option("--pair", options->pair, "A second text, joined to the first as the tokenizer joins two")->type_name("TEXT");
-  command
-      ->add_option("--max-length", options->max_length,
-                   "Ids at most, special ones included; of two texts the longer is cut first (0: no limit)")
-      ->capture_default_str()
-      ->type_name("N");
-  command->add_option("--output", options->output, "Write the ids here instead of printing them")->type_name("FILE");
-  command->add_option("--format", options->format, "text: ids separated by spaces; npy: an int32 array")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"text", "npy"}))
-      ->type_name("text|npy");
-  command->add_flag("--no-special", options->no_special, "Add no special tokens, and read their names in the text as plain text");
-  command->add_flag("--strict", options->strict, "Refuse bytes that are not UTF-8 instead of reading them as U+FFFD");
-  command->add_flag("--show", options->show, "Print a line for each token: its id and its text");
-  add_common_options(*command, options->common);
-  set_examples(*command, {"isotrope tokenizer encode my-tokenizer --text 'The quick brown fox'",
-                          "isotrope tokenizer encode my-tokenizer --file books.txt --output books.npy --format npy",
-                          "isotrope tokenizer encode bert-folder --text 'A question?' --pair 'Its answer.' --max-length 128 --json",
-                          "isotrope tokenizer encode bytes --text 'naïve' --show"});
-  command->callback([options, text, pair] { encode(*options, text->count() > 0, pair->count() > 0); });
 }
 
 void add_decode(CLI::App& tokenizer) {
@@ -334,7 +228,7 @@ void add_tokenizer(CLI::App& root) {
   auto* tokenizer = root.add_subcommand("tokenizer", "Train a tokenizer; turn text into ids and back, messages into text");
   tokenizer->require_subcommand(1);
   add_train(*tokenizer);
-  add_encode(*tokenizer);
+  add_tokenizer_encode(*tokenizer);
   add_decode(*tokenizer);
   add_chat(*tokenizer);
   set_examples(*tokenizer, {"isotrope tokenizer train --file books.txt --vocab-size 8192 -o my-tokenizer"});

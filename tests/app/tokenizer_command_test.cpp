@@ -49,7 +49,8 @@ TEST(TokenizerCommand, PrintsIdsAloneOnStdout) {
   EXPECT_EQ(tokenizer("encode bytes --text ''").output, "\n");
   EXPECT_EQ(tokenizer("decode bytes --ids '97 256 98'").output, "a<|endoftext|>b");
   EXPECT_EQ(tokenizer("decode bytes --ids '97 256 98' --skip-special").output, "ab");
-  EXPECT_EQ(tokenizer("encode bytes --text 'a<|endoftext|>' --show").output, "     97  \"a\"\n    256  \"<|endoftext|>\"  special\n");
+  EXPECT_EQ(tokenizer("encode bytes --text 'a<|endoftext|>' --show").output,
+            "     97      0-1      \"a\"\n    256      1-14     \"<|endoftext|>\"  special\n");
 }
 
 TEST(TokenizerCommand, PrintsOneJsonObject) {
