@@ -54,16 +54,21 @@ bool CharacterBpe::may_be_cut_after(std::string_view text) const {
   return !std::ranges::binary_search(joined_to_marks_, last_character(text));
 }
 
-void CharacterBpe::Worker::encode_word(std::string_view word, std::vector<TokenId>& ids) {
+template <class Visit>
+void CharacterBpe::for_each_part(std::string_view word, Visit&& visit) const {
   std::size_t start = 0;
-  if (model().cuts_at_marks_) {
+  if (cuts_at_marks_) {
     for (auto at = word.find(mark, 1); at < word.size(); at = word.find(mark, at + 1)) {
-      if (!model().may_be_cut_after(word.substr(start, at - start))) continue;
-      CachedWorker::encode_word(word.substr(start, at - start), ids);
+      if (!may_be_cut_after(word.substr(start, at - start))) continue;
+      visit(word.substr(start, at - start));
       start = at;
     }
   }
-  CachedWorker::encode_word(word.substr(start), ids);
+  visit(word.substr(start));
+}
+
+void CharacterBpe::Worker::encode_word(std::string_view word, std::vector<TokenId>& ids) {
+  model().for_each_part(word, [&](std::string_view part) { CachedWorker::encode_word(part, ids); });
 }
 
 void CharacterBpe::encode_word(std::string_view word, std::vector<TokenId>& ids) const {
@@ -79,19 +84,21 @@ void CharacterBpe::align_word(std::string_view word, std::vector<WordToken>& ali
   const auto size = static_cast<std::uint32_t>(word.size());
   if (definition_.ignore_merges)
     if (const auto whole = ids_.find(word); whole != ids_.end()) return aligned.push_back({.id = whole->second, .end = size});
-  std::vector<TokenId> tokens, ids;
-  std::vector<std::uint32_t> lengths;
-  std::vector<std::int32_t> starts;
-  spell(word, tokens, &lengths);
-  merge(tokens, ids, &starts);
-  starts.push_back(static_cast<std::int32_t>(lengths.size()));
-  std::uint32_t begin = 0;
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    auto end = begin;
-    for (auto token = starts[i]; token < starts[i + 1]; ++token) end += lengths[static_cast<std::size_t>(token)];
-    aligned.push_back({.id = ids[i], .begin = begin, .end = end});
-    begin = end;
-  }
+  std::uint32_t begin = 0;  // counts on over the parts: characters that drop out are not in it, as in HF tokenizers
+  for_each_part(word, [&](std::string_view part) {
+    std::vector<TokenId> tokens, ids;
+    std::vector<std::uint32_t> lengths;
+    std::vector<std::int32_t> starts;
+    spell(part, tokens, &lengths);
+    merge(tokens, ids, &starts);
+    starts.push_back(static_cast<std::int32_t>(lengths.size()));
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      auto end = begin;
+      for (auto token = starts[i]; token < starts[i + 1]; ++token) end += lengths[static_cast<std::size_t>(token)];
+      aligned.push_back({.id = ids[i], .begin = begin, .end = end});
+      begin = end;
+    }
+  });
 }
 
 void CharacterBpe::spell(std::string_view word, std::vector<TokenId>& tokens, std::vector<std::uint32_t>* lengths) const {

@@ -46,6 +46,9 @@ class CharacterBpe {
   void spell(std::string_view word, std::vector<TokenId>& tokens, std::vector<std::uint32_t>* lengths = nullptr) const;
   /// starts: the first of the tokens that each id was merged from.
   void merge(std::vector<TokenId>& tokens, std::vector<TokenId>& ids, std::vector<std::int32_t>* starts = nullptr) const;
+  /// The parts of a word between which nothing merges.
+  template <class Visit>
+  void for_each_part(std::string_view word, Visit&& visit) const;
   bool may_be_cut_after(std::string_view text) const;
 
   BpeDefinition definition_;
