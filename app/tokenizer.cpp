@@ -231,6 +231,7 @@ void add_tokenizer(CLI::App& root) {
   add_tokenizer_encode(*tokenizer);
   add_decode(*tokenizer);
   add_chat(*tokenizer);
+  add_tokenizer_check(*tokenizer);
   set_examples(*tokenizer, {"isotrope tokenizer train --file books.txt --vocab-size 8192 -o my-tokenizer"});
 }
 

