@@ -136,6 +136,9 @@ TEST(TokenizerEncodeCommand, PaintsPiecesAndLetsNothingCommandTheTerminal) {
   const auto safe = tokenizer("encode bytes --file " + file + " --show").output;
   for (const char control : {'\x1b', '\x07', '\r', '\x7F'}) EXPECT_EQ(safe.find(control), std::string::npos);
   for (const std::string control : {"\xC2\x9B", "\xE2\x80\xAE"}) EXPECT_EQ(safe.find(control), std::string::npos);
+  EXPECT_EQ(json::parse(tokenizer("decode bytes --ids '194 155 127' --json").output)["text"], "\xC2\x9B\x7F");
+  const auto printed = tokenizer("decode bytes --ids '27 7 194 155 127' --json").output;
+  for (const std::string control : {"\x1b", "\x07", "\x7F", "\xC2\x9B"}) EXPECT_EQ(printed.find(control), std::string::npos) << printed;
   auto painted = tokenizer("encode bytes --file " + file + " --show --color always").output;
   for (const std::string ours : {"\x1b[30;46m", "\x1b[30;43m", "\x1b[0m"})
     for (auto at = painted.find(ours); at != std::string::npos; at = painted.find(ours)) painted.erase(at, ours.size());
