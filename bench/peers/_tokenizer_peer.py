@@ -15,6 +15,14 @@ def make(peer, path):
     if peer == "hf":
         import tokenizers
         return tokenizers.Tokenizer.from_file(path).encode, lambda encoding: encoding.ids
+    if peer == "sentencepiece":
+        import sentencepiece
+        return sentencepiece.SentencePieceProcessor(path).encode, lambda ids: ids
+    if peer == "kitoken":
+        import kitoken
+        load = kitoken.Kitoken.from_sentencepiece_file if path.endswith(".model") else kitoken.Kitoken.from_tokenizers_file
+        tokenizer = load(path)
+        return lambda text: tokenizer.encode(text, False), lambda ids: ids
     import json
     import tiktoken
     definition = json.load(open(path, encoding="utf-8"))
@@ -47,10 +55,17 @@ for line in sys.stdin:
         continue
     text = open(file, encoding="utf-8", newline="").read()
     start, busy = time.perf_counter(), time.process_time()
-    result = encode(text)
+    if command.startswith("plain"):  # without special tokens
+        try:
+            result = encode(text, add_special_tokens=False)
+        except TypeError:
+            start, busy = time.perf_counter(), time.process_time()
+            result = encode(text)
+    else:
+        result = encode(text)
     seconds = time.perf_counter() - start, time.process_time() - busy
     ids = ids_of(result)
-    if command == "write":
+    if command in ("write", "plain"):
         array.array("i", ids).tofile(open(rest[0], "wb"))
         print(len(ids), flush=True)
     else:

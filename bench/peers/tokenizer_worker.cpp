@@ -1,6 +1,9 @@
 // Our side of bench/peers/tokenizer.py: tokenizer_worker TOKENIZER, then a command a line, answered by a line of numbers.
 //   encode FILE THREADS        from the text in memory to its ids in memory: seconds, seconds of processor time, number of ids
 //   write FILE OUTPUT          the ids as 32-bit numbers into a file, and their number
+//   lines FILE OUTPUT          the same for each line by itself, −1 behind each
+//   plain FILE OUTPUT          as write, without special tokens; plain_encode FILE as encode on one thread
+//   save FOLDER                writes tokenizer.json there
 //   train FILE VOCAB THREADS   to learn a vocabulary from the text: seconds, seconds of processor time
 #include <chrono>
 #include <ctime>
@@ -36,6 +39,11 @@ Seconds seconds_of(Work&& work) {
 void answer(const Tokenizer& tokenizer, std::istream& line) {
   std::string command, file;
   line >> command >> file;
+  if (command == "save") {
+    tokenizer.save(file);
+    std::cout << 0 << std::endl;
+    return;
+  }
   const auto text = read_file(file, "bench");
   if (command == "encode") {
     int threads = 1;
@@ -43,10 +51,27 @@ void answer(const Tokenizer& tokenizer, std::istream& line) {
     std::vector<TokenId> ids;
     const auto [wall, processor] = seconds_of([&] { ids = tokenizer.encode_parallel(text, threads); });
     std::cout << wall << ' ' << processor << ' ' << ids.size() << std::endl;
-  } else if (command == "write") {
+  } else if (command == "plain_encode") {
+    std::vector<TokenId> ids;
+    const auto [wall, processor] =
+        seconds_of([&] { ids = tokenizer.encode(text, {.add_special_tokens = false, .parse_special_tokens = false}); });
+    std::cout << wall << ' ' << processor << ' ' << ids.size() << std::endl;
+  } else if (command == "write" || command == "lines" || command == "plain") {
     std::string output;
     line >> output;
-    const auto ids = tokenizer.encode(text);
+    const EncodeOptions plain{.add_special_tokens = false, .parse_special_tokens = false};
+    std::vector<TokenId> ids;
+    if (command == "lines") {
+      for (std::size_t start = 0; start < text.size();) {
+        const auto end = std::min(text.find('\n', start), text.size());
+        const auto more = tokenizer.encode(std::string_view(text).substr(start, end - start), plain);
+        ids.insert(ids.end(), more.begin(), more.end());
+        ids.push_back(-1);
+        start = end + 1;
+      }
+    } else {
+      ids = command == "plain" ? tokenizer.encode(text, plain) : tokenizer.encode(text);
+    }
     std::ofstream(output, std::ios::binary).write(reinterpret_cast<const char*>(ids.data()), static_cast<std::streamsize>(ids.size() * 4));
     std::cout << ids.size() << std::endl;
   } else if (command == "train") {

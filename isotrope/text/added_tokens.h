@@ -40,6 +40,13 @@ class AddedTokenMatcher {
   using AlignedVisit = std::function<void(const AlignedView& text, const AddedToken* token)>;
   void split(const AlignedText& text, bool parse_special, const AlignedVisit& visit) const;
 
+  /// The first pass alone: stretches between tokens that are not `normalized` are visited as they stand, without normalization.
+  void split_verbatim(std::string_view text, bool parse_special, const Visit& visit) const {
+    split_pass(verbatim_, text, parse_special, visit);
+  }
+  /// Whether that is all there is to do, but for normalization.
+  bool is_verbatim() const { return normalized_.nodes.size() == 1; }
+
   /// How each token is looked for, by its place in the list: a `normalized` one in normalized form. HF's decode writes it so, too.
   const std::vector<std::string>& patterns() const { return patterns_; }
   /// Whether cutting text between an ASCII letter and a space can never change what is found.

@@ -39,6 +39,21 @@ void set_ideographs_apart(AlignedText& text) {
   text.transform(changes);
 }
 
+/// A part that becomes longer adds its last characters to the one before them; one that becomes shorter takes from what was put down last.
+std::vector<CharacterChange> precompiled_changes(const Charsmap& charsmap, std::string_view text) {
+  std::vector<CharacterChange> changes;
+  const auto count = [](std::string_view part) {
+    return static_cast<int>(std::ranges::count_if(part, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  };
+  charsmap.for_each_part(text, [&](std::string_view part, std::string_view becomes, bool is_changed) {
+    const int difference = is_changed ? count(becomes) - count(part) : 0;
+    for (std::size_t position = 0; position < becomes.size();) changes.push_back({next_code_point(becomes, position), 0});
+    for (int i = 0; i < difference; ++i) changes[changes.size() - 1 - static_cast<std::size_t>(i)].change = 1;
+    if (difference < 0 && !changes.empty()) changes.back().change += difference;
+  });
+  return changes;
+}
+
 }  // namespace
 
 std::vector<CharacterChange> byte_spelling_changes(std::string_view text) {
@@ -94,8 +109,9 @@ bool Normalizer::keeps_beginning(std::string_view text) const {
   if (text.empty() || changes_nothing()) return true;
   const char first = text.front();
   const bool is_plain = (first >= 'a' && first <= 'z') || (first >= 'A' && first <= 'Z') || (first >= '0' && first <= '9');
-  const bool replaces = std::ranges::any_of(
-      steps_, [](const Step& step) { return step.kind == Step::Kind::replace || step.kind == Step::Kind::replace_regex; });
+  const bool replaces = std::ranges::any_of(steps_, [](const Step& step) {
+    return step.kind == Step::Kind::replace || step.kind == Step::Kind::replace_regex || step.kind == Step::Kind::precompiled;
+  });
   if (is_plain && !replaces) return true;  // no other step takes out a letter or a digit
   AlignedText aligned(text);
   apply(aligned);
@@ -134,6 +150,7 @@ void Normalizer::apply(const Step& step, AlignedText& text) {
     case Step::Kind::byte_level: return text.transform(byte_spelling_changes(text.text()));
     case Step::Kind::lowercase: return lowercase(text);
     case Step::Kind::strip_accents: return without(text_trait::combining);
+    case Step::Kind::precompiled: return text.transform(precompiled_changes(*step.charsmap, text.text()));
     case Step::Kind::prepend: return text.prepend(step.content);
     case Step::Kind::replace: return text.replace(step.pattern, step.content);
     case Step::Kind::replace_regex:

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -17,19 +18,32 @@ class CachedWords {
   void encode(std::string_view word, std::vector<TokenId>& ids, Encode&& encode_word) {
     if (word.empty()) return;
     if (word.size() > WordKey::longest) return encode_word(word, ids);
-    const auto key = WordKey::of(word);
-    const auto& entry = WordCache::pick(cache_.place(key), key);
-    if (entry.holds(key)) {
-      std::size_t count = entry.inline_count();
-      const auto* known = count > 0 ? entry.ids : cache_.ring_ids(entry, word, count);
-      if (known) return ids.insert(ids.end(), known, known + count), void();
-    }
+    encode(WordKey::of(word), word, ids, encode_word);
+  }
+  /// The same with the key of a word of 1 … WordKey::longest bytes.
+  template <class Encode>
+  void encode(const WordKey& key, std::string_view word, std::vector<TokenId>& ids, Encode&& encode_word) {
+    if (const auto known = find(key, word); !known.empty()) return ids.insert(ids.end(), known.begin(), known.end()), void();
     const auto before = ids.size();
     encode_word(word, ids);
-    if (ids.size() > before) cache_.insert(key, word, ids.data() + before, ids.size() - before);
+    remember(key, word, std::span<const TokenId>(ids).subspan(before));
+  }
+  /// The numbers that were remembered of a word of 1 … WordKey::longest bytes; none when it is not known.
+  std::span<const TokenId> find(const WordKey& key, std::string_view word) const {
+    const auto& entry = WordCache::pick(cache_.place(key), key);
+    if (!entry.holds(key)) return {};
+    std::size_t count = entry.inline_count();
+    const auto* known = count > 0 ? entry.ids : cache_.ring_ids(entry, word, count);
+    return known ? std::span(known, count) : std::span<const TokenId>();
+  }
+  /// Has the processor fetch what find() will look at.
+  void prefetch(const WordKey& key) const { __builtin_prefetch(cache_.place(key)); }
+  void remember(const WordKey& key, std::string_view word, std::span<const TokenId> numbers) {
+    if (!numbers.empty() && numbers.size() <= most_numbers) cache_.insert(key, word, numbers.data(), numbers.size());
   }
 
  private:
+  static constexpr std::size_t most_numbers = 4 * WordKey::longest;  ///< far below the size of the cache's ring
   WordCache cache_;
 };
 

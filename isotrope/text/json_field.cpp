@@ -1,5 +1,6 @@
 #include "isotrope/text/json_field.h"
 
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "isotrope/base/error.h"
@@ -62,6 +63,42 @@ const json& at(const json& object, const char* key, std::string_view file) {
 std::string text(const json& value, std::string_view what, std::string_view file) {
   expect(value.is_string(), value, what, "a string", file);
   return value.get<std::string>();
+}
+
+std::string base64(const json& value, std::string_view what, std::string_view file) {
+  static constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  static constexpr auto values = [] {
+    std::array<std::int8_t, 256> table{};
+    table.fill(-1);
+    for (std::size_t i = 0; i < digits.size(); ++i) table[static_cast<unsigned char>(digits[i])] = static_cast<std::int8_t>(i);
+    return table;
+  }();
+  auto spelled = text(value, what, file);
+  const auto fail = [&] { throw InputError("tokenizer", "{}: {}: it is not base 64", file, what); };
+  if (spelled.size() % 4 != 0) fail();
+  for (int padding = 0; padding < 2 && spelled.ends_with('='); ++padding) spelled.pop_back();
+  std::string bytes;
+  bytes.reserve(spelled.size() * 3 / 4);
+  std::uint32_t bits = 0;
+  for (std::size_t i = 0; i < spelled.size(); ++i) {
+    const auto digit = values[static_cast<unsigned char>(spelled[i])];
+    if (digit < 0) fail();
+    bits = bits << 6 | static_cast<std::uint32_t>(digit);
+    if (i % 4 != 0) bytes += static_cast<char>(bits >> (6 - i % 4 * 2));
+  }
+  return bytes;
+}
+
+std::string spell_base64(std::string_view bytes) {
+  static constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string spelled;
+  spelled.reserve((bytes.size() + 2) / 3 * 4);
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    std::uint32_t bits = 0;
+    for (std::size_t j = 0; j < 3; ++j) bits = bits << 8 | (i + j < bytes.size() ? static_cast<unsigned char>(bytes[i + j]) : 0u);
+    for (std::size_t j = 0; j < 4; ++j) spelled += i + j < bytes.size() + 1 ? digits[bits >> (18 - 6 * j) & 63] : '=';
+  }
+  return spelled;
 }
 
 bool flag(const json& object, const char* key, bool fallback, std::string_view file) {

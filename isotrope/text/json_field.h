@@ -15,6 +15,9 @@ const nlohmann::json& at(const nlohmann::json& object, const char* key, std::str
 /// The member, or null when it is absent.
 const nlohmann::json& find(const nlohmann::json& object, const char* key);
 std::string text(const nlohmann::json& value, std::string_view what, std::string_view file);
+/// The bytes that a text spells in base 64.
+std::string base64(const nlohmann::json& value, std::string_view what, std::string_view file);
+std::string spell_base64(std::string_view bytes);
 bool flag(const nlohmann::json& object, const char* key, bool fallback, std::string_view file);
 std::int64_t integer(const nlohmann::json& value, std::string_view what, std::string_view file);
 const nlohmann::json& array(const nlohmann::json& value, std::string_view what, std::string_view file);

@@ -74,6 +74,8 @@ void Normalizer::read(const json& description, std::string_view file) {
         {.kind = Step::Kind::prepend, .content = json_field::text(json_field::at(description, "prepend", file), "prepend", file)});
   } else if (type == "Replace") {
     read_replace(description, file);
+  } else if (type == "Precompiled") {
+    read_precompiled(description, file);
   } else {
     throw InputError("tokenizer", "{}: normalizer {} is not supported", file, type);
   }
@@ -101,7 +103,8 @@ void Normalizer::read_replace(const json& description, std::string_view file) {
   Step step{.kind = Step::Kind::replace, .content = json_field::text(json_field::at(description, "content", file), "content", file)};
   if (source.contains("Regex")) {
     step.kind = Step::Kind::replace_regex;
-    step.regex = std::make_shared<PatternRegex>(json_field::text(source["Regex"], "pattern", file), false, file);
+    step.pattern = json_field::text(source["Regex"], "pattern", file);
+    step.regex = std::make_shared<PatternRegex>(step.pattern, false, file);
   } else {
     step.pattern = json_field::text(json_field::at(source, "String", file), "pattern", file);
     if (step.pattern.empty()) throw InputError("tokenizer", "{}: the normalizer Replace has an empty pattern", file);
@@ -109,10 +112,19 @@ void Normalizer::read_replace(const json& description, std::string_view file) {
   steps_.push_back(std::move(step));
 }
 
-std::string_view Normalizer::apply(std::string_view text, Scratch& scratch) const {
+void Normalizer::read_precompiled(const json& description, std::string_view file) {
+  const auto blob = json_field::base64(json_field::at(description, "precompiled_charsmap", file), "precompiled_charsmap", file);
+  steps_.push_back({.kind = Step::Kind::precompiled, .charsmap = std::make_shared<Charsmap>(blob, file)});
+}
+
+std::string_view Normalizer::apply(std::string_view text, Scratch& scratch, const Part& part) const {
   int next = 0;
   for (const auto& step : steps_) {
-    if (leaves_alone(step, text)) continue;
+    if (leaves_alone(step, text) || (step.kind == Step::Kind::prepend && !part.begins)) continue;
+    if (step.kind == Step::Kind::strip) {
+      text = stripped(text, step.strip_left && part.begins, step.strip_right && part.ends);
+      continue;
+    }
     auto& result = scratch.texts[next];
     result.clear();
     apply(step, text, result);
@@ -132,6 +144,7 @@ bool Normalizer::leaves_alone(const Step& step, std::string_view text) {
     case Step::Kind::strip: return stripped(text, step.strip_left, step.strip_right).size() == text.size();
     case Step::Kind::replace: return text.find(step.pattern) == std::string_view::npos;
     case Step::Kind::prepend: return text.empty();
+    case Step::Kind::precompiled: return step.charsmap->leaves_alone(text);
     case Step::Kind::bert:
     case Step::Kind::nmt:
     case Step::Kind::byte_level:
@@ -160,6 +173,8 @@ void Normalizer::apply(const Step& step, std::string_view text, std::string& res
         if (!(NormalizationTable::instance().traits(c) & text_trait::combining)) append_utf8(result, c);
       });
     case Step::Kind::prepend: result.append(step.content).append(text); return;
+    case Step::Kind::precompiled:
+      return step.charsmap->for_each_part(text, [&](std::string_view, std::string_view becomes, bool) { result.append(becomes); });
     case Step::Kind::replace:
       for (std::size_t position = 0; position < text.size();) {
         const auto found = std::min(text.find(step.pattern, position), text.size());
@@ -211,8 +226,46 @@ void Normalizer::apply_bert(const Step& step, std::string_view text, std::string
 bool Normalizer::allows_cuts_before_spaces() const {
   return std::ranges::all_of(steps_, [](const Step& step) {
     return step.kind != Step::Kind::prepend && step.kind != Step::Kind::replace && step.kind != Step::Kind::replace_regex &&
-           step.kind != Step::Kind::strip && step.kind != Step::Kind::byte_level;
+           step.kind != Step::Kind::strip && step.kind != Step::Kind::byte_level && step.kind != Step::Kind::precompiled;
   });
+}
+
+bool Normalizer::spells_marks() const {
+  return std::ranges::any_of(
+      steps_, [](const Step& step) { return step.kind == Step::Kind::replace && step.pattern == " " && step.content == "\u2581"; });
+}
+
+std::optional<SpaceCuts::Changes> Normalizer::changes_to_parts() const {
+  SpaceCuts::Changes changes;
+  const auto has_space = [](std::string_view text) { return text.find_first_of(" \xE2") != std::string_view::npos; };
+  for (const auto& step : steps_) {
+    switch (step.kind) {
+      case Step::Kind::nfc:
+      case Step::Kind::nfd:
+      case Step::Kind::nfkc:
+      case Step::Kind::nfkd:
+      case Step::Kind::nmt:
+      case Step::Kind::strip:
+      case Step::Kind::lowercase:
+      case Step::Kind::prepend: break;
+      case Step::Kind::strip_accents: changes.keeps_marks = false; break;
+      case Step::Kind::precompiled:
+        if (changes.charsmap) return std::nullopt;
+        changes.charsmap = step.charsmap.get();
+        changes.by_clusters = true;
+        break;
+      case Step::Kind::replace:
+        // Runs of spaces lie in one part; of all others neither the pattern nor what it becomes may have to do with spaces.
+        if (step.pattern == " " && (step.content == " " || step.content == "\u2581")) break;
+        if (has_space(step.pattern) || has_space(step.content) || step.content.empty()) return std::nullopt;
+        break;
+      case Step::Kind::replace_regex:
+        if (step.pattern != " {2,}" || (step.content != " " && step.content != "\u2581")) return std::nullopt;
+        break;
+      default: return std::nullopt;
+    }
+  }
+  return changes;
 }
 
 }  // namespace isotrope

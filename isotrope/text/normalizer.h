@@ -3,19 +3,21 @@
 #include <array>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "isotrope/text/aligned_text.h"
 #include "isotrope/text/pattern_regex.h"
+#include "isotrope/text/space_cuts.h"
 
 namespace isotrope {
 
 /// Changes text before it is cut into words: the normalizer of tokenizer.json. Immutable, thread-safe.
 ///
-/// Honoured: BertNormalizer, NFC, NFD, NFKC, NFKD, Nmt, Strip, Lowercase, StripAccents, ByteLevel, Prepend, Replace (String or Regex), Sequences
-/// of these. Everything else is an InputError that names it.
+/// Honoured: BertNormalizer, NFC, NFD, NFKC, NFKD, Nmt, Strip, Lowercase, StripAccents, ByteLevel, Precompiled, Prepend, Replace (String or Regex),
+/// Sequences of these. Everything else is an InputError that names it.
 class Normalizer {
  public:
   Normalizer() = default;  ///< changes nothing
@@ -27,11 +29,20 @@ class Normalizer {
   struct Scratch {
     std::string texts[2];
   };
-  std::string_view apply(std::string_view text, Scratch& scratch) const;
+  /// Which part of a text a text is: some steps act at its ends alone.
+  struct Part {
+    bool begins = true, ends = true;
+  };
+  std::string_view apply(std::string_view text, Scratch& scratch, const Part& part) const;
+  std::string_view apply(std::string_view text, Scratch& scratch) const { return apply(text, scratch, {}); }
   /// The same on text that remembers where it comes from (aligned_normalizer.cpp).
   void apply(AlignedText& text) const;
   /// Whether the beginning of what `text` becomes comes from its beginning: not where a first character is taken out.
   bool keeps_beginning(std::string_view text) const;
+  /// What SpaceCuts must know so that a text can be normalized part by part; nothing where it cannot be.
+  std::optional<SpaceCuts::Changes> changes_to_parts() const;
+  /// Whether every space of a part becomes "▁".
+  bool spells_marks() const;
   /// Whether a text may be cut between an ASCII letter and a space without a change of what it becomes.
   bool allows_cuts_before_spaces() const;
 
@@ -50,18 +61,21 @@ class Normalizer {
       strip_accents,
       prepend,
       replace,
-      replace_regex
+      replace_regex,
+      precompiled
     } kind = Kind::bert;
     bool clean_text = true, handle_chinese_chars = true, strip_accents = true, lowercase = true;  ///< bert
     std::array<char, 128> ascii{};               ///< bert: what a character below U+0080 becomes; −1: nothing
     bool strip_left = true, strip_right = true;  ///< strip
     std::string pattern = {}, content = {};      ///< replace, prepend
     std::shared_ptr<const PatternRegex> regex = nullptr;
+    std::shared_ptr<const Charsmap> charsmap = nullptr;
   };
 
   void read(const nlohmann::json& description, std::string_view file);
   void read_bert(const nlohmann::json& description, std::string_view file);
   void read_replace(const nlohmann::json& description, std::string_view file);
+  void read_precompiled(const nlohmann::json& description, std::string_view file);
   static bool leaves_alone(const Step& step, std::string_view text);
   static void apply(const Step& step, std::string_view text, std::string& result);
   static void apply_bert(const Step& step, std::string_view text, std::string& result);

@@ -1,6 +1,7 @@
 #include "isotrope/text/pipeline.h"
 
 #include <algorithm>
+#include <bit>
 #include <exception>
 #include <thread>
 #include <type_traits>
@@ -9,6 +10,9 @@
 #include "isotrope/base/file.h"
 #include "isotrope/base/log.h"
 #include "isotrope/text/byte_alphabet.h"
+#include "isotrope/text/scored_vocabulary.h"
+#include "isotrope/text/sentencepiece_decoder.h"
+#include "isotrope/text/sentencepiece_rules.h"
 #include "isotrope/text/sha256.h"
 #include "isotrope/text/utf8.h"
 
@@ -16,11 +20,22 @@ namespace isotrope {
 
 namespace {
 
+/// The added tokens that are looked for in text. A SentencePiece model finds its user-defined pieces by itself.
+std::vector<AddedToken> tokens_to_find(const TokenizerDefinition& definition) {
+  auto tokens = definition.added_tokens;
+  if (definition.sentencepiece)
+    std::erase_if(tokens, [&](const AddedToken& token) {
+      const auto type = definition.sentencepiece->type_of(static_cast<std::size_t>(token.id));
+      return type == static_cast<std::uint8_t>(ScoredVocabulary::Type::user_defined);
+    });
+  return tokens;
+}
+
 /// The names of all tokens as decode() takes them: an added token as it is looked for.
 std::vector<std::string> decoded_names(const TokenizerDefinition& definition, const AddedTokenMatcher& added) {
   auto names = definition.names;
-  for (std::size_t i = 0; i < definition.added_tokens.size(); ++i)
-    names[static_cast<std::size_t>(definition.added_tokens[i].id)] = added.patterns()[i];
+  const auto tokens = tokens_to_find(definition);
+  for (std::size_t i = 0; i < tokens.size(); ++i) names[static_cast<std::size_t>(tokens[i].id)] = added.patterns()[i];
   return names;
 }
 
@@ -60,6 +75,13 @@ void add_model(Digest& digest, const TokenizerDefinition& definition) {
     digest.number(pieces->unknown);
     digest.text(pieces->prefix);
     digest.number(static_cast<std::int64_t>(pieces->longest_word));
+    return;
+  }
+  if (const auto* unigram = std::get_if<UnigramDefinition>(&definition.model)) {
+    digest.text("Unigram");
+    for (const auto score : unigram->scores) digest.number(std::bit_cast<std::int64_t>(score));
+    digest.number(unigram->unknown.value_or(-1));
+    digest.number(unigram->byte_fallback);
     return;
   }
   const auto& bpe = std::get<BpeDefinition>(definition.model);
@@ -110,14 +132,16 @@ PipelineTokenizer::Model PipelineTokenizer::make_model(const TokenizerDefinition
   if (std::holds_alternative<WordLevelDefinition>(definition.model)) return std::make_unique<const WordLevel>(definition);
   if (std::holds_alternative<WordPieceDefinition>(definition.model)) return std::make_unique<const WordPiece>(definition);
   if (definition.is_byte_level()) return std::make_unique<const BpeModel>(bpe_parts(definition));
+  if (std::holds_alternative<UnigramDefinition>(definition.model)) return std::make_unique<const Unigram>(definition);
   return std::make_unique<const CharacterBpe>(definition);
 }
 
 PipelineTokenizer::PipelineTokenizer(TokenizerDefinition definition)
     : definition_(std::move(definition)),
-      normalizer_(definition_.normalizer, definition_.file),
-      pre_tokenizer_(definition_.pre_tokenizer, definition_.is_byte_level(), definition_.file),
-      added_(definition_.added_tokens, normalizer_),
+      normalizer_(definition_.sentencepiece ? nlohmann::json() : definition_.normalizer, definition_.file),
+      pre_tokenizer_(definition_.sentencepiece ? nlohmann::json() : definition_.pre_tokenizer, definition_.is_byte_level(),
+                     definition_.file),
+      added_(tokens_to_find(definition_), normalizer_),
       model_(make_model(definition_)),
       post_processor_(definition_.post_processor, definition_.names.size(), definition_.file),
       decoder_(definition_.joins_bytes() ? Decoder() : Decoder(definition_.decoder, definition_.file)),
@@ -127,14 +151,20 @@ PipelineTokenizer::PipelineTokenizer(TokenizerDefinition definition)
       present_(definition_.in_model),
       absent_(absent_bytes(definition_)),
       any_absent_(std::ranges::count(absent_, true) > 0) {
+  if (definition_.sentencepiece && definition_.special.unk) {  // it is decoded to a text of its own
+    bytes_[static_cast<std::size_t>(*definition_.special.unk)] = definition_.sentencepiece->unknown_surface;
+  }
   for (const auto& token : definition_.added_tokens) {
-    special_[static_cast<std::size_t>(token.id)] = token.special;
+    const bool is_unknown = definition_.sentencepiece && definition_.special.unk == token.id;
+    special_[static_cast<std::size_t>(token.id)] = token.special && !is_unknown;
     present_[static_cast<std::size_t>(token.id)] = true;
   }
   ids_.reserve(definition_.names.size());
   for (std::size_t id = 0; id < definition_.names.size(); ++id)
-    if (present_[id]) ids_.emplace(definition_.names[id], static_cast<TokenId>(id));
+    if (present_[id]) ids_[definition_.names[id]] = static_cast<TokenId>(id);  // of equal pieces of a Unigram model the last counts
   cuttable_ = may_be_cut();
+  if (definition_.sentencepiece) sentencepiece_.emplace(definition_);
+  cuts_ = find_cuts();
 }
 
 std::shared_ptr<const Tokenizer> make_tokenizer(TokenizerDefinition definition) {
@@ -143,6 +173,7 @@ std::shared_ptr<const Tokenizer> make_tokenizer(TokenizerDefinition definition) 
 }
 
 bool PipelineTokenizer::may_be_cut() const {
+  if (definition_.sentencepiece) return false;  // single precision counts from the beginning
   const auto* bytes = std::get_if<std::unique_ptr<const BpeModel>>(&model_);
   return added_.allow_cuts_before_spaces() && normalizer_.allows_cuts_before_spaces() &&
          pre_tokenizer_.allows_cuts_before_spaces(bytes && (*bytes)->is_plain_bytes());
@@ -152,9 +183,78 @@ bool PipelineTokenizer::has_absent_byte(std::string_view text) const {
   return any_absent_ && std::ranges::any_of(text, [&](char c) { return absent_[static_cast<unsigned char>(c)]; });
 }
 
+std::optional<SpaceCuts> PipelineTokenizer::find_cuts() const {
+  const bool words_depend_on_parts = std::visit(
+      [&](const auto& model) {
+        using AnyModel = std::remove_cvref_t<decltype(*model)>;
+        if constexpr (std::is_same_v<AnyModel, Unigram> || std::is_same_v<AnyModel, CharacterBpe>)
+          return !model->cuts().joins_only_marks() ||
+                 (pre_tokenizer_.is_null() && !(model->is_cut_at_marks(0) && (sentencepiece_ || normalizer_.spells_marks())));
+        return true;
+      },
+      model_);
+  if (words_depend_on_parts) return std::nullopt;
+  if (sentencepiece_) return sentencepiece_->cuts() ? std::optional(*sentencepiece_->cuts()) : std::nullopt;
+  const auto changes = normalizer_.changes_to_parts();
+  return changes && added_.is_verbatim() && pre_tokenizer_.allows_parts() ? std::optional(SpaceCuts(*changes)) : std::nullopt;
+}
+
+template <class AnyModel>
+void PipelineTokenizer::encode_parts(typename AnyModel::Worker& worker, std::string_view text, bool begins_text,
+                                     std::vector<TokenId>& ids) const {
+  Normalizer::Scratch scratch;
+  const auto begins = [&](std::string_view part) { return !pre_tokenizer_.asks_for_beginning() || normalizer_.keeps_beginning(part); };
+  const auto announce = [&](const WordKey& key) { worker.prefetch(key); };
+  for_each_part(*cuts_, text, announce, [&](const TextPart& part) {
+    const auto encode = [&](std::string_view raw, std::vector<TokenId>& out) {
+      pre_tokenizer_.for_each_word(normalizer_.apply(raw, scratch, {.begins = part.begins, .ends = part.ends}),
+                                   part.begins && begins_text && begins(raw),
+                                   [&](std::string_view word) { worker.compute_word(word, out); });
+    };
+    if (part.begins || part.ends || part.text.size() > WordKey::longest) encode(part.text, ids);
+    else worker.encode_raw(part.key, part.text, ids, encode);
+  });
+}
+
+template <class AnyModel>
+void PipelineTokenizer::encode_as_sentencepiece(const AnyModel& model, std::string_view text, bool parse_special,
+                                                std::vector<TokenId>& ids) const {
+  typename AnyModel::Worker worker(model);
+  std::string spelled;
+  added_.split_verbatim(text, parse_special, [&](std::string_view stretch, const AddedToken* token, bool) {
+    if (token) return ids.push_back(token->id);
+    worker.begin_text();
+    if (!cuts_) {
+      spelled.clear();
+      sentencepiece_->append(stretch, {}, spelled);
+      return worker.encode_word(spelled, ids);
+    }
+    for_each_part(
+        *cuts_, stretch, [&](const WordKey& key) { worker.prefetch(key); },
+        [&](const TextPart& part) {
+          const auto spell = [&](std::string_view raw) {
+            spelled.clear();
+            sentencepiece_->append(raw, {.begins = part.begins, .ends = part.ends}, spelled);
+            return std::string_view(spelled);
+          };
+          if (part.begins || part.ends || part.text.size() > WordKey::longest) worker.compute_word(spell(part.text), ids);
+          else worker.encode_spelled(part.key, part.text, ids, spell);
+        });
+  });
+}
+
 template <class AnyModel>
 void PipelineTokenizer::encode_text(const AnyModel& model, std::string_view text, bool parse_special, std::vector<TokenId>& ids) const {
+  constexpr bool has_parts = std::is_same_v<AnyModel, Unigram> || std::is_same_v<AnyModel, CharacterBpe>;
+  if constexpr (has_parts)
+    if (sentencepiece_) return encode_as_sentencepiece(model, text, parse_special, ids);
   typename AnyModel::Worker worker(model);
+  if constexpr (has_parts)
+    if (cuts_ && (!pre_tokenizer_.is_null() || model.is_cut_at_marks(text.size())))
+      return added_.split_verbatim(text, parse_special, [&](std::string_view stretch, const AddedToken* token, bool begins_text) {
+        if (token) return ids.push_back(token->id);
+        encode_parts<AnyModel>(worker, stretch, begins_text, ids);
+      });
   const auto pattern = pre_tokenizer_.only_pattern();
   const auto encode_stretch = [&](std::string_view stretch, const AddedToken* token, bool begins_text) {
     if (token) return ids.push_back(token->id);
@@ -251,6 +351,10 @@ std::string PipelineTokenizer::token_bytes_at(TokenId id, bool first) const {
 
 std::string PipelineTokenizer::decode(std::span<const TokenId> ids, const DecodeOptions& options) const {
   if (definition_.joins_bytes()) return Tokenizer::decode(ids, options);
+  if (definition_.sentencepiece) {
+    for (const auto id : ids) check_id(id);
+    return decode_as_sentencepiece(definition_, ids, options.skip_special_tokens, special_);
+  }
   std::vector<std::string> names;
   names.reserve(ids.size());
   for (const auto id : ids) {
@@ -302,7 +406,8 @@ std::string PipelineTokenizer::fingerprint() const {
     digest.number(static_cast<std::int64_t>(ids->size()));
     for (const auto id : *ids) digest.number(id);
   }
-  if (!normalizer_.changes_nothing()) digest.text(definition_.normalizer.dump());
+  if (!definition_.normalizer.is_null() && !(normalizer_.changes_nothing() && !sentencepiece_)) digest.text(definition_.normalizer.dump());
+  if (sentencepiece_) digest.text(describe_rules(definition_).dump());
   return digest.hex();
 }
 

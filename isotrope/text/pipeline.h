@@ -16,7 +16,10 @@
 #include "isotrope/text/normalizer.h"
 #include "isotrope/text/post_processor.h"
 #include "isotrope/text/pre_tokenizer.h"
+#include "isotrope/text/sentencepiece_normalizer.h"
+#include "isotrope/text/space_cuts.h"
 #include "isotrope/text/tokenizer_definition.h"
+#include "isotrope/text/unigram.h"
 #include "isotrope/text/word_level.h"
 #include "isotrope/text/word_piece.h"
 
@@ -59,7 +62,7 @@ class PipelineTokenizer final : public Tokenizer {
 
  private:
   using Model = std::variant<std::unique_ptr<const BpeModel>, std::unique_ptr<const CharacterBpe>, std::unique_ptr<const WordPiece>,
-                             std::unique_ptr<const WordLevel>>;
+                             std::unique_ptr<const WordLevel>, std::unique_ptr<const Unigram>>;
   static Model make_model(const TokenizerDefinition& definition);
   void check_id(TokenId id) const;
   bool may_be_cut() const;
@@ -71,11 +74,20 @@ class PipelineTokenizer final : public Tokenizer {
 
   /// A text's tokens with where they come from, without what the post-processor adds (pipeline_encoding.cpp).
   class Aligner;
+  template <class Worker>
+  void align_as_sentencepiece(Worker& worker, std::string_view text, bool parse_special, Aligner& aligner) const;
   PostProcessor::Part align_text(std::string_view text, bool parse_special) const;
   /// Byte-level: how many bytes each token stands for, by id.
   const std::vector<std::uint32_t>& byte_lengths() const;
+  /// The same by parts of the raw text whose ids are remembered, for models and normalizers that allow it.
+  template <class AnyModel>
+  void encode_parts(typename AnyModel::Worker& worker, std::string_view text, bool begins_text, std::vector<TokenId>& ids) const;
+  template <class AnyModel>
+  void encode_as_sentencepiece(const AnyModel& model, std::string_view text, bool parse_special, std::vector<TokenId>& ids) const;
+  std::optional<SpaceCuts> find_cuts() const;
 
   TokenizerDefinition definition_;
+  std::optional<SentencePieceNormalizer> sentencepiece_;
   Normalizer normalizer_;
   PreTokenizer pre_tokenizer_;
   AddedTokenMatcher added_;
@@ -91,6 +103,7 @@ class PipelineTokenizer final : public Tokenizer {
   bool cuttable_;
   mutable std::once_flag byte_lengths_once_;
   mutable std::vector<std::uint32_t> byte_lengths_;
+  std::optional<SpaceCuts> cuts_;  ///< where raw text falls into parts
 };
 
 /// What the definition of a byte-level BPE says about words: bytes, merges, and the tokens as words.

@@ -96,6 +96,8 @@ class PipelineTokenizer::Aligner {
     std::get<std::unique_ptr<const CharacterBpe>>(tokenizer_.model_)->align_word(word, tokens_);
   }
 
+  void align(Unigram::Worker& worker, std::string_view word) { worker.align_word(word, tokens_); }
+
   /// One token alone is all of the word, known or not.
   void align(WordPiece::Worker& worker, std::string_view word) {
     worker.encode_word(word, ids_);
@@ -145,6 +147,9 @@ PostProcessor::Part PipelineTokenizer::align_text(std::string_view text, bool pa
       [&](const auto& model) {
         typename std::decay_t<decltype(*model)>::Worker worker(*model);
         Aligner aligner(*this, encoding);
+        using AnyModel = std::decay_t<decltype(*model)>;
+        if constexpr (std::is_same_v<AnyModel, Unigram> || std::is_same_v<AnyModel, CharacterBpe>)
+          if (sentencepiece_) return align_as_sentencepiece(worker, text, parse_special, aligner);
         added_.split(AlignedText(text), parse_special, [&](const AlignedView& stretch, const AddedToken* token) {
           if (token) return aligner.put_added(stretch, token->id);
           pre_tokenizer_.for_each_aligned_word(stretch, [&](const AlignedView& word) { aligner.put_word(worker, word); });
@@ -156,6 +161,27 @@ PostProcessor::Part PipelineTokenizer::align_text(std::string_view text, bool pa
   encoding.special.resize(encoding.size());
   encoding.attention.resize(encoding.size(), 1);
   return part;
+}
+
+template <class Worker>
+void PipelineTokenizer::align_as_sentencepiece(Worker& worker, std::string_view text, bool parse_special, Aligner& aligner) const {
+  std::string spelled;
+  std::vector<TextRange> ranges;
+  const AlignedText aligned(text);
+  added_.split_verbatim(text, parse_special, [&](std::string_view stretch, const AddedToken* token, bool) {
+    const auto begin = static_cast<std::size_t>(stretch.data() - text.data());
+    const auto view = aligned.view().slice(aligned.text().substr(begin, stretch.size()));
+    if (token) return aligner.put_added(view, token->id);
+    worker.begin_text();
+    spelled.clear(), ranges.clear();
+    sentencepiece_->append(view, spelled, ranges);
+    if (spelled.empty()) return;
+    const auto& model = *std::get<std::unique_ptr<const typename Worker::Model>>(model_);
+    const AlignedView all{spelled, ranges.data(), view.base};
+    const auto put = [&](std::string_view part) { aligner.put_word(worker, all.slice(part)); };
+    if (model.is_cut_at_marks(0)) model.cuts().for_each_part(spelled, put);
+    else put(spelled);
+  });
 }
 
 bool PipelineTokenizer::keeps_every_byte() const {

@@ -266,6 +266,12 @@ bool spells_bytes(const json& description) {
   return spelled;
 }
 
+bool PreTokenizer::allows_parts() const {
+  return std::ranges::all_of(steps_, [](const Step& step) {
+    return step.kind == Step::Kind::white_space || (step.kind == Step::Kind::metaspace && step.split && step.replacement == "\u2581");
+  });
+}
+
 json describe_pre_tokenizer(Pattern pattern) {
   json byte_level{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", pattern == Pattern::gpt2}};
   if (pattern == Pattern::gpt2) return byte_level;

@@ -44,6 +44,10 @@ class PreTokenizer {
 
   /// The same words, with where they come from (aligned_pre_tokenizer.cpp): the slow way, for offsets.
   void for_each_aligned_word(const AlignedView& text, const std::function<void(const AlignedView&)>& visit) const;
+  /// Whether there is none: a text is one word.
+  bool is_null() const { return steps_.empty(); }
+  /// Whether a text that SpaceCuts cuts may be given to it part by part: words begin at spaces.
+  bool allows_parts() const;
 
   /// The pattern when it is all there is to do, so that PieceScanner can take over.
   std::optional<Pattern> only_pattern() const { return scans_one_pattern_ ? std::optional(steps_.front().pattern) : std::nullopt; }

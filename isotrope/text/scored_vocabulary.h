@@ -11,33 +11,40 @@
 
 namespace isotrope {
 
-/// A vocabulary of BPE over characters whose merges go by the score of what they give, as SentencePiece's BPE models, llama2.c and GGUF
-/// (`tokenizer.ggml.model` = llama) store it. Spaces are written "▁" in it.
+/// A vocabulary of pieces with scores, as SentencePiece's models, llama2.c and GGUF (`tokenizer.ggml.model` = llama, t5) store it: of a
+/// unigram model, or of BPE over characters whose merges go by the score of what they give. Spaces are written "▁" in it.
 struct ScoredVocabulary {
   /// The numbers are those of sentencepiece_model.proto and of GGUF's tokenizer.ggml.token_type.
   enum class Type : std::uint8_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
+  enum class Model : std::uint8_t { unigram = 1, bpe = 2 };  ///< the numbers are those of TrainerSpec.model_type
   struct Piece {
     std::string text;
     float score = 0;
     Type type = Type::normal;
   };
-  std::vector<Piece> pieces;            ///< by id
-  bool add_dummy_prefix = true;         ///< a space before every text
+  std::vector<Piece> pieces;     ///< by id
+  bool add_dummy_prefix = true;  ///< a space before every text
+  bool remove_extra_whitespaces = false;
+  bool escape_whitespaces = true;
+  bool treat_whitespace_as_suffix = false;
+  std::string charsmap;                      ///< precompiled_charsmap
+  std::string unknown_surface = " \u2047 ";  ///< what an unknown piece is decoded to
+  Model model = Model::bpe;
+  bool is_sentencepiece = false;        ///< ids are to be SentencePiece's for every text, whatever rules that takes
   bool add_bos = true;                  ///< before every text, when there is one
   SpecialTokens special;                ///< those that the file names; unk is the piece of type unknown
   std::string file = "the vocabulary";  ///< named in errors
 };
 
-/// The same as a tokenizer.json says it: the highest score becomes the first merge. Ids equal SentencePiece's where no two pieces have the
-/// same score. Throws InputError for an empty or doubled piece, a score that is no number, some byte pieces without all 256, user-defined
-/// pieces beside a dummy prefix, an unused piece that merges would reach.
+/// The same as a tokenizer.json says it; of BPE the highest score becomes the first merge. What it cannot say goes into
+/// TokenizerDefinition::sentencepiece, so that ids equal SentencePiece's. Throws InputError for an empty or doubled piece, a score that is no
+/// number, some byte pieces without all 256, no unknown piece where one is needed; of BPE, pieces whose merges cannot be told.
 TokenizerDefinition define_tokenizer(const ScoredVocabulary& vocabulary);
 
 /// llama2.c's tokenizer.bin: int32 longest length, then for each token float32 score, int32 length, bytes; ids 0, 1, 2 are <unk>, <s>,
 /// </s>.
 ScoredVocabulary read_llama2c_vocabulary(std::string_view bytes, std::string_view file);
-/// A SentencePiece model (sentencepiece_model.proto) of type BPE that does not normalize. Throws InputError for any other, naming what it
-/// has.
+/// A SentencePiece model (sentencepiece_model.proto) of type UNIGRAM or BPE. Throws InputError for any other, naming what it has.
 ScoredVocabulary read_sentencepiece_model(std::string_view bytes, std::string_view file);
 
 }  // namespace isotrope

@@ -37,6 +37,27 @@ struct WordLevelDefinition {
   TokenId unknown = 0;  ///< no_token: an unknown word is an error
 };
 
+/// Kudo's unigram language model over pieces with scores.
+struct UnigramDefinition {
+  std::vector<double> scores;  ///< by id: the model's pieces are the ids 0 … scores.size() − 1
+  std::optional<TokenId> unknown;
+  bool byte_fallback = false;  ///< characters that no piece has become the tokens <0x00> … <0xFF> of their bytes
+};
+
+/// What a SentencePiece model does otherwise than tokenizer.json can say. Where it is there, it takes the place of normalizer and
+/// pre-tokenizer, and scores are added in single precision.
+struct SentencePieceRules {
+  bool add_dummy_prefix = true;              ///< a space before every text
+  bool remove_extra_whitespaces = true;      ///< at both ends, and all but one of a run
+  bool escape_whitespaces = true;            ///< a space becomes "▁"
+  bool treat_whitespace_as_suffix = false;   ///< the added space comes behind the text
+  std::string charsmap;                      ///< precompiled_charsmap, or nothing
+  std::vector<std::uint8_t> types;           ///< by id, of the model's pieces: ScoredVocabulary::Type
+  std::vector<std::uint32_t> merge_ranks;    ///< of a BPE model, by merge: equal where scores are; empty: the merge's place
+  std::string unknown_surface = " \u2047 ";  ///< what an unknown token is decoded to
+  std::uint8_t type_of(std::size_t id) const { return id < types.size() ? types[id] : 1; }
+};
+
 /// Ids with a part of their own, from tokenizer_config.json, special_tokens_map.json or usual names.
 struct SpecialTokens {
   std::optional<TokenId> bos, eos, cls, sep, mask, pad, unk;
@@ -47,7 +68,8 @@ struct SpecialTokens {
 struct TokenizerDefinition {
   std::vector<std::string> names;  ///< by id, as spelled in the file; empty where an id below the largest has no token
   std::vector<bool> in_model;      ///< by id: part of the model's vocabulary, not only an added token
-  std::variant<BpeDefinition, WordPieceDefinition, WordLevelDefinition> model;
+  std::variant<BpeDefinition, WordPieceDefinition, WordLevelDefinition, UnigramDefinition> model;
+  std::optional<SentencePieceRules> sentencepiece;  ///< of a tokenizer that comes from a SentencePiece model, where they decide
   std::vector<AddedToken> added_tokens;
   nlohmann::json normalizer, pre_tokenizer, post_processor, decoder;  ///< null where there is none
   nlohmann::json truncation, padding;  ///< for who asks (own_truncation()); encode() cuts and pads nothing by itself

@@ -1,11 +1,14 @@
 // Reading tokenizer.json and tokenizer_config.json: docs/formats/tokenizer.md says what is honoured and what refused.
 #include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <unordered_map>
 
 #include "isotrope/base/error.h"
 #include "isotrope/text/byte_alphabet.h"
 #include "isotrope/text/json_field.h"
 #include "isotrope/text/pre_tokenizer.h"
+#include "isotrope/text/sentencepiece_rules.h"
 #include "isotrope/text/tokenizer_definition.h"
 #include "isotrope/text/tokenizer_limits.h"
 
@@ -58,14 +61,15 @@ class Reader {
   }
 
   void read_model(const json& model) {
-    const auto& vocabulary = field::object(field::at(model, "vocab", file_), "model.vocab", file_);
     const auto& added = field::find(root_, "added_tokens");
     if (!added.is_null()) read_added_tokens(field::array(added, "added_tokens", file_));
     // Older files do not name the type.
     const auto& named = field::find(model, "type");
     const auto type = named.is_null() ? usual_type(model) : field::text(named, "type", file_);
+    if (type == "Unigram") return read_unigram(model);
     if (type != "WordPiece" && type != "BPE" && type != "WordLevel")
-      throw InputError("tokenizer", "{}: model {} is not supported, only BPE, WordPiece and WordLevel", file_, type);
+      throw InputError("tokenizer", "{}: model {} is not supported, only BPE, WordPiece, WordLevel and Unigram", file_, type);
+    const auto& vocabulary = field::object(field::at(model, "vocab", file_), "model.vocab", file_);
     read_names(vocabulary);
     if (type == "WordPiece") read_word_piece(model, vocabulary);
     else if (type == "BPE") read_bpe(model, vocabulary);
@@ -73,6 +77,7 @@ class Reader {
   }
 
   static const char* usual_type(const json& model) {
+    if (field::find(model, "vocab").is_array()) return "Unigram";
     if (model.contains("merges")) return "BPE";
     return model.contains("continuing_subword_prefix") ? "WordPiece" : "WordLevel";
   }
@@ -100,6 +105,69 @@ class Reader {
                         has_every_byte(definition_, true);
     pieces.unknown = pieces.byte_level && !vocabulary.contains(name) ? no_token : unknown_token(name, vocabulary);
     definition_.model = std::move(pieces);
+  }
+
+  void read_unigram(const json& model) {
+    UnigramDefinition unigram;
+    const auto& list = field::array(field::at(model, "vocab", file_), "model.vocab", file_);
+    if (list.size() > INT32_MAX / 2) throw InputError("tokenizer", "{}: {} pieces are more than ids can count", file_, list.size());
+    std::unordered_map<std::string_view, TokenId> ids;
+    definition_.names.reserve(list.size() + definition_.added_tokens.size());
+    for (const auto& entry : list) {
+      const auto id = definition_.names.size();
+      if (!entry.is_array() || entry.size() != 2 || !entry[0].is_string() || !entry[1].is_number())
+        throw InputError("tokenizer", "{}: model.vocab: piece {}: expected [text, score], got {}", file_, id, entry.dump().substr(0, 60));
+      definition_.names.push_back(entry[0].get<std::string>());
+      unigram.scores.push_back(entry[1].get<double>());
+      check_piece(definition_.names.back(), unigram.scores.back(), id);
+      ids[entry[0].get_ref<const std::string&>()] = static_cast<TokenId>(id);  // of equal pieces the last counts, as in HF tokenizers
+    }
+    definition_.in_model.assign(definition_.names.size(), true);
+    for (const auto& token : definition_.added_tokens) {
+      const auto found = ids.find(token.content);
+      const auto expected = found == ids.end() ? static_cast<std::size_t>(token.id) : static_cast<std::size_t>(found->second);
+      if (expected != static_cast<std::size_t>(token.id))
+        throw InputError("tokenizer", "{}: added token \"{}\" has id {}, and {} in the vocabulary", file_, token.content, token.id,
+                         expected);
+      if (found == ids.end()) added_beside_pieces_.push_back(&token);
+    }
+    place_added_tokens();
+    unigram.byte_fallback = field::flag(model, "byte_fallback", false, file_);
+    if (const auto& unknown = field::find(model, "unk_id"); !unknown.is_null()) {
+      const auto id = field::integer(unknown, "unk_id", file_);
+      if (id < 0 || static_cast<std::size_t>(id) >= list.size())
+        throw InputError("tokenizer", "{}: unk_id is {}, but there are {} pieces", file_, id, list.size());
+      unigram.unknown = static_cast<TokenId>(id);
+    }
+    definition_.model = std::move(unigram);
+    definition_.sentencepiece = read_sentencepiece_rules(model, definition_);
+  }
+
+  void place_added_tokens() {
+    const auto limit = 2 * (definition_.names.size() + added_beside_pieces_.size()) + 262'144;
+    taken_.assign(definition_.names.size(), true);
+    for (const auto* token : added_beside_pieces_) {
+      const auto id = static_cast<std::size_t>(token->id);
+      if (id >= limit)
+        throw InputError("tokenizer", "{}: added token \"{}\" has id {}, but beside {} pieces ids must be below {}", file_, token->content,
+                         id, definition_.in_model.size(), limit);
+      if (id >= taken_.size()) {
+        taken_.resize(id + 1);
+        definition_.names.resize(id + 1);
+        definition_.in_model.resize(id + 1);
+      }
+      if (taken_[id])
+        throw InputError("tokenizer", "{}: tokens \"{}\" and \"{}\" have the same id {}", file_, definition_.names[id], token->content, id);
+      taken_[id] = true;
+      definition_.names[id] = token->content;
+    }
+  }
+
+  void check_piece(const std::string& piece, double score, std::size_t id) const {
+    constexpr std::size_t longest = 8000;  // sentencepiece's limit, too: the time of encoding grows with the longest piece
+    if (piece.size() >= longest)
+      throw InputError("tokenizer", "{}: piece {} has {} bytes, the limit is {}", file_, id, piece.size(), longest);
+    if (!(std::abs(score) <= 1e30)) throw InputError("tokenizer", "{}: piece {} has the score {}, out of range", file_, id, score);
   }
 
   TokenId unknown_token(const std::string& name, const json& vocabulary) const {
@@ -131,6 +199,7 @@ class Reader {
                      (drops || has_every_byte(definition_, false));
     if (bpe.byte_level) bpe.byte_fallback = bpe.fuse_unknown = false;
     else if (!unknown.is_null()) bpe.unknown = unknown_token(field::text(unknown, "unk_token", file_), vocabulary);
+    definition_.sentencepiece = bpe.byte_level ? std::nullopt : read_sentencepiece_rules(model, definition_);
   }
 
   void read_added_tokens(const json& tokens) {
@@ -232,7 +301,8 @@ class Reader {
   const json& root_;
   std::string_view file_;
   TokenizerDefinition definition_;
-  std::vector<bool> taken_;  ///< by id
+  std::vector<bool> taken_;                             ///< by id
+  std::vector<const AddedToken*> added_beside_pieces_;  ///< of a Unigram model
 };
 
 std::optional<TokenId> find_id(const TokenizerDefinition& definition, std::string_view name) {

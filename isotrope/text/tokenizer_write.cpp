@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 
+#include "isotrope/text/sentencepiece_rules.h"
 #include "isotrope/text/tokenizer_definition.h"
 
 namespace isotrope {
@@ -48,16 +49,18 @@ ordered_json text_or_null(const std::string& text) { return text.empty() ? order
 ordered_json model(const TokenizerDefinition& definition, const BpeDefinition& bpe) {
   auto merges = ordered_json::array();
   for (const auto& merge : bpe.merges) merges.push_back({name_of(definition, merge.left), name_of(definition, merge.right)});
-  return {{"type", "BPE"},
-          {"dropout", nullptr},
-          {"unk_token", name_of(definition, bpe.unknown)},
-          {"continuing_subword_prefix", text_or_null(bpe.prefix)},
-          {"end_of_word_suffix", text_or_null(bpe.suffix)},
-          {"fuse_unk", bpe.fuse_unknown},
-          {"byte_fallback", bpe.byte_fallback},
-          {"ignore_merges", bpe.ignore_merges},
-          {"vocab", vocabulary(definition)},
-          {"merges", std::move(merges)}};
+  ordered_json description{{"type", "BPE"},
+                           {"dropout", nullptr},
+                           {"unk_token", name_of(definition, bpe.unknown)},
+                           {"continuing_subword_prefix", text_or_null(bpe.prefix)},
+                           {"end_of_word_suffix", text_or_null(bpe.suffix)},
+                           {"fuse_unk", bpe.fuse_unknown},
+                           {"byte_fallback", bpe.byte_fallback},
+                           {"ignore_merges", bpe.ignore_merges},
+                           {"vocab", vocabulary(definition)},
+                           {"merges", std::move(merges)}};
+  if (definition.sentencepiece) description["sentencepiece"] = describe_rules(definition);
+  return description;
 }
 
 ordered_json model(const TokenizerDefinition& definition, const WordPieceDefinition& pieces) {
@@ -70,6 +73,17 @@ ordered_json model(const TokenizerDefinition& definition, const WordPieceDefinit
 
 ordered_json model(const TokenizerDefinition& definition, const WordLevelDefinition& words) {
   return {{"type", "WordLevel"}, {"vocab", vocabulary(definition)}, {"unk_token", unknown_name(definition, words.unknown)}};
+}
+
+ordered_json model(const TokenizerDefinition& definition, const UnigramDefinition& unigram) {
+  auto pieces = ordered_json::array();
+  for (std::size_t id = 0; id < unigram.scores.size(); ++id) pieces.push_back({definition.names[id], unigram.scores[id]});
+  ordered_json description{{"type", "Unigram"},
+                           {"unk_id", unigram.unknown ? ordered_json(*unigram.unknown) : ordered_json(nullptr)},
+                           {"vocab", std::move(pieces)},
+                           {"byte_fallback", unigram.byte_fallback}};
+  if (definition.sentencepiece) description["sentencepiece"] = describe_rules(definition);
+  return description;
 }
 
 std::array<std::pair<const char*, std::optional<TokenId>>, 7> special_tokens(const TokenizerDefinition& definition) {

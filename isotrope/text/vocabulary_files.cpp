@@ -91,12 +91,16 @@ ScoredVocabulary::Piece read_piece(std::string_view message, std::string_view fi
 struct Settings {
   std::uint64_t model_type = 1, bos = 1, eos = 2, pad = ~std::uint64_t{0};
   bool whitespace_as_suffix = false, add_dummy_prefix = true, remove_extra_whitespaces = true, escape_whitespaces = true;
-  std::size_t charsmap_bytes = 0;
+  bool byte_fallback = false;
+  std::string charsmap, unknown_surface = " \u2047 ";
+  std::size_t denormalizer_bytes = 0;
 
   void read_trainer(std::string_view message, std::string_view file) {
     for_each_field(message, file, [&](const Field& field) {
       if (field.key == 3) model_type = field.number;
       if (field.key == 24) whitespace_as_suffix = field.number != 0;
+      if (field.key == 35) byte_fallback = field.number != 0;
+      if (field.key == 44) unknown_surface = field.bytes;
       if (field.key == 41) bos = field.number;
       if (field.key == 42) eos = field.number;
       if (field.key == 43) pad = field.number;
@@ -104,10 +108,15 @@ struct Settings {
   }
   void read_normalizer(std::string_view message, std::string_view file) {
     for_each_field(message, file, [&](const Field& field) {
-      if (field.key == 2) charsmap_bytes = field.bytes.size();
+      if (field.key == 2) charsmap = field.bytes;
       if (field.key == 3) add_dummy_prefix = field.number != 0;
       if (field.key == 4) remove_extra_whitespaces = field.number != 0;
       if (field.key == 5) escape_whitespaces = field.number != 0;
+    });
+  }
+  void read_denormalizer(std::string_view message, std::string_view file) {
+    for_each_field(message, file, [&](const Field& field) {
+      if (field.key == 2) denormalizer_bytes = field.bytes.size();
     });
   }
   void check(std::string_view file) const {
@@ -115,12 +124,10 @@ struct Settings {
     const auto refuse = [&](std::string_view what) {
       throw InputError("tokenizer", "{}: a SentencePiece model {} is not supported", file, what);
     };
-    if (model_type != 2)
+    if (model_type != 1 && model_type != 2)
       refuse(std::string("of type ") + std::string(model_type >= 1 && model_type <= 4 ? types[model_type - 1] : "unknown"));
-    if (charsmap_bytes > 0) refuse("that normalizes text (precompiled_charsmap)");
-    if (remove_extra_whitespaces) refuse("that removes white space (remove_extra_whitespaces)");
-    if (!escape_whitespaces) refuse("without escape_whitespaces");
-    if (whitespace_as_suffix) refuse("with treat_whitespace_as_suffix");
+    if (denormalizer_bytes > 0) refuse("that changes decoded text (denormalizer_spec)");
+    if (check_utf8(unknown_surface)) refuse("whose unk_surface is not UTF-8");
   }
 };
 
@@ -157,13 +164,25 @@ ScoredVocabulary read_sentencepiece_model(std::string_view bytes, std::string_vi
     if (field.key == 1) vocabulary.pieces.push_back(read_piece(field.bytes, file));
     if (field.key == 2) settings.read_trainer(field.bytes, file);
     if (field.key == 3) settings.read_normalizer(field.bytes, file);
+    if (field.key == 5) settings.read_denormalizer(field.bytes, file);
   });
   if (vocabulary.pieces.empty()) throw InputError("tokenizer", "{}: not a SentencePiece model: it has no pieces", file);
   settings.check(file);
   const auto token = [&](std::uint64_t id) {  // −1: there is none
     return id < vocabulary.pieces.size() ? std::optional(static_cast<TokenId>(id)) : std::nullopt;
   };
+  for (std::size_t id = 0; id < vocabulary.pieces.size(); ++id)
+    if (vocabulary.pieces[id].type == Type::byte && !settings.byte_fallback)
+      throw InputError("tokenizer", "{}: piece {} is a byte, but the model has no byte_fallback", file, id);
+  vocabulary.model = static_cast<ScoredVocabulary::Model>(settings.model_type);
+  vocabulary.is_sentencepiece = true;
+  vocabulary.add_bos = vocabulary.model == ScoredVocabulary::Model::bpe;  // as Llama 2's does; a unigram model alone says nothing of it
   vocabulary.add_dummy_prefix = settings.add_dummy_prefix;
+  vocabulary.remove_extra_whitespaces = settings.remove_extra_whitespaces;
+  vocabulary.escape_whitespaces = settings.escape_whitespaces;
+  vocabulary.treat_whitespace_as_suffix = settings.whitespace_as_suffix;
+  vocabulary.charsmap = std::move(settings.charsmap);
+  vocabulary.unknown_surface = std::move(settings.unknown_surface);
   vocabulary.special.bos = token(settings.bos);
   vocabulary.special.eos = token(settings.eos);
   vocabulary.special.pad = token(settings.pad);

@@ -1,0 +1,126 @@
+#include "isotrope/text/sentencepiece_normalizer.h"
+
+#include <algorithm>
+
+#include "isotrope/text/mark_cuts.h"
+#include "isotrope/text/scored_vocabulary.h"
+#include "isotrope/text/utf8.h"
+
+namespace isotrope {
+
+SentencePieceNormalizer::SentencePieceNormalizer(const TokenizerDefinition& definition)
+    : rules_(*definition.sentencepiece), mark_(rules_.escape_whitespaces ? MarkCuts::mark : std::string_view(" ")) {
+  if (!rules_.charsmap.empty()) charsmap_.emplace(rules_.charsmap, definition.file);
+  std::vector<std::pair<std::string_view, std::int32_t>> keys;
+  for (std::size_t id = 0; id < rules_.types.size(); ++id)
+    if (rules_.types[id] == static_cast<std::uint8_t>(ScoredVocabulary::Type::user_defined)) keys.emplace_back(definition.names[id], 0);
+  bool holds_space = false;
+  for (const auto& [key, value] : keys) holds_space |= key.find(' ') != std::string_view::npos;
+  for (unsigned char c = 1; c < 128; ++c) plain_[c] = c != ' ' && (!charsmap_ || charsmap_->leaves_ascii_pair(c));
+  for (const auto& [key, value] : keys)
+    if (static_cast<unsigned char>(key.front()) < 0x80) plain_[static_cast<unsigned char>(key.front())] = false;
+  if (rules_.escape_whitespaces && !rules_.treat_whitespace_as_suffix && !holds_space &&
+      (!charsmap_ || charsmap_->allows_cuts_before_spaces()))
+    cuts_.emplace(SpaceCuts::Changes{.charsmap = charsmap_ ? &*charsmap_ : nullptr});
+  if (!keys.empty()) user_defined_.emplace(std::move(keys), definition.file);
+}
+
+SentencePieceNormalizer::Step SentencePieceNormalizer::next(std::string_view text, std::size_t position) const {
+  const auto rest = text.substr(position);
+  if (user_defined_) {
+    std::size_t longest = 0;
+    auto state = user_defined_->root();
+    std::int32_t value = -1;
+    for (std::size_t i = 0; i < rest.size() && user_defined_->step(state, static_cast<unsigned char>(rest[i]), value); ++i)
+      if (value >= 0) longest = i + 1;
+    if (longest > 0) return {rest.substr(0, longest), longest};
+  }
+  if (charsmap_)
+    if (const auto match = charsmap_->longest(rest); match.length > 0) return {match.becomes, match.length};
+  // An entry of the charsmap may end inside a character; what is left of it is replaced.
+  const auto step = utf8_step(text, position);
+  if (!step.valid) return {"\uFFFD", 1};
+  return {rest.substr(0, step.length), step.length};
+}
+
+/// The end of a stretch of text that stays what it is and has no space.
+std::size_t SentencePieceNormalizer::plain_end(std::string_view text, std::size_t position) const {
+  while (position < text.size()) {
+    const auto byte = static_cast<unsigned char>(text[position]);
+    if (byte < 0x80) {
+      if (!plain_[byte]) return position;
+      // What follows beyond ASCII may be a mark that the two are one entry with.
+      if (position + 1 < text.size() && static_cast<unsigned char>(text[position + 1]) >= 0x80 && charsmap_ &&
+          !charsmap_->is_untouched(byte))
+        return position;
+      ++position;
+      continue;
+    }
+    if (user_defined_) return position;
+    const auto step = utf8_step(text, position);
+    if (!step.valid || (charsmap_ && !charsmap_->is_untouched(step.code_point))) return position;
+    position += step.length;
+  }
+  return position;
+}
+
+template <class Note>
+void SentencePieceNormalizer::append(std::string_view text, const Part& part, std::string& result, Note&& note) const {
+  const auto begin = result.size();
+  const bool removes = rules_.remove_extra_whitespaces;
+  std::size_t position = 0;
+  if (removes && part.begins) {
+    while (position < text.size()) {
+      const auto step = next(text, position);
+      if (step.becomes != " ") break;
+      position += step.length;
+    }
+  }
+  if (position == text.size()) return;
+  if (part.begins && !rules_.treat_whitespace_as_suffix && rules_.add_dummy_prefix) result += mark_;
+  note(position, position);
+  bool behind_space = removes && part.begins;
+  while (position < text.size()) {
+    const auto start = position;
+    if (const auto end = plain_end(text, position); end > position) {
+      result.append(text, position, end - position);
+      for (; position < end; ++position) note(position, position + 1);
+      behind_space = false;
+      continue;
+    }
+    auto [becomes, length] = next(text, position);
+    position += length;
+    if (behind_space) becomes.remove_prefix(std::min(becomes.find_first_not_of(' '), becomes.size()));
+    if (becomes.empty()) continue;
+    for (const char c : becomes) c == ' ' ? result.append(mark_) : result.append(1, c);
+    note(start, position);
+    behind_space = removes && becomes.back() == ' ';
+  }
+  if (removes && part.ends)
+    while (std::string_view(result).substr(begin).ends_with(mark_)) result.resize(result.size() - mark_.size());
+  if (part.ends && rules_.treat_whitespace_as_suffix && rules_.add_dummy_prefix) result += mark_;
+  note(text.size(), text.size());
+}
+
+void SentencePieceNormalizer::append(std::string_view text, const Part& part, std::string& result) const {
+  append(text, part, result, [](std::size_t, std::size_t) {});
+}
+
+void SentencePieceNormalizer::append(const AlignedView& text, std::string& result, std::vector<TextRange>& ranges) const {
+  std::size_t noted = 0;
+  append(text.text, {}, result, [&](std::size_t begin, std::size_t end) {
+    if (begin == end && begin == text.text.size()) ranges.resize(result.size(), {text.base, text.base});
+    // In a stretch that stays what it is, all of it is there when its first byte is noted.
+    const auto count = end == begin + 1 ? std::min<std::size_t>(result.size(), noted + 1) : result.size();
+    if (count > noted) {
+      auto range = text.range(begin, end);
+      if (begin == end && begin < text.text.size()) range = {text.ranges[begin].begin, text.ranges[begin].begin};
+      ranges.resize(count, range);
+      noted = count;
+    }
+  });
+  ranges.resize(result.size(),
+                text.text.empty() ? TextRange{} : TextRange{text.ranges[text.text.size() - 1].end, text.ranges[text.text.size() - 1].end});
+}
+
+}  // namespace isotrope

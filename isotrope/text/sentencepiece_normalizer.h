@@ -1,0 +1,52 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "isotrope/text/aligned_text.h"
+#include "isotrope/text/charsmap.h"
+#include "isotrope/text/double_array.h"
+#include "isotrope/text/space_cuts.h"
+#include "isotrope/text/tokenizer_definition.h"
+
+namespace isotrope {
+
+/// What sentencepiece makes of a text before its model gets it: the longest entry of the charsmap at each place, user-defined pieces left
+/// as they are, white space taken out and spelled "▁". Immutable, thread-safe.
+class SentencePieceNormalizer {
+ public:
+  explicit SentencePieceNormalizer(const TokenizerDefinition& definition);
+
+  /// Which part of a text a text is, when it has been cut by cuts().
+  struct Part {
+    bool begins = true, ends = true;
+  };
+  /// Appends what becomes of valid UTF-8.
+  void append(std::string_view text, const Part& part, std::string& result) const;
+  /// The same of a whole text, with what each byte comes from.
+  void append(const AlignedView& text, std::string& result, std::vector<TextRange>& ranges) const;
+  /// Where raw text can be cut, or null where it cannot.
+  const SpaceCuts* cuts() const { return cuts_ ? &*cuts_ : nullptr; }
+
+ private:
+  /// note(begin, end): all that has been appended since the last call comes from these bytes.
+  template <class Note>
+  void append(std::string_view text, const Part& part, std::string& result, Note&& note) const;
+  struct Step {
+    std::string_view becomes;
+    std::size_t length;
+  };
+  Step next(std::string_view text, std::size_t position) const;
+  std::size_t plain_end(std::string_view text, std::size_t position) const;
+
+  SentencePieceRules rules_;
+  std::optional<Charsmap> charsmap_;
+  std::optional<DoubleArray> user_defined_;
+  std::string_view mark_;
+  std::array<bool, 128> plain_{};  ///< ASCII that stays what it is before ASCII and is no space
+  std::optional<SpaceCuts> cuts_;
+};
+
+}  // namespace isotrope

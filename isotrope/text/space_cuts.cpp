@@ -1,0 +1,28 @@
+#include "isotrope/text/space_cuts.h"
+
+#include "isotrope/text/utf8.h"
+
+namespace isotrope {
+
+SpaceCuts::SpaceCuts(const Changes& changes) : changes_(changes) {
+  for (unsigned char c = 0x21; c < 0x7F; ++c) ascii_[c] = keeps(c);
+}
+
+bool SpaceCuts::keeps(char32_t character) const {
+  const auto* charsmap = changes_.charsmap;
+  return !charsmap || (changes_.by_clusters ? charsmap->keeps_apart(character) : charsmap->keeps(character));
+}
+
+bool SpaceCuts::may_cut_behind_wide(std::string_view text, std::size_t position) const {
+  do --position;
+  while ((static_cast<unsigned char>(text[position]) & 0xC0) == 0x80);
+  const auto character = next_code_point(text, position);
+  const auto& table = UnicodeTable::instance();
+  const auto kind = table.kind(character);
+  const auto category = table.category(character);
+  const bool is_mark = category >= Category::Mn && category <= Category::Me;
+  if (kind != CharKind::letter && kind != CharKind::number && !(changes_.keeps_marks && is_mark)) return false;
+  return keeps(character);
+}
+
+}  // namespace isotrope

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <string_view>
+
+#include "isotrope/text/charsmap.h"
+#include "isotrope/text/unicode.h"
+#include "isotrope/text/word_key.h"
+
+namespace isotrope {
+
+/// Places where raw text can be cut so that each part is normalized and cut into words by itself: before a space behind a letter, a number,
+/// a mark or a visible ASCII character that all normalization leaves in place. The ids of a part can be remembered for its raw bytes.
+class SpaceCuts {
+ public:
+  /// What normalization does to characters besides what it does to letters, numbers and ASCII.
+  struct Changes {
+    bool keeps_marks = true;             ///< none disappears
+    const Charsmap* charsmap = nullptr;  ///< outlives this object
+    bool by_clusters = false;            ///< how the charsmap is used
+  };
+  explicit SpaceCuts(const Changes& changes);
+
+  /// The first such place behind `position`, or text.size().
+  std::size_t next(std::string_view text, std::size_t position) const {
+    while (++position < text.size()) {
+      position = text.find(' ', position);
+      if (position >= text.size()) break;
+      if (may_cut_behind(text, position)) return position;
+    }
+    return text.size();
+  }
+  /// Whether the character before `position` > 0 is one of those.
+  bool may_cut_behind(std::string_view text, std::size_t position) const {
+    const auto byte = static_cast<unsigned char>(text[position - 1]);
+    return byte < 0x80 ? ascii_[byte] : may_cut_behind_wide(text, position);
+  }
+
+ private:
+  bool keeps(char32_t character) const;
+  bool may_cut_behind_wide(std::string_view text, std::size_t position) const;
+
+  std::array<bool, 128> ascii_{};
+  Changes changes_;
+};
+
+/// A part of a text; the key of one of at most WordKey::longest bytes.
+struct TextPart {
+  std::string_view text;
+  WordKey key;
+  bool begins = false, ends = false;  ///< it is the first, the last
+};
+
+/// Visits the parts of a text in order; announce(key) is called some parts ahead, so that memory can be fetched in the meantime.
+template <class Announce, class Visit>
+void for_each_part(const SpaceCuts& cuts, std::string_view text, Announce&& announce, Visit&& visit) {
+  constexpr std::size_t ahead = 16;
+  TextPart parts[ahead];
+  for (std::size_t start = 0; start < text.size();) {
+    std::size_t count = 0;
+    for (; count < ahead && start < text.size(); ++count) {
+      const auto end = cuts.next(text, start);
+      auto& part = parts[count];
+      part = {.text = text.substr(start, end - start), .begins = start == 0, .ends = end == text.size()};
+      start = end;
+      if (part.text.size() > WordKey::longest) continue;
+      const bool is_readable = part.text.size() <= WordKey::longest_inline && part.text.data() + 16 <= text.data() + text.size();
+      part.key = is_readable ? WordKey::of_short(part.text.data(), part.text.size()) : WordKey::of(part.text);
+      announce(part.key);
+    }
+    for (std::size_t i = 0; i < count; ++i) visit(parts[i]);
+  }
+}
+
+}  // namespace isotrope

@@ -1,0 +1,316 @@
+#include "isotrope/text/unigram.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "isotrope/base/error.h"
+#include "isotrope/text/scored_vocabulary.h"
+#include "isotrope/text/utf8.h"
+
+namespace isotrope {
+
+namespace {
+
+using Type = ScoredVocabulary::Type;
+
+constexpr double unknown_penalty = 10;     // below the least score (kUnkPenalty)
+constexpr float most_float_sum = 100'000;  // beyond it sentencepiece counts from 0 again
+
+bool is_searched(const TokenizerDefinition& definition, std::size_t id) {
+  if (!definition.sentencepiece) return true;
+  const auto type = static_cast<Type>(definition.sentencepiece->type_of(id));
+  return type == Type::normal || type == Type::user_defined;
+}
+
+DoubleArray pieces_of(const TokenizerDefinition& definition) {
+  std::vector<std::pair<std::string_view, std::int32_t>> keys;
+  const auto count = std::get<UnigramDefinition>(definition.model).scores.size();
+  for (std::size_t id = 0; id < count; ++id)
+    if (is_searched(definition, id)) keys.emplace_back(definition.names[id], static_cast<std::int32_t>(id));
+  return {std::move(keys), definition.file};
+}
+
+/// The exponent of the last bit of a number that is not 0.
+int last_bit(double value) {
+  int exponent = 0;
+  const auto digits = static_cast<std::int64_t>(std::ldexp(std::frexp(value, &exponent), 53));
+  return exponent - 53 + std::countr_zero(static_cast<std::uint64_t>(digits));
+}
+
+}  // namespace
+
+struct Unigram::Scratch {
+  std::vector<Node<double>> doubles;
+  std::vector<Node<float>> floats;
+  std::vector<Node<float>> way;
+  std::vector<double> seconds;
+  template <class Score>
+  std::vector<Node<Score>>& nodes() {
+    if constexpr (std::is_same_v<Score, float>) return floats;
+    else return doubles;
+  }
+};
+
+template <>
+const std::vector<double>& Unigram::scores() const {
+  return double_scores_;
+}
+template <>
+const std::vector<float>& Unigram::scores() const {
+  return float_scores_;
+}
+
+Unigram::Unigram(const TokenizerDefinition& definition)
+    : definition_(std::get<UnigramDefinition>(definition.model)),
+      file_(definition.file),
+      single_precision_(definition.sentencepiece.has_value()),
+      pieces_(pieces_of(definition)),
+      double_scores_(std::move(definition_.scores)) {
+  find_firsts(definition);
+  auto least = std::numeric_limits<double>::infinity();
+  byte_ids_.fill(-1);
+  for (std::size_t id = 0; id < double_scores_.size(); ++id) {
+    const std::string_view name = definition.names[id];
+    auto& score = double_scores_[id];
+    const auto type = single_precision_ ? static_cast<Type>(definition.sentencepiece->type_of(id)) : Type::normal;
+    if (type == Type::normal) least = std::min(least, score);
+    // The bonus that makes user-defined pieces win.
+    if (type == Type::user_defined) score = static_cast<float>(0.1 * static_cast<double>(name.size() - 1));
+    if (is_searched(definition, id)) cuts_.add(name);
+    if (const auto byte = fallback_byte(name)) byte_ids_[*byte] = static_cast<TokenId>(id);
+  }
+  cuts_.finish();
+  if (std::isinf(least)) least = single_precision_ ? std::numeric_limits<float>::max() : 0;
+  float_scores_.assign(double_scores_.begin(), double_scores_.end());
+  unknown_score_ = single_precision_ ? static_cast<double>(static_cast<float>(least) - 10.0f) : least - unknown_penalty;
+  mark_is_piece_ = pieces_.find(MarkCuts::mark) >= 0 && pieces_.find(MarkCuts::mark) != definition_.unknown.value_or(-1);
+
+  double largest = std::abs(unknown_score_);
+  int last = unknown_score_ != 0 ? last_bit(unknown_score_) : 0;
+  for (const auto score : double_scores_) {
+    largest = std::max(largest, std::abs(score));
+    if (score != 0) last = std::min(last, last_bit(score));
+  }
+  largest_score_ = static_cast<float>(largest) * 1.0001f;
+  // Sums below 2^(53 + last) are whole multiples of 2^last that fit into a double.
+  if (largest < 1e9) most_exact_ = static_cast<std::size_t>(std::min(std::ldexp(1, 53 + last) / std::max(largest, 1e-9), 1e15));
+}
+
+void Unigram::find_firsts(const TokenizerDefinition& definition) {
+  for (std::size_t id = 0; id < double_scores_.size(); ++id) {
+    const std::string_view name = definition.names[id];
+    if (name.empty() || !is_searched(definition, id)) continue;
+    std::size_t end = 0;
+    const auto character = next_code_point(name, end);
+    auto& page = first_pages_[character >> 8];
+    if (page == 0) {
+      page = static_cast<std::uint16_t>(firsts_.size() >> 8);
+      firsts_.resize(firsts_.size() + 256);
+    }
+    auto& first = firsts_[std::size_t{page} << 8 | (character & 0xFF)];
+    first.goes_on |= end < name.size();
+    first.state = pieces_.root();
+    for (std::size_t i = 0; i < end; ++i) (void)pieces_.step(first.state, static_cast<unsigned char>(name[i]), first.id);
+  }
+}
+
+void Unigram::append_unknown(std::string_view text, std::vector<TokenId>& ids) const {
+  if (!single_precision_)
+    if (const auto whole = pieces_.find(text); whole >= 0) return ids.push_back(whole);  // HF tokenizers asks for the run once more
+  const auto byte_id = [&](char byte) { return byte_ids_[static_cast<unsigned char>(byte)]; };
+  if (definition_.byte_fallback && std::ranges::all_of(text, [&](char byte) { return byte_id(byte) >= 0; })) {
+    for (const char byte : text) ids.push_back(byte_id(byte));
+    return;
+  }
+  ids.push_back(*definition_.unknown);
+}
+
+template <class Score>
+void Unigram::append(std::string_view word, Score& sum, Scratch& scratch, std::vector<TokenId>& ids) const {
+  search(word, sum, scratch, [&](std::int32_t begin, std::int32_t end, TokenId id) {
+    if (id >= 0) ids.push_back(id);
+    else append_unknown(word.substr(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)), ids);
+  });
+}
+
+template <class Score, class Put>
+void Unigram::search(std::string_view word, Score& sum, Scratch& scratch, Put&& put) const {
+  if (word.size() >= INT32_MAX) throw InputError("tokenizer", "a word of {} bytes is longer than the limit of {}", word.size(), INT32_MAX);
+  const auto& score_of = scores<Score>();
+  const auto unknown = definition_.unknown.value_or(-1);
+  const auto unknown_score = static_cast<Score>(unknown_score_);
+  const auto size = static_cast<std::int32_t>(word.size());
+  auto& nodes = scratch.nodes<Score>();
+  nodes.assign(word.size() + 1, {});
+  nodes[0].score = sum;
+  std::int32_t decided = 0, unknown_from = -1;  // what lies before `decided` has been put, but for a run of unknown characters
+  const auto decide = [&](std::int32_t end) {
+    auto& way = scratch.way;
+    way.clear();
+    for (auto at = end; at > decided; at = nodes[at].start) way.push_back({.start = nodes[at].start, .id = nodes[at].id});
+    for (auto node = way.rbegin(); node != way.rend(); ++node) {
+      if (node->id == unknown) {
+        if (unknown_from < 0) unknown_from = node->start;
+        continue;
+      }
+      if (unknown_from >= 0) put(unknown_from, node->start, -1);
+      unknown_from = -1;
+      put(node->start, std::next(node) == way.rend() ? end : std::next(node)->start, node->id);
+    }
+    decided = end;
+  };
+  std::int32_t reach = 0;  // the farthest end of a piece so far
+  for (std::int32_t start = 0; start < size;) {
+    if (start == reach && start - decided > 64) decide(start);  // no piece lies across: whatever follows, this stays
+    auto here = nodes[start].score;
+    if constexpr (std::is_same_v<Score, float>) {
+      if (here < -most_float_sum || here > most_float_sum) {
+        for (auto at = start; at <= reach; ++at)
+          if (at == start || nodes[at].start >= 0) nodes[at].score -= here;
+        here = 0;
+      }
+    }
+    auto position = static_cast<std::size_t>(start);
+    const auto& [first_state, first_id, goes_on] = first(next_code_point(word, position));
+    const auto character = static_cast<std::int32_t>(position);
+    const auto offer = [&](std::int32_t end, Score score, std::int32_t id) {
+      auto& node = nodes[end];
+      if (node.start < 0 || score > node.score) node = {score, start, id};
+      reach = std::max(reach, end);
+    };
+    const bool has_character = first_id >= 0;
+    if (has_character) offer(character, static_cast<Score>(score_of[first_id] + here), first_id);
+    auto state = first_state;
+    std::int32_t id = -1;
+    for (auto end = goes_on ? character : size; end < size && pieces_.step(state, static_cast<unsigned char>(word[end]), id);)
+      if (++end; id >= 0) offer(end, static_cast<Score>(score_of[id] + here), id);
+    if (!has_character) {
+      if (!definition_.unknown && (nodes[character].start < 0 || unknown_score + here > nodes[character].score))
+        throw InputError("tokenizer", "{}: \"{}\" is no piece, and the model has no unk_id", file_, word.substr(start, character - start));
+      offer(character, unknown_score + here, unknown);
+    }
+    start = character;
+  }
+  decide(size);
+  if (unknown_from >= 0) put(unknown_from, size, -1);
+  sum = nodes[word.size()].score;
+}
+
+/// Along the best way every piece must beat all others that end where it does by more than rounding can take from both: one addition of
+/// numbers below 2^e is off by 2^(e − 25) at most, and no way has more additions than characters.
+float Unigram::steady_below(std::string_view word, Scratch& scratch) const {
+  const auto size = static_cast<std::int32_t>(word.size());
+  auto& nodes = scratch.doubles;
+  auto& seconds = scratch.seconds;
+  nodes.assign(word.size() + 1, {});
+  constexpr auto none = -std::numeric_limits<double>::infinity();
+  seconds.assign(word.size() + 1, none);
+  int characters = 0;
+  for (std::int32_t start = 0; start < size; ++characters) {
+    auto position = static_cast<std::size_t>(start);
+    const auto& [first_state, first_id, goes_on] = first(next_code_point(word, position));
+    const auto character = static_cast<std::int32_t>(position);
+    if (first_id < 0) return 0;  // an unknown character: its score is not to be had from the ids
+    const auto offer = [&](std::int32_t end, std::int32_t id) {
+      const auto score = double_scores_[id] + nodes[start].score;
+      auto& node = nodes[end];
+      if (node.start < 0 || score > node.score) {
+        if (node.start >= 0) seconds[end] = std::max(seconds[end], node.score);
+        node = {score, start, id};
+      } else {
+        seconds[end] = std::max(seconds[end], score);
+      }
+    };
+    offer(character, first_id);
+    auto state = first_state;
+    std::int32_t id = -1;
+    for (auto end = goes_on ? character : size; end < size && pieces_.step(state, static_cast<unsigned char>(word[end]), id);)
+      if (++end; id >= 0) offer(end, id);
+    start = character;
+  }
+  auto margin = std::numeric_limits<double>::infinity();
+  for (auto at = size; at > 0; at = nodes[at].start) margin = std::min(margin, nodes[at].score - seconds[at]);
+  const auto longest = static_cast<double>(characters) * largest_score_;
+  margin -= longest * 1e-12;
+  if (!(margin > 0)) return 0;
+  // 2 · characters · 2^(e − 25) < margin
+  const auto exponent = std::isinf(margin) ? 40 : std::ilogb(margin / (2.0 * (characters + 1))) + 25;
+  return static_cast<float>(std::min<double>(std::ldexp(1, std::min(exponent, 40)), most_float_sum) - longest * 1.0001);
+}
+
+void Unigram::Worker::Free::operator()(Scratch* scratch) const { delete scratch; }
+
+Unigram::Worker::Worker(const Unigram& model) : model_(model), words_(model.caches_.take()), scratch_(new Scratch) {}
+Unigram::Worker::~Worker() { model_.caches_.give(std::move(words_)); }
+
+bool Unigram::Worker::append_known(std::span<const TokenId> known, std::vector<TokenId>& ids) {
+  if (known.empty()) return false;
+  if (!model_.single_precision_) return ids.insert(ids.end(), known.begin(), known.end()), true;
+  if (!(std::abs(sum_) < std::bit_cast<float>(known.front()))) return false;
+  for (const auto id : known.subspan(1)) {
+    sum_ += model_.float_scores_[static_cast<std::size_t>(id)];
+    ids.push_back(id);
+  }
+  return true;
+}
+
+void Unigram::Worker::learn(const WordKey& key, std::string_view word, std::string_view spelled, std::vector<TokenId>& ids) {
+  const auto before = ids.size();
+  if (!model_.single_precision_) {
+    compute_word(spelled, ids);
+    words_->remember(key, word, std::span<const TokenId>(ids).subspan(before));
+    return;
+  }
+  // Of one that is known, but not steady after what comes before it, nothing new is to be learned.
+  if (words_->find(key, word).empty()) {
+    const auto limit = spelled.size() <= 4 * WordKey::longest ? model_.steady_below(spelled, *scratch_) : 0.0f;
+    numbers_.assign(1, std::bit_cast<TokenId>(limit));
+    if (limit > 0) {
+      float sum = 0;
+      model_.append(spelled, sum, *scratch_, numbers_);
+    }
+    words_->remember(key, word, numbers_);
+  }
+  compute_word(spelled, ids);
+}
+
+void Unigram::Worker::compute_word(std::string_view word, std::vector<TokenId>& ids) {
+  if (word.empty()) return;
+  if (model_.single_precision_) return model_.append(word, sum_, *scratch_, ids);
+  double sum = 0;
+  model_.append(word, sum, *scratch_, ids);
+}
+
+void Unigram::Worker::align_word(std::string_view word, std::vector<WordToken>& tokens) {
+  std::vector<TokenId> ids;
+  const auto put = [&](std::int32_t begin, std::int32_t end, TokenId id) {
+    const auto from = static_cast<std::uint32_t>(begin), to = static_cast<std::uint32_t>(end);
+    if (id >= 0) return tokens.push_back({.id = id, .begin = from, .end = to});
+    ids.clear();
+    model_.append_unknown(word.substr(from, to - from), ids);
+    for (const auto each : ids) tokens.push_back({.id = each, .begin = from, .end = to, .as_written = each == model_.definition_.unknown});
+  };
+  double sum = 0;
+  if (model_.single_precision_) model_.search(word, sum_, *scratch_, put);
+  else model_.search(word, sum, *scratch_, put);
+}
+
+void Unigram::Worker::encode_word(std::string_view word, std::vector<TokenId>& ids) {
+  if (word.size() > WordKey::longest) {
+    if (!model_.is_cut_at_marks(word.size())) return compute_word(word, ids);
+    return model_.cuts_.for_each_part(word, [&](std::string_view part) {
+      if (part.size() > WordKey::longest) compute_word(part, ids);
+      else encode_short(part, ids);
+    });
+  }
+  if (!word.empty()) encode_short(word, ids);
+}
+
+void Unigram::Worker::encode_short(std::string_view word, std::vector<TokenId>& ids) {
+  const auto key = WordKey::of(word);
+  if (!append_known(words_->find(key, word), ids)) learn(key, word, word, ids);
+}
+
+}  // namespace isotrope

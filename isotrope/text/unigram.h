@@ -1,0 +1,119 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "isotrope/text/cached_words.h"
+#include "isotrope/text/double_array.h"
+#include "isotrope/text/mark_cuts.h"
+#include "isotrope/text/tokenizer_definition.h"
+#include "isotrope/text/word_token.h"
+
+namespace isotrope {
+
+/// The unigram language model (Kudo 2018): of all ways to cut a text into pieces the one whose scores add up to most, found by Viterbi's
+/// algorithm; of equal sums that which was there first, as the text is gone through. A character that is no piece is unknown at the least
+/// score − 10; a run of unknown ones becomes the tokens of its bytes (<0x00> … <0xFF>) with byte_fallback, else one unknown token.
+///
+/// Sums are those of HF tokenizers, in double, each word by itself; of a SentencePiece model (definition.sentencepiece) those of
+/// sentencepiece, in float, along the whole text. Immutable, thread-safe; the time grows with the text times the longest piece.
+class Unigram {
+ private:
+  struct Scratch;
+
+ public:
+  explicit Unigram(const TokenizerDefinition& definition);
+
+  /// A thread's hold on the model.
+  class Worker {
+   public:
+    using Model = Unigram;
+    explicit Worker(const Unigram& model);
+    ~Worker();
+    Worker(const Worker&) = delete;
+    /// A new text begins: what comes before it counts for nothing.
+    void begin_text() { sum_ = 0; }
+    /// Appends the ids of a word, or of any stretch of text.
+    void encode_word(std::string_view word, std::vector<TokenId>& ids);
+    /// The tokens with the bytes of the word that each counts for, as HF tokenizers counts them (encoding.h).
+    void align_word(std::string_view word, std::vector<WordToken>& tokens);
+    /// The same without a look at what is remembered.
+    void compute_word(std::string_view word, std::vector<TokenId>& ids);
+    /// Raw text of 1 … WordKey::longest bytes, which is remembered with its ids; encode(raw, ids) appends them when they are not at hand,
+    /// and must depend on `raw` alone. A worker is given either raw text or words.
+    template <class Encode>
+    void encode_raw(const WordKey& key, std::string_view raw, std::vector<TokenId>& ids, Encode&& encode) {
+      words_->encode(key, raw, ids, encode);
+    }
+    void prefetch(const WordKey& key) const { words_->prefetch(key); }
+    /// The same in single precision: spell(raw) gives what becomes of it.
+    template <class Spell>
+    void encode_spelled(const WordKey& key, std::string_view raw, std::vector<TokenId>& ids, Spell&& spell) {
+      if (!append_known(words_->find(key, raw), ids)) learn(key, raw, spell(raw), ids);
+    }
+
+   private:
+    void encode_short(std::string_view word, std::vector<TokenId>& ids);
+    bool append_known(std::span<const TokenId> known, std::vector<TokenId>& ids);
+    void learn(const WordKey& key, std::string_view word, std::string_view spelled, std::vector<TokenId>& ids);
+
+    const Unigram& model_;
+    std::unique_ptr<CachedWords> words_;
+    float sum_ = 0;  ///< of the text so far: in single precision it decides between ways that are nearly equal
+    std::vector<TokenId> numbers_;
+    struct Free {
+      void operator()(Scratch* scratch) const;
+    };
+    std::unique_ptr<Scratch, Free> scratch_;
+  };
+
+  /// Whether a text of so many bytes can be cut before "▁" with the ids of the parts those of the whole, for a worker that gets them in order.
+  bool is_cut_at_marks(std::size_t size) const { return mark_is_piece_ && (single_precision_ || size < most_exact_); }
+  const MarkCuts& cuts() const { return cuts_; }
+
+ private:
+  template <class Score>
+  struct Node {
+    Score score = 0;
+    std::int32_t start = -1, id = -1;  ///< of the last piece on the best way here; start −1: there is none yet
+  };
+  template <class Score>
+  const std::vector<Score>& scores() const;
+  /// put(begin, end, id) gets the pieces of the best way, put(begin, end, −1) runs of unknown characters; `sum` is the score of what comes
+  /// before the word, and of all at the end.
+  template <class Score, class Put>
+  void search(std::string_view word, Score& sum, Scratch& scratch, Put&& put) const;
+  template <class Score>
+  void append(std::string_view word, Score& sum, Scratch& scratch, std::vector<TokenId>& ids) const;
+  float steady_below(std::string_view word, Scratch& scratch) const;
+  void append_unknown(std::string_view text, std::vector<TokenId>& ids) const;
+  /// Where the walk through the pieces stands behind a first character.
+  struct First {
+    DoubleArray::State state = 0;
+    std::int32_t id = -1;  ///< the character alone as a piece
+    bool goes_on = false;  ///< some piece begins with it and has more
+  };
+  const First& first(char32_t character) const { return firsts_[std::size_t{first_pages_[character >> 8]} << 8 | (character & 0xFF)]; }
+  void find_firsts(const TokenizerDefinition& definition);
+
+  UnigramDefinition definition_;
+  std::string file_;
+  bool single_precision_ = false;
+  DoubleArray pieces_;
+  std::vector<std::uint16_t> first_pages_ = std::vector<std::uint16_t>(0x1100);
+  std::vector<First> firsts_ = std::vector<First>(256);
+  std::vector<double> double_scores_;  ///< by id
+  std::vector<float> float_scores_;
+  double unknown_score_ = 0;
+  float largest_score_ = 0;  ///< of all that can be added, without its sign
+  std::array<TokenId, 256> byte_ids_{};
+  MarkCuts cuts_;
+  bool mark_is_piece_ = false;
+  std::size_t most_exact_ = 0;  ///< bytes of a text below which no sum in double is rounded
+  CachedWordsPool caches_;
+};
+
+}  // namespace isotrope

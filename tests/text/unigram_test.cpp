@@ -1,0 +1,301 @@
+// SentencePiece models and tokenizer.json's Unigram against sentencepiece and HF tokenizers: tools/oracles/unigram_goldens.py made the files.
+#include "isotrope/text/unigram.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <map>
+
+#include "isotrope/base/error.h"
+#include "isotrope/base/random.h"
+#include "isotrope/text/charsmap.h"
+#include "isotrope/text/encoding.h"
+#include "isotrope/text/json_field.h"
+#include "isotrope/text/scored_vocabulary.h"
+#include "tests/text/golden_files.h"
+
+namespace isotrope {
+namespace {
+
+using Ids = std::vector<TokenId>;
+using nlohmann::json;
+using tests::golden;
+using tests::golden_path;
+
+constexpr EncodeOptions plain{.add_special_tokens = false, .parse_special_tokens = false};
+
+std::map<std::string, std::string> samples(const json& file) { return file["samples"]; }
+
+void expect_as_sentencepiece(const Tokenizer& tokenizer, const json& expected, const std::map<std::string, std::string>& texts) {
+  for (const auto& entry : expected["texts"]) {
+    const auto& text = texts.at(entry["name"]);
+    SCOPED_TRACE(text);
+    const auto ids = tokenizer.encode(text, plain);
+    EXPECT_EQ(ids, entry["ids"].get<Ids>());
+    EXPECT_EQ(tokenizer.decode(ids, {.skip_special_tokens = true}), entry["decoded"]);
+  }
+  for (const auto& entry : expected["decodes"])
+    EXPECT_EQ(tokenizer.decode(entry["ids"].get<Ids>(), {.skip_special_tokens = true}), entry["decoded"]) << entry["ids"];
+}
+
+TEST(SentencePieceModel, IdsAndTextEqualSentencePieces) {
+  const auto file = golden("unigram.json");
+  ASSERT_EQ(file["sentencepiece"].size(), 6u);
+  for (const auto& [name, expected] : file["sentencepiece"].items()) {
+    SCOPED_TRACE(name);
+    expect_as_sentencepiece(*load_tokenizer(golden_path(name + ".model")), expected, samples(file));
+  }
+}
+
+TEST(SentencePieceModel, SavedAndLoadedItIsTheSame) {
+  const auto file = golden("unigram.json");
+  for (const auto& [name, expected] : file["sentencepiece"].items()) {
+    SCOPED_TRACE(name);
+    const tests::TemporaryFolder folder;
+    const auto original = load_tokenizer(golden_path(name + ".model"));
+    original->save(folder.path());
+    const auto copy = load_tokenizer(folder.path());
+    EXPECT_EQ(copy->fingerprint(), original->fingerprint());
+    expect_as_sentencepiece(*copy, expected, samples(file));
+  }
+}
+
+/// One text after another without the memory of earlier ones must not differ from all in a row, nor from one long text of many words.
+TEST(SentencePieceModel, WhatIsRememberedChangesNothing) {
+  const auto file = golden("unigram.json");
+  const auto texts = samples(file);
+  for (const auto& [name, expected] : file["sentencepiece"].items()) {
+    const auto warm = load_tokenizer(golden_path(name + ".model"));
+    std::string all;
+    for (int round = 0; round < 3; ++round)
+      for (const auto& [key, text] : texts) all += text + " ", (void)warm->encode(text, plain);
+    EXPECT_EQ(warm->encode(all, plain), load_tokenizer(golden_path(name + ".model"))->encode(all, plain)) << name;
+  }
+}
+
+void expect_as_hf(const Tokenizer& tokenizer, const json& expected, const std::map<std::string, std::string>& texts) {
+  for (const auto& entry : expected) {
+    const auto& text = texts.at(entry["name"]);
+    SCOPED_TRACE(text);
+    for (int round = 0; round < 2; ++round) {  // the second time from memory
+      const auto ids = tokenizer.encode(text);
+      EXPECT_EQ(ids, entry["ids"].get<Ids>());
+      EXPECT_EQ(tokenizer.decode(ids), entry["decoded"]);
+    }
+  }
+}
+
+TEST(UnigramTokenizer, IdsAndTextEqualHfTokenizers) {
+  const auto file = golden("unigram.json");
+  const auto tokenizer = load_tokenizer(golden_path("unigram.tokenizer.json"));
+  expect_as_hf(*tokenizer, file["tokenizers"]["texts"], samples(file));
+  const tests::TemporaryFolder folder;
+  tokenizer->save(folder.path());
+  EXPECT_EQ(load_tokenizer(folder.path())->fingerprint(), tokenizer->fingerprint());
+}
+
+TEST(UnigramTokenizer, VariantsEqualHfTokenizers) {
+  const auto file = golden("unigram.json"), base = golden("unigram.tokenizer.json");
+  for (const auto& variant : file["tokenizers"]["variants"]) {
+    SCOPED_TRACE(variant["name"].get<std::string>());
+    auto description = base;
+    for (const auto& [path, value] : variant["patch"].items()) description[json::json_pointer("/" + path)] = value;
+    expect_as_hf(*parse_tokenizer(description.dump()), variant["texts"], samples(file));
+  }
+}
+
+TEST(UnigramTokenizer, OffsetsEqualHfTokenizers) {
+  const auto file = golden("unigram.json");
+  const auto texts = samples(file);
+  const auto tokenizer = load_tokenizer(golden_path("unigram.tokenizer.json"));
+  for (const auto& entry : file["tokenizers"]["texts"]) {
+    SCOPED_TRACE(texts.at(entry["name"]));
+    const auto encoding = tokenizer->encode_full({texts.at(entry["name"])}, {});
+    EXPECT_EQ(encoding.ids, entry["ids"].get<Ids>());
+    json offsets = json::array();
+    for (const auto& range : encoding.offsets) offsets.push_back({range.begin, range.end});
+    EXPECT_EQ(offsets, entry["offsets"]);
+  }
+}
+
+/// What comes with ids is the same with offsets, and lies in the text in order.
+TEST(SentencePieceModel, OffsetsCoverTheText) {
+  const auto file = golden("unigram.json");
+  for (const auto& [name, expected] : file["sentencepiece"].items()) {
+    const auto tokenizer = load_tokenizer(golden_path(name + ".model"));
+    for (const auto& [key, text] : samples(file)) {
+      const auto encoding = tokenizer->encode_full({text}, {});
+      EXPECT_EQ(encoding.ids, tokenizer->encode(text)) << name << ' ' << text;
+      std::uint32_t last = 0;
+      for (const auto& range : encoding.offsets) {
+        EXPECT_LE(range.begin, range.end);
+        EXPECT_LE(last, range.end);
+        last = range.end;
+      }
+    }
+  }
+}
+
+TEST(UnigramTokenizer, ThreadsChangeNothing) {
+  const auto file = golden("unigram.json");
+  const auto tokenizer = load_tokenizer(golden_path("unigram.tokenizer.json"));
+  std::string text;
+  for (int round = 0; round < 30; ++round)
+    for (const auto& [name, sample] : samples(file)) text += sample + " the river ";
+  ASSERT_GT(text.size(), 200'000u);
+  EXPECT_EQ(tokenizer->encode_parallel(text, 3), tokenizer->encode(text));
+}
+
+TEST(UnigramTokenizer, BrokenModelsAreNamed) {
+  const auto base = golden("unigram.tokenizer.json");
+  const auto error = [&](const char* path, const json& value) {
+    auto description = base;
+    description[json::json_pointer(path)] = value;
+    try {
+      parse_tokenizer(description.dump(), {}, "f")->encode("川");
+    } catch (const InputError& error) {
+      return error.message();
+    }
+    return std::string("no error");
+  };
+  EXPECT_EQ(error("/model/unk_id", 0), "no error");
+  EXPECT_EQ(error("/model/unk_id", 300), "f: unk_id is 300, but there are 300 pieces");
+  EXPECT_EQ(error("/model/unk_id", nullptr), "f: \"川\" is no piece, and the model has no unk_id");
+  EXPECT_EQ(error("/model/vocab/5", json::array({"a"})), "f: model.vocab: piece 5: expected [text, score], got [\"a\"]");
+  EXPECT_EQ(error("/model/vocab/5/1", "a"), "f: model.vocab: piece 5: expected [text, score], got [\"qu\",\"a\"]");
+  EXPECT_EQ(error("/model/vocab/5/0", std::string(8000, 'a')), "f: piece 5 has 8000 bytes, the limit is 8000");
+  EXPECT_EQ(error("/model/vocab/5/1", 1e40), "f: piece 5 has the score 1e+40, out of range");
+  EXPECT_EQ(error("/normalizer/normalizers/0/precompiled_charsmap", "abc"), "f: precompiled_charsmap: it is not base 64");
+  EXPECT_EQ(error("/normalizer/normalizers/0/precompiled_charsmap", "AAAA"), "f: precompiled_charsmap: it is cut off");
+  EXPECT_EQ(error("/added_tokens", json::array({{{"id", 301}, {"content", "<new>"}}})), "no error");
+  EXPECT_EQ(error("/added_tokens", json::array({{{"id", 299}, {"content", "<new>"}}})),
+            "f: tokens \"" + base["model"]["vocab"][299][0].get<std::string>() + "\" and \"<new>\" have the same id 299");
+  EXPECT_EQ(error("/added_tokens", json::array({{{"id", 400'000}, {"content", "<new>"}}})),
+            "f: added token \"<new>\" has id 400000, but beside 300 pieces ids must be below 262746");
+  EXPECT_EQ(error("/added_tokens", json::array({{{"id", 300}, {"content", "<new>"}}})), "no error");
+  EXPECT_EQ(error("/added_tokens", json::array({{{"id", 7}, {"content", "<sep>"}}})),
+            "f: added token \"<sep>\" has id 7, and 4 in the vocabulary");
+}
+
+std::string blob_of_golden() {
+  const auto description = golden("unigram.tokenizer.json");
+  return json_field::base64(description["normalizer"]["normalizers"][0]["precompiled_charsmap"], "", "f");
+}
+
+TEST(Charsmap, ClustersEqualHfTokenizers) {
+  const auto expected = golden("unigram.json")["graphemes"];
+  const Charsmap map(json_field::base64(expected["charsmap"], "", "f"), "f");
+  const auto kinds = expected["kinds"].get<std::vector<std::string>>();
+  std::size_t index = 0;
+  for (const auto& a : kinds)
+    for (const auto& b : kinds)
+      for (const auto& c : kinds) {
+        std::string made;
+        const auto text = a + b + c;
+        map.for_each_part(text, [&](std::string_view, std::string_view becomes, bool) { made += becomes; });
+        EXPECT_EQ(made.size(), expected["made"][index++].get<std::size_t>()) << json(text).dump(-1, ' ', true);
+      }
+}
+
+TEST(Charsmap, TakesTheLongestOrTheShortestEntry) {
+  const Charsmap map(blob_of_golden(), "f");
+  EXPECT_EQ(map.longest("e\u0301x").becomes, "\u00e9");
+  EXPECT_EQ(map.longest("e\u0301x").length, 3u);
+  EXPECT_EQ(map.longest("ex").length, 0u);
+  EXPECT_EQ(map.longest("ab").becomes, "b a");
+  EXPECT_EQ(map.shortest("\u00bdx").becomes, "1/2");
+  EXPECT_EQ(map.longest(std::string_view("\0", 1)).length, 0u);
+  EXPECT_TRUE(map.leaves_alone("the r\u0456ver \u5DDD"));
+  EXPECT_FALSE(map.leaves_alone("\u00bd"));
+}
+
+TEST(Charsmap, BrokenBlobsAreErrorsAtEveryLengthAndByte) {
+  const auto blob = blob_of_golden();
+  const auto survives = [&](const std::string& bytes) {
+    try {
+      const Charsmap map(bytes, "f");
+      for (const auto text : {"e\u0301ab\u00bd``", "\u1100\u1161\u11a8\r\n\u0301", "\xC2"})
+        (void)map.longest(text), (void)map.shortest(text);
+    } catch (const InputError& error) {
+      EXPECT_TRUE(std::string(error.message()).starts_with("f: precompiled_charsmap: ")) << error.message();
+    }
+  };
+  for (std::size_t size = 0; size < blob.size(); size += size < 40 ? 1 : 37) survives(blob.substr(0, size));
+  RandomStream random(4, "test");
+  for (int round = 0; round < 3000; ++round) {
+    auto changed = blob;
+    for (auto count = 1 + random.below(4); count > 0; --count) changed[random.below(changed.size())] = static_cast<char>(random.below(256));
+    survives(changed);
+  }
+}
+
+TEST(Base64, GoesThereAndBack) {
+  RandomStream random(8, "test");
+  for (std::size_t size = 0; size < 70; ++size) {
+    std::string bytes;
+    for (std::size_t i = 0; i < size; ++i) bytes += static_cast<char>(random.below(256));
+    EXPECT_EQ(json_field::base64(json_field::spell_base64(bytes), "", "f"), bytes);
+  }
+  EXPECT_EQ(json_field::spell_base64("any carnal pleas"), "YW55IGNhcm5hbCBwbGVhcw==");
+}
+
+/// What the definition says, without any table: the best sum over all cuts, in double.
+double best_sum(const std::map<std::string, double>& pieces, const std::string& text, std::size_t at, std::vector<double>& known) {
+  if (at == text.size()) return 0;
+  if (!std::isnan(known[at])) return known[at];
+  double best = -1e300;
+  for (std::size_t length = 1; at + length <= text.size(); ++length)
+    if (const auto found = pieces.find(text.substr(at, length)); found != pieces.end())
+      best = std::max(best, found->second + best_sum(pieces, text, at + length, known));
+  return known[at] = best;
+}
+
+TEST(UnigramTokenizer, FindsTheBestSum) {
+  RandomStream random(2, "test");
+  for (int round = 0; round < 50; ++round) {
+    std::map<std::string, double> pieces{{"a", -3}, {"b", -3.5}, {"c", -2}};
+    while (pieces.size() < 40) {
+      std::string piece;
+      for (auto size = 2 + random.below(5); size > 0; --size) piece += "abc"[random.below(3)];
+      pieces[piece] = -1 - static_cast<double>(random.below(1000)) / 64;
+    }
+    json vocabulary = json::array({json::array({"<unk>", 0})});
+    std::vector<double> scores{0};
+    for (const auto& [piece, score] : pieces) vocabulary.push_back({piece, score}), scores.push_back(score);
+    const auto tokenizer = parse_tokenizer(
+        json{{"model", {{"type", "Unigram"}, {"unk_id", 0}, {"vocab", vocabulary}}}, {"decoder", {{"type", "Fuse"}}}}.dump());
+    for (int i = 0; i < 20; ++i) {
+      std::string text;
+      for (auto size = 1 + random.below(300); size > 0; --size) text += "abc"[random.below(3)];
+      const auto ids = tokenizer->encode(text);
+      EXPECT_EQ(tokenizer->decode(ids), text);
+      double sum = 0;
+      for (const auto id : ids) sum += scores[static_cast<std::size_t>(id)];
+      std::vector<double> known(text.size(), std::nan(""));
+      EXPECT_DOUBLE_EQ(sum, best_sum(pieces, text, 0, known));
+    }
+  }
+}
+
+TEST(SentencePieceModelSlow, LongTextsTakeTimeInProportion) {
+  for (const char* name : {"unigram", "unigram_bytes", "unigram_suffix", "bpe_mapped", "bpe_tied"}) {
+    const auto tokenizer = load_tokenizer(golden_path(std::string(name) + ".model"));
+    const auto json_tokenizer = load_tokenizer(golden_path("unigram.tokenizer.json"));
+    for (const std::string part : {"a", "\u2581", "ab", " ", "the", "\u5DDD", "e\u0301", "\u0301", "qu"}) {
+      const auto seconds = [&](std::size_t count) {
+        std::string text;
+        for (std::size_t i = 0; i < count; ++i) text += part;
+        const auto start = std::chrono::steady_clock::now();
+        (void)tokenizer->encode(text, plain);
+        (void)json_tokenizer->encode(text);
+        return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      };
+      (void)seconds(1000);
+      EXPECT_LT(seconds(1'000'000), 40 * seconds(100'000) + 0.5) << name << ' ' << part;
+      EXPECT_LT(seconds(1'000'000), 20) << name << ' ' << part;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace isotrope
