@@ -23,6 +23,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
+from tokenizers import pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from _side_by_side import BUILD, Case, compare
@@ -59,6 +60,9 @@ def main():
     path = find_model()
     model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    # transformers has no name for "smollm" and takes GPT-2's pattern alone; the model's own tokenizer.json takes digits apart first.
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
     harness = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=arguments.batch_size, device="cpu")
 
     def theirs(rows):

@@ -28,6 +28,7 @@ if not models or not data.is_dir() or importlib.util.find_spec("gguf") is None:
     sys.exit(77)
 
 import torch
+from tokenizers import pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
@@ -56,6 +57,9 @@ def main():
     path = models[0]
     model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    # transformers has no name for "smollm" and takes GPT-2's pattern alone; the model's own tokenizer.json takes digits apart first.
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
 
     def by_definition(context, continuation):
         ids = tokenizer.encode(context) if context else [tokenizer.bos_token_id]
