@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "isotrope/text/simd/find_pair.h"
 #include "isotrope/text/unicode.h"
 #include "isotrope/text/utf8.h"
 
@@ -50,6 +51,8 @@ void AddedTokenMatcher::Trie::insert(std::string_view content, std::int32_t toke
   auto& begins = starts[static_cast<unsigned char>(content.front())];
   if (!begins) first_bytes += content.front();
   begins = true;
+  const int second = content.size() > 1 ? static_cast<unsigned char>(content[1]) : differing;
+  second_byte = second_byte == absent || second_byte == second ? second : differing;
   std::size_t node = 0;
   for (const char c : content) {
     const auto byte = static_cast<unsigned char>(c);
@@ -80,6 +83,7 @@ std::int32_t AddedTokenMatcher::Trie::longest(std::string_view text) const {
 }
 
 std::size_t AddedTokenMatcher::Trie::next_start(std::string_view text, std::size_t position) const {
+  if (first_bytes.size() == 1 && second_byte >= 0) return simd::find_pair(text, position, first_bytes[0], static_cast<char>(second_byte));
   if (first_bytes.size() == 1) return std::min(text.find(first_bytes[0], position), text.size());  // memchr, sixteen bytes a step and more
   while (position < text.size() && !starts[static_cast<unsigned char>(text[position])]) ++position;
   return position;

@@ -61,7 +61,9 @@ class AddedTokenMatcher {
   struct Trie {
     std::vector<Node> nodes = std::vector<Node>(1);
     bool starts[256] = {};
-    std::string first_bytes;  ///< those of `starts`
+    std::string first_bytes;   ///< those of `starts`
+    int second_byte = absent;  ///< what stands second in every token
+    static constexpr int absent = -1, differing = -2;
     void insert(std::string_view content, std::int32_t token);
     std::int32_t longest(std::string_view text) const;  ///< index of the longest token at the start of text, or −1
     /// The first place at or after `position` where a token may begin, or text.size().

@@ -5,6 +5,7 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/text/byte_alphabet.h"
+#include "isotrope/text/composition.h"
 #include "isotrope/text/json_field.h"
 #include "isotrope/text/normalization.h"
 #include "isotrope/text/utf8.h"
@@ -136,7 +137,7 @@ std::string_view Normalizer::apply(std::string_view text, Scratch& scratch, cons
 
 bool Normalizer::leaves_alone(const Step& step, std::string_view text) {
   switch (step.kind) {
-    case Step::Kind::nfc: return is_below_marks(text);
+    case Step::Kind::nfc: return is_below_marks(text) || CompositionCheck::instance().is_composed(text);
     case Step::Kind::nfd:
     case Step::Kind::nfkc:
     case Step::Kind::nfkd:
@@ -157,7 +158,7 @@ bool Normalizer::leaves_alone(const Step& step, std::string_view text) {
 void Normalizer::apply(const Step& step, std::string_view text, std::string& result) {
   switch (step.kind) {
     case Step::Kind::bert: return apply_bert(step, text, result);
-    case Step::Kind::nfc: return append_nfc(text, result);
+    case Step::Kind::nfc: return CompositionCheck::instance().append_composed(text, result);
     case Step::Kind::nfd: return append_nfd(text, result);
     case Step::Kind::nfkc: return append_nfc(text, result, Decomposition::compatible);
     case Step::Kind::nfkd: return append_nfd(text, result, Decomposition::compatible);
@@ -266,6 +267,12 @@ std::optional<SpaceCuts::Changes> Normalizer::changes_to_parts() const {
     }
   }
   return changes;
+}
+
+std::optional<BertCleaning> Normalizer::only_bert() const {
+  if (steps_.size() != 1 || steps_.front().kind != Step::Kind::bert) return std::nullopt;
+  const auto& step = steps_.front();
+  return BertCleaning{step.clean_text, step.handle_chinese_chars, step.strip_accents, step.lowercase};
 }
 
 }  // namespace isotrope

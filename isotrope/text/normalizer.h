@@ -14,6 +14,11 @@
 
 namespace isotrope {
 
+/// The settings of a BertNormalizer.
+struct BertCleaning {
+  bool clean_text = true, handle_chinese_chars = true, strip_accents = true, lowercase = true;
+};
+
 /// Changes text before it is cut into words: the normalizer of tokenizer.json. Immutable, thread-safe.
 ///
 /// Honoured: BertNormalizer, NFC, NFD, NFKC, NFKD, Nmt, Strip, Lowercase, StripAccents, ByteLevel, Precompiled, Prepend, Replace (String or Regex),
@@ -45,6 +50,8 @@ class Normalizer {
   bool spells_marks() const;
   /// Whether a text may be cut between an ASCII letter and a space without a change of what it becomes.
   bool allows_cuts_before_spaces() const;
+  /// The settings when a BertNormalizer is all there is to do, so that BertCharacters can take over.
+  std::optional<BertCleaning> only_bert() const;
 
  private:
   struct Step {
