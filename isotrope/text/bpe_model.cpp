@@ -183,55 +183,18 @@ void BpeModel::Worker::encode(Pattern pattern, std::string_view text, std::vecto
   auto& [cache, scanner, stage] = *memory_;
   scanner.start(pattern, text);
   const auto before = ids.size();
-  PieceScanner::Batch batch;
-  while (scanner.next(batch)) {
+  const auto encode = [&](std::string_view word, const WordKey& key, const WordCache::Entry& entry, TokenId* out) {
+    return word.size() <= WordKey::longest ? model_.encode_slowly(word, key, entry, cache, out) : model_.encode_long(word, out);
+  };
+  for (WordBatch batch{}; scanner.next(batch);) {
     if (batch.count == 1) {  // may be longer than the buffer
-      encode_word({batch.base, batch.ends[0]}, ids);
+      encode_word(batch[0], ids);
       continue;
     }
-    const auto* end = model_.encode_batch(batch, cache, stage);
-    if (const auto count = static_cast<std::size_t>(end - stage); ids.capacity() - ids.size() < count) {
-      // As much as the rest of the text will need if it is like what came before, and a tenth more.
-      const double a_byte = static_cast<double>(ids.size() - before + count) / static_cast<double>(scanner.position());
-      const auto wanted = before + static_cast<std::size_t>(a_byte * 1.1 * static_cast<double>(text.size())) + PieceScanner::longest_batch;
-      ids.reserve(std::max(ids.size() + ids.size() / 2, wanted));
-    }
+    const auto* end = encode_words(batch, cache, stage, encode);
+    reserve_like_before(ids, before, static_cast<std::size_t>(end - stage), scanner.position(), text.size());
     ids.insert(ids.end(), static_cast<const TokenId*>(stage), end);
   }
-}
-
-/// In two steps for some words at a time: the first asks for the memory that the second needs, so that it waits for none.
-TokenId* BpeModel::encode_batch(const PieceScanner::Batch& batch, WordCache& cache, TokenId* out) const {
-  constexpr std::size_t ahead = 16;
-  struct Pending {
-    WordKey key;
-    const WordCache::Entry* pair;
-  } pending[ahead];
-  std::uint32_t hashed = 0, begin = 0;  // the ends of what either step has done
-  for (std::size_t first = 0; first < batch.count; first += ahead) {
-    const auto count = std::min(ahead, batch.count - first);
-    const auto* ends = batch.ends + first;
-    for (std::size_t i = 0; i < count; hashed = ends[i++]) {
-      const std::size_t size = ends[i] - hashed;
-      const char* word = batch.base + hashed;
-      pending[i].key = size <= WordKey::longest_inline ? WordKey::of_short(word, size) : WordKey::of_long({word, size});
-      pending[i].pair = cache.place(pending[i].key);
-      __builtin_prefetch(pending[i].pair);
-    }
-    for (std::size_t i = 0; i < count; begin = ends[i++]) {
-      const auto& [key, pair] = pending[i];
-      const auto& entry = WordCache::pick(pair, key);
-      const auto inside = entry.inline_count();
-      std::memcpy(out, entry.ids, sizeof entry.ids);
-      if (entry.holds(key) && inside > 0) [[likely]] {
-        out += inside;
-        continue;
-      }
-      const std::string_view word(batch.base + begin, ends[i] - begin);
-      out = word.size() <= WordKey::longest ? encode_slowly(word, key, entry, cache, out) : encode_long(word, out);
-    }
-  }
-  return out;
 }
 
 }  // namespace isotrope

@@ -67,7 +67,6 @@ class BpeModel {
   std::size_t merge_short(const char* word, std::size_t size, TokenId* ids) const { return merge_short_(tables_, word, size, ids); }
   TokenId* encode_slowly(std::string_view word, const WordKey& key, const WordCache::Entry& entry, WordCache& cache, TokenId* out) const;
   TokenId* encode_long(std::string_view word, TokenId* out) const;
-  TokenId* encode_batch(const PieceScanner::Batch& batch, WordCache& cache, TokenId* out) const;
 
   std::array<TokenId, 256> byte_ids_;
   bool is_plain_bytes_ = false, ignore_merges_ = false;

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 
+#include "isotrope/text/simd/bit_places.h"
 #include "isotrope/text/unicode.h"
 
 namespace isotrope {
@@ -20,12 +21,6 @@ char32_t decode(const char* at) {
   if (byte(0) < 0xE0) return (byte(0) & 0x1F) << 6 | (byte(1) & 0x3F);
   if (byte(0) < 0xF0) return (byte(0) & 0x0F) << 12 | (byte(1) & 0x3F) << 6 | (byte(2) & 0x3F);
   return (byte(0) & 0x07) << 18 | (byte(1) & 0x3F) << 12 | (byte(2) & 0x3F) << 6 | (byte(3) & 0x3F);
-}
-
-/// Bits of first bytes spread over the rest of their characters; `carry` is the last bit of the block before.
-std::uint64_t spread(std::uint64_t bits, std::uint64_t tail, std::uint64_t carry) {
-  for (int i = 0; i < 3; ++i) bits |= (bits << 1 | carry) & tail;
-  return bits;
 }
 
 /// A mask moved one byte up, with the last bit of the block before.
@@ -46,7 +41,7 @@ void PieceScanner::start(Pattern pattern, std::string_view text) {
   position_ = 0;
 }
 
-bool PieceScanner::next(Batch& batch) {
+bool PieceScanner::next(WordBatch& batch) {
   const std::size_t rest = text_.size() - position_;
   if (rest == 0) return false;
   const bool is_last = rest <= chunk + padding;
@@ -72,16 +67,17 @@ bool PieceScanner::next(Batch& batch) {
   // What follows a chunk decides about its last bytes: contractions look 3 bytes ahead, white space as far as it goes.
   const auto limit = is_last ? rest : std::min(chunk - 8, spaces_before(chunk)) + 1;
   auto count = collect_ends(limit);
-  if (is_last) ends_[count++] = static_cast<std::uint32_t>(rest);
-  batch = {base_, ends_, count};
+  auto* const ends = bounds_ + 1;
+  if (is_last) ends[count++] = static_cast<std::uint32_t>(rest);
+  batch = {base_, bounds_, ends, count};
   if (count == 0) {  // a piece longer than the chunk
     const auto length = next_piece(pattern_, UnicodeTable::instance(), text_, position_);
-    ends_[0] = static_cast<std::uint32_t>(length);
-    batch = {base_, ends_, 1};
+    ends[0] = static_cast<std::uint32_t>(length);
+    batch.count = 1;
     position_ += length;
     return true;
   }
-  position_ += ends_[count - 1];
+  position_ += ends[count - 1];
   return true;
 }
 
@@ -99,8 +95,8 @@ void PieceScanner::classify_beyond_ascii() {
       low |= (kind & 1) << place;
       high |= (kind >> 1) << place;
     }
-    low = spread(low, masks.tail, carry_low);
-    high = spread(high, masks.tail, carry_high);
+    low = simd::spread_over_tails(low, masks.tail, carry_low);
+    high = simd::spread_over_tails(high, masks.tail, carry_high);
     carry_low = low >> 63;
     carry_high = high >> 63;
     static_assert(static_cast<int>(CharKind::letter) == 1 && static_cast<int>(CharKind::number) == 2 &&
@@ -174,7 +170,7 @@ void PieceScanner::start_llama3(unsigned digits) {
     const auto& masks = masks_[block];
     const auto others = ~(masks.letter | masks.number | masks.space), spaces = masks.space & ~masks.newline;
     const auto free_others = others & ~other(others) & ~blank(masks.blank);  // begin a run and have no blank before them
-    const auto single = spread(free_others, masks.tail, carry_single);
+    const auto single = simd::spread_over_tails(free_others, masks.tail, carry_single);
     carry_single = single >> 63;
     const auto next_space = masks.space >> 1 | masks_[block + 1].space << 63;
     starts_[block] = (masks.letter & ~letter(masks.letter) & ~before_letter(spaces | single)) | (masks.number & ~number(masks.number)) |
@@ -247,18 +243,10 @@ std::size_t PieceScanner::collect_ends(std::size_t limit) {
   starts_[0] &= ~std::uint64_t{1};
   const auto last = limit / 64;
   starts_[last] &= (std::uint64_t{1} << (limit % 64)) - 1;
-  auto* out = ends_;
-  for (std::size_t block = 0; block <= last; ++block) {
-    const auto first = static_cast<std::uint32_t>(block * 64);
-    auto bits = starts_[block];
-    auto* const end = out + std::popcount(bits);
-    // Four at a time, written without a look at how many there are.
-    do {
-      for (int i = 0; i < 4; ++i, bits &= bits - 1) *out++ = first + static_cast<std::uint32_t>(std::countr_zero(bits));
-    } while (bits != 0);
-    out = end;
-  }
-  return static_cast<std::size_t>(out - ends_);
+  auto* out = bounds_ + 1;
+  for (std::size_t block = 0; block <= last; ++block)
+    out = simd::put_bit_places(starts_[block], static_cast<std::uint32_t>(block * 64), out);
+  return static_cast<std::size_t>(out - (bounds_ + 1));
 }
 
 }  // namespace isotrope

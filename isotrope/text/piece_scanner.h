@@ -6,6 +6,7 @@
 
 #include "isotrope/text/pattern.h"
 #include "isotrope/text/simd/byte_masks.h"
+#include "isotrope/text/word_batch.h"
 
 namespace isotrope {
 
@@ -17,17 +18,11 @@ class PieceScanner {
   static constexpr std::size_t padding = 64;                     ///< bytes that may be read behind a batch
   static constexpr std::size_t longest_batch = chunk + padding;  ///< bytes, unless the batch is one piece
 
-  /// Piece i is bytes [ends[i − 1], ends[i]) of `base`, the first begins at 0. Valid until the next call.
-  struct Batch {
-    const char* base;
-    const std::uint32_t* ends;
-    std::size_t count;
-  };
-
   /// text  valid UTF-8; must live until the last batch
   void start(Pattern pattern, std::string_view text);
-  /// The next pieces; false at the end of the text.
-  bool next(Batch& batch);
+  /// The next pieces, each of which begins where the one before it ends, the first at 0; valid until the next call. False at the end of
+  /// the text.
+  bool next(WordBatch& batch);
   /// Bytes of the text that earlier batches held.
   std::size_t position() const { return position_; }
 
@@ -59,9 +54,9 @@ class PieceScanner {
   const char* base_ = nullptr;
   std::size_t blocks_ = 0;
   simd::ByteMasks masks_[most_blocks + 1];
-  std::uint64_t starts_[most_blocks + 1];  ///< a bit for each byte that begins a piece
-  std::uint32_t ends_[longest_batch + 64];
-  char tail_[longest_batch + 2 * padding];  ///< the last bytes of the text, so that reading past them is safe
+  std::uint64_t starts_[most_blocks + 1];              ///< a bit for each byte that begins a piece
+  std::uint32_t bounds_[1 + longest_batch + 64] = {};  ///< 0, then where pieces end
+  char tail_[longest_batch + 2 * padding];             ///< the last bytes of the text, so that reading past them is safe
 };
 
 }  // namespace isotrope

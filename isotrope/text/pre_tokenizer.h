@@ -32,7 +32,7 @@ class PreTokenizer {
   /// begins_text: no text comes before this one, which Metaspace's "first" asks.
   template <class Visit>
   void for_each_word(std::string_view text, bool begins_text, Visit&& visit) const {
-    if (steps_.size() == 1 && steps_.front().kind == Step::Kind::bert) return split_for_bert(text, visit);
+    if (is_bert_alone()) return split_for_bert(text, visit);
     if (!scans_one_pattern_) return apply(0, text, begins_text, [&](std::string_view word) { visit(word); });
     const auto& table = UnicodeTable::instance();
     for (std::size_t position = 0; position < text.size();) {
@@ -52,6 +52,9 @@ class PreTokenizer {
   /// The pattern when it is all there is to do, so that PieceScanner can take over.
   std::optional<Pattern> only_pattern() const { return scans_one_pattern_ ? std::optional(steps_.front().pattern) : std::nullopt; }
 
+  /// Whether BertPreTokenizer is all there is to do.
+  bool is_bert_alone() const { return steps_.size() == 1 && steps_.front().kind == Step::Kind::bert; }
+
   /// Whether a cut between an ASCII letter and a space keeps every word whole; with `bytes_alone`, keeps at least every byte.
   bool allows_cuts_before_spaces(bool bytes_alone) const;
   /// Whether the words depend on begins_text.
@@ -60,6 +63,7 @@ class PreTokenizer {
   bool keeps_every_byte() const;
 
  private:
+  friend class BertEncoder;  // splits words that it cleaned
   struct Step {
     enum class Kind {
       pattern,

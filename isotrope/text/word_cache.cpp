@@ -60,7 +60,7 @@ std::uint32_t WordCache::store(std::string_view word, const TokenId* ids, std::s
 
 void WordCache::insert(const WordKey& key, std::string_view word, const TokenId* ids, std::size_t count) {
   Entry entry{.low = key.low, .high = key.high};
-  if (word.size() > WordKey::longest_inline || count > most_inline_ids) {
+  if (word.size() > WordKey::longest_inline || count > most_inline_ids || count == 0) {
     entry.ids[0] = static_cast<TokenId>(store(word, ids, count));
     entry.ids[1] = static_cast<TokenId>(count);
   } else {

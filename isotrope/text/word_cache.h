@@ -10,8 +10,8 @@
 
 namespace isotrope {
 
-/// The ids of words seen lately: pairs of 32-byte entries, fixed size, no allocation after construction. Up to four ids lie in the entry;
-/// more, and words over 15 bytes, lie in a ring of numbers whose oldest are overwritten. Not for several threads at once.
+/// The ids of words seen lately: pairs of 32-byte entries, fixed size, no allocation after construction. One to four ids lie in the entry;
+/// more or none, and those of words over 15 bytes, lie in a ring of numbers whose oldest are overwritten. Not for several threads at once.
 class WordCache {
  public:
   static constexpr std::size_t most_inline_ids = 4;
@@ -36,8 +36,8 @@ class WordCache {
   void insert(const WordKey& key, std::string_view word, const TokenId* ids, std::size_t count);
 
  private:
-  static constexpr unsigned bits = 14;  ///< 2¹⁴ pairs of entries: 1 MB
-  static constexpr std::size_t entries = std::size_t{2} << bits, ring_size = std::size_t{1} << 16;
+  static constexpr unsigned bits = 14;  ///< 2¹⁴ pairs of entries: 1 MB, as much as the ring
+  static constexpr std::size_t entries = std::size_t{2} << bits, ring_size = std::size_t{1} << 18;
 
   struct Free {
     void operator()(void* memory) const { std::free(memory); }

@@ -18,9 +18,8 @@ Pieces scan(Pattern pattern, std::string_view text) {
   Pieces pieces;
   PieceScanner scanner;
   scanner.start(pattern, text);
-  for (PieceScanner::Batch batch{}; scanner.next(batch);)
-    for (std::size_t i = 0, begin = 0; i < batch.count; begin = batch.ends[i++])
-      pieces.emplace_back(batch.base + begin, batch.ends[i] - begin);
+  for (WordBatch batch{}; scanner.next(batch);)
+    for (std::size_t i = 0; i < batch.count; ++i) pieces.emplace_back(batch[i]);
   return pieces;
 }
 
