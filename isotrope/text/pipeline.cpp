@@ -136,6 +136,11 @@ PipelineTokenizer::Model PipelineTokenizer::make_model(const TokenizerDefinition
   return std::make_unique<const CharacterBpe>(definition);
 }
 
+std::unique_ptr<const BertEncoder> PipelineTokenizer::make_bert_encoder() const {
+  const auto* pieces = std::get_if<std::unique_ptr<const WordPiece>>(&model_);
+  return pieces && pre_tokenizer_.is_bert_alone() && added_.is_verbatim() ? BertEncoder::make(normalizer_, **pieces) : nullptr;
+}
+
 PipelineTokenizer::PipelineTokenizer(TokenizerDefinition definition)
     : definition_(std::move(definition)),
       normalizer_(definition_.sentencepiece ? nlohmann::json() : definition_.normalizer, definition_.file),
@@ -143,6 +148,7 @@ PipelineTokenizer::PipelineTokenizer(TokenizerDefinition definition)
                      definition_.file),
       added_(tokens_to_find(definition_), normalizer_),
       model_(make_model(definition_)),
+      bert_(make_bert_encoder()),
       post_processor_(definition_.post_processor, definition_.names.size(), definition_.file),
       decoder_(definition_.joins_bytes() ? Decoder() : Decoder(definition_.decoder, definition_.file)),
       decoded_names_(decoded_names(definition_, added_)),
@@ -272,8 +278,20 @@ void PipelineTokenizer::encode_text(const AnyModel& model, std::string_view text
   added_.split(text, parse_special, encode_stretch, pre_tokenizer_.asks_for_beginning());
 }
 
-void PipelineTokenizer::encode_text(std::string_view text, bool parse_special, std::vector<TokenId>& ids) const {
-  std::visit([&](const auto& model) { encode_text(*model, text, parse_special, ids); }, model_);
+void PipelineTokenizer::with_worker(bool parse_special, const std::function<void(const EncodeParts::EncodePart&)>& use) const {
+  if (bert_) {
+    BertEncoder::Worker worker(*bert_);
+    return use([&](std::string_view text, std::vector<TokenId>& ids) {
+      added_.split_verbatim(text, parse_special, [&](std::string_view stretch, const AddedToken* token, bool) {
+        token ? ids.push_back(token->id) : worker.encode(stretch, ids);
+      });
+    });
+  }
+  std::visit(
+      [&](const auto& model) {
+        use([&](std::string_view text, std::vector<TokenId>& ids) { encode_text(*model, text, parse_special, ids); });
+      },
+      model_);
 }
 
 std::vector<TokenId> PipelineTokenizer::encode(std::string_view text, const EncodeOptions& options) const {
@@ -295,39 +313,30 @@ std::vector<TokenId> PipelineTokenizer::encode_parallel(std::string_view text, i
     rest.max_length = 0, rest.add_special_tokens = false;
     return assemble(encode_parallel(text, threads, rest), std::nullopt, options).ids;
   }
-  std::string repaired;
-  if (check_utf8(text)) {
-    warn_once("utf8", "the text has bytes that are not UTF-8; they become U+FFFD");
-    repaired = replace_invalid_utf8(text);
-    text = repaired;
-  }
-  constexpr std::size_t least_part = 1 << 16;  // below this a thread costs more than it brings
-  const auto parts_wanted = std::clamp<std::size_t>(text.size() / least_part, 1, static_cast<std::size_t>(std::max(threads, 1)));
-  std::vector<std::size_t> cuts{0};
-  for (std::size_t part = 1; part < parts_wanted; ++part)
-    cuts.push_back(safe_cut(text, std::max(cuts.back(), text.size() / parts_wanted * part)));
-  cuts.push_back(text.size());
-
-  std::vector<std::vector<TokenId>> parts(cuts.size() - 1);
-  std::vector<std::exception_ptr> errors(parts.size());
-  const auto work = [&](std::size_t part) {
+  EncodeParts parts(text, options.add_special_tokens ? post_processor_.before() : std::vector<TokenId>(),
+                    [&](std::size_t position) { return threads > 1 ? safe_cut(text, position) : text.size(); });
+  const auto encode_parts = [&](const EncodeParts::EncodePart& encode) {
+    parts.work([&](std::string_view part, std::vector<TokenId>& ids) {
+      if (!check_utf8(part)) return encode(part, ids);
+      warn_once("utf8", "the text has bytes that are not UTF-8; they become U+FFFD");
+      encode(replace_invalid_utf8(part), ids);
+    });
+  };
+  const auto work = [&] {
     try {
-      const auto slice = text.substr(cuts[part], cuts[part + 1] - cuts[part]);
-      if (part == 0 && options.add_special_tokens) parts[part] = post_processor_.before();
-      encode_text(slice, options.parse_special_tokens, parts[part]);
+      with_worker(options.parse_special_tokens, encode_parts);
     } catch (...) {
-      errors[part] = std::current_exception();
+      parts.fail(std::current_exception());
     }
   };
   {
     std::vector<std::jthread> workers;
-    for (std::size_t part = 1; part < parts.size(); ++part) workers.emplace_back(work, part);
-    work(0);
+    const auto most = text.size() / EncodeParts::part_size;
+    for (std::size_t thread = 1; thread < std::min(static_cast<std::size_t>(std::max(threads, 1)), most); ++thread)
+      workers.emplace_back(work);
+    work();
   }
-  for (const auto& error : errors)
-    if (error) std::rethrow_exception(error);
-  auto ids = std::move(parts.front());
-  for (std::size_t part = 1; part < parts.size(); ++part) ids.insert(ids.end(), parts[part].begin(), parts[part].end());
+  auto ids = parts.take();
   const auto& after = post_processor_.after();
   if (options.add_special_tokens) ids.insert(ids.end(), after.begin(), after.end());
   return ids;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -9,9 +10,11 @@
 #include <vector>
 
 #include "isotrope/text/added_tokens.h"
+#include "isotrope/text/bert_encoder.h"
 #include "isotrope/text/bpe_model.h"
 #include "isotrope/text/character_bpe.h"
 #include "isotrope/text/decoder.h"
+#include "isotrope/text/encode_parts.h"
 #include "isotrope/text/encoding.h"
 #include "isotrope/text/normalizer.h"
 #include "isotrope/text/post_processor.h"
@@ -64,13 +67,15 @@ class PipelineTokenizer final : public Tokenizer {
   using Model = std::variant<std::unique_ptr<const BpeModel>, std::unique_ptr<const CharacterBpe>, std::unique_ptr<const WordPiece>,
                              std::unique_ptr<const WordLevel>, std::unique_ptr<const Unigram>>;
   static Model make_model(const TokenizerDefinition& definition);
+  std::unique_ptr<const BertEncoder> make_bert_encoder() const;
   void check_id(TokenId id) const;
   bool may_be_cut() const;
   bool has_absent_byte(std::string_view text) const;
   /// The ids of valid UTF-8 without what the post-processor adds.
-  void encode_text(std::string_view text, bool parse_special, std::vector<TokenId>& ids) const;
   template <class AnyModel>
   void encode_text(const AnyModel& model, std::string_view text, bool parse_special, std::vector<TokenId>& ids) const;
+  /// Calls use(encode), where encode appends the ids of a text, for one thread.
+  void with_worker(bool parse_special, const std::function<void(const EncodeParts::EncodePart&)>& use) const;
 
   /// A text's tokens with where they come from, without what the post-processor adds (pipeline_encoding.cpp).
   class Aligner;
@@ -92,6 +97,7 @@ class PipelineTokenizer final : public Tokenizer {
   PreTokenizer pre_tokenizer_;
   AddedTokenMatcher added_;
   Model model_;
+  std::unique_ptr<const BertEncoder> bert_;  ///< WordPiece behind BERT's own cleaning and splitting; null: something else
   PostProcessor post_processor_;
   Decoder decoder_;
   std::vector<std::string> decoded_names_;  ///< by id, as the decoder gets them

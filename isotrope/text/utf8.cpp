@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "isotrope/text/simd/utf8_blocks.h"
+
 namespace isotrope {
 
 namespace {
@@ -84,7 +86,7 @@ void append_utf8(std::string& text, char32_t code_point) {
 }
 
 std::optional<std::size_t> check_utf8(std::string_view text) {
-  for (std::size_t i = skip_ascii(text, 0); i < text.size();) {
+  for (std::size_t i = skip_ascii(text, simd::valid_utf8_blocks()(text)); i < text.size();) {
     i = skip_long_characters(text, i);
     if (i == text.size()) break;
     const auto step = utf8_step(text, i);

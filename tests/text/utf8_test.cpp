@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "tests/text/random_text.h"
+
 namespace isotrope {
 namespace {
 
@@ -40,6 +42,37 @@ TEST(Utf8, CheckNamesTheFirstBrokenByte) {
   EXPECT_EQ(check_utf8("01234567890123\xFFz"), 14u);
   EXPECT_EQ(check_utf8("é\xC3"), 2u);
   EXPECT_EQ(check_utf8("\xED\xA0\x80"), 0u);
+}
+
+TEST(Utf8, CheckOfLongTextAgreesWithOneStepAfterAnother) {
+  const auto slowly = [](std::string_view text) -> std::optional<std::size_t> {
+    for (std::size_t i = 0; i < text.size();) {
+      const auto step = utf8_step(text, i);
+      if (!step.valid) return i;
+      i += step.length;
+    }
+    return std::nullopt;
+  };
+  // Every pair of bytes behind valid text, at every place of a block; then bytes that break long valid text somewhere.
+  RandomStream random(1, "test");
+  for (int first = 0x70; first < 0x100; ++first)
+    for (int second = 0; second < 0x100; ++second) {
+      std::string text(random.below(130), 'a');
+      text += static_cast<char>(first);
+      text += static_cast<char>(second);
+      for (auto tails = random.below(4); tails > 0; --tails) text += static_cast<char>(0x80 + random.below(64));
+      text.append(random.below(130), 'b');
+      ASSERT_EQ(check_utf8(text), slowly(text)) << first << ' ' << second;
+    }
+  for (int round = 0; round < 20'000; ++round) {
+    std::string text = tests::random_text(random, random.below(400));
+    for (auto changes = random.below(3); changes > 0 && !text.empty(); --changes) {
+      const auto place = random.below(text.size());
+      if (random.below(2) == 0) text[place] = static_cast<char>(random.below(256));
+      else text.erase(place, 1);
+    }
+    ASSERT_EQ(check_utf8(text), slowly(text)) << "round " << round;
+  }
 }
 
 TEST(Utf8, UnfinishedCountsTheBytesThatMoreCouldComplete) {
