@@ -1,9 +1,7 @@
-// isotrope tokenizer: train a tokenizer, and turn text into ids and back.
+// isotrope tokenizer: turn ids into text, messages into text. Training, encoding and checking have files of their own.
 #include <unistd.h>
 
-#include <array>
 #include <charconv>
-#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -16,10 +14,8 @@
 #include "isotrope/base/error.h"
 #include "isotrope/base/file.h"
 #include "isotrope/base/log.h"
-#include "isotrope/base/progress.h"
 #include "isotrope/chat/chat_template.h"
 #include "isotrope/io/npy.h"
-#include "isotrope/text/bpe_train.h"
 #include "isotrope/text/tokenizer.h"
 #include "isotrope/text/utf8.h"
 
@@ -27,55 +23,11 @@ namespace isotrope::app {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-struct TrainOptions {
-  CommonOptions common;
-  std::vector<std::string> files, special;
-  std::size_t vocab_size = 8192;
-  std::int64_t min_frequency = 2;
-  std::string pattern = "gpt2", output;
-};
-
 struct DecodeCommand {
   CommonOptions common;
   std::string tokenizer, file, ids;
   bool skip_special = false;
 };
-
-void train(const TrainOptions& options) {
-  const auto start = Clock::now();
-  BpeTrainer trainer({.vocab_size = options.vocab_size,
-                      .min_frequency = options.min_frequency,
-                      .pattern = options.pattern == "gpt2" ? Pattern::gpt2 : Pattern::llama3,
-                      .special_tokens = options.special,
-                      .threads = thread_count(options.common)});
-  std::size_t bytes = 0;
-  for (const auto& path : options.files) {
-    const MappedFile file(path, "tokenizer");
-    bytes += file.bytes().size();
-    trainer.add(file.text());
-  }
-  Progress progress("tokenizer", static_cast<std::int64_t>(options.vocab_size), "tokens");
-  const auto tokenizer = trainer.train([&](std::size_t size) { progress.update(static_cast<std::int64_t>(size)); });
-  create_folders(options.output, "tokenizer");
-  tokenizer->save(options.output);
-  if (tokenizer->vocab_size() < options.vocab_size)
-    warn(fmt::format("the text gave {} tokens of the {} asked for: no other pair is seen {} times", tokenizer->vocab_size(),
-                     options.vocab_size, options.min_frequency));
-  const double seconds = seconds_since(start);
-  if (options.common.json)
-    print_json({{"vocab", tokenizer->vocab_size()},
-                {"bytes", bytes},
-                {"words", trainer.distinct_words()},
-                {"seconds", seconds},
-                {"output", options.output}});
-  else
-    note(fmt::format("{} tokens from {} in {:.2f} s: {}/tokenizer.json", tokenizer->vocab_size(), bytes_text(static_cast<double>(bytes)),
-                     seconds, options.output));
-}
 
 std::vector<TokenId> ids_from_text(std::string_view text, std::string_view name) {
   std::vector<TokenId> ids;
@@ -150,42 +102,6 @@ void chat(const ChatCommand& options) {
   else std::fwrite(text.data(), 1, text.size(), stdout);
 }
 
-void add_train(CLI::App& tokenizer) {
-  auto* command = tokenizer.add_subcommand("train", "Train a byte-level BPE tokenizer on text files");
-  auto options = std::make_shared<TrainOptions>();
-  command->add_option("--file", options->files, "Text to learn from; may be given several times")
-      ->required()
-      ->type_name("FILE")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  command->add_option("--vocab-size", options->vocab_size, "Tokens in all: special ones, 256 bytes, merges")
-      ->capture_default_str()
-      ->type_name("N")
-      ->check(CLI::Range(256, 1 << 24));
-  command->add_option("--pattern", options->pattern, "How text is cut into words")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"gpt2", "llama3"}))
-      ->type_name("gpt2|llama3");
-  command->add_option("--special", options->special, "Special tokens, the first ids in this order (default: <|endoftext|>)")
-      ->type_name("TOKEN");
-  command->add_option("--min-frequency", options->min_frequency, "A pair seen less often is not merged")
-      ->capture_default_str()
-      ->type_name("N")
-      ->check(CLI::PositiveNumber);
-  command->add_option("-o,--output", options->output, "Folder for tokenizer.json and tokenizer_config.json")
-      ->required()
-      ->type_name("FOLDER");
-  add_common_options(*command, options->common);
-  set_examples(
-      *command,
-      {"isotrope tokenizer train --file books.txt --vocab-size 8192 -o my-tokenizer",
-       "isotrope tokenizer train --file a.txt --file b.txt --pattern llama3 --special '<|endoftext|>' '<|user|>' -o my-tokenizer"});
-  command->callback([options] {
-    if (options->special.empty()) options->special = {"<|endoftext|>"};
-    train(*options);
-  });
-}
-
 void add_decode(CLI::App& tokenizer) {
   auto* command = tokenizer.add_subcommand("decode", "Turn ids into text");
   auto options = std::make_shared<DecodeCommand>();
@@ -227,7 +143,7 @@ void add_chat(CLI::App& tokenizer) {
 void add_tokenizer(CLI::App& root) {
   auto* tokenizer = root.add_subcommand("tokenizer", "Train a tokenizer; turn text into ids and back, messages into text");
   tokenizer->require_subcommand(1);
-  add_train(*tokenizer);
+  add_tokenizer_train(*tokenizer);
   add_tokenizer_encode(*tokenizer);
   add_decode(*tokenizer);
   add_chat(*tokenizer);

@@ -12,6 +12,7 @@ namespace isotrope::app {
 
 constexpr const char* tokenizer_help = "A folder with a tokenizer or a model, a tokenizer.json, vocab.txt or .model file, or bytes";
 
+void add_tokenizer_train(CLI::App& tokenizer);
 void add_tokenizer_encode(CLI::App& tokenizer);
 void add_tokenizer_check(CLI::App& tokenizer);
 

@@ -15,6 +15,7 @@ namespace isotrope {
 struct BpeTrainOptions {
   std::size_t vocab_size = 8192;   ///< special tokens, 256 bytes and merges together
   std::int64_t min_frequency = 2;  ///< a pair seen less often is not merged
+  std::size_t longest_token = 0;   ///< as HF's max_token_length: tokens longer than two bytes have fewer bytes than this; 0: no limit
   Pattern pattern = Pattern::gpt2;
   std::vector<std::string> special_tokens;  ///< the first ids, in this order
   int threads = 1;

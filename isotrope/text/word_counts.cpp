@@ -1,6 +1,11 @@
 #include "isotrope/text/word_counts.h"
 
+#include <algorithm>
+#include <thread>
+
+#include "isotrope/base/error.h"
 #include "isotrope/text/hash.h"
+#include "isotrope/text/utf8.h"
 
 namespace isotrope {
 
@@ -30,6 +35,34 @@ void WordCounts::grow() {
     while (table_[place] != empty) place = (place + 1) & (table_.size() - 1);
     table_[place] = static_cast<std::uint32_t>(i);
   }
+}
+
+void count_in_parts(std::string_view text, int threads, WordCounts& counts,
+                    const std::function<void(std::string_view, WordCounts&)>& count) {
+  constexpr std::size_t least_part = 1 << 16;
+  const auto parts = std::clamp<std::size_t>(text.size() / least_part, 1, static_cast<std::size_t>(std::max(threads, 1)));
+  std::vector<WordCounts> found(parts);
+  {
+    std::vector<std::jthread> workers;
+    std::size_t start = 0;
+    for (std::size_t part = 0; part < parts; ++part) {
+      const auto feed = part + 1 < parts ? text.find('\n', std::max(start, text.size() / parts * (part + 1))) : std::string_view::npos;
+      const auto end = feed == std::string_view::npos ? text.size() : feed + 1;
+      workers.emplace_back([&, slice = text.substr(start, end - start), part] { count(slice, found[part]); });
+      start = end;
+    }
+  }
+  for (const auto& part : found) counts.add(part);
+}
+
+void check_special_tokens(const std::vector<std::string>& tokens) {
+  auto sorted = tokens;
+  std::ranges::sort(sorted);
+  if (const auto twice = std::ranges::adjacent_find(sorted); twice != sorted.end())
+    throw UsageError("tokenizer", "special token \"{}\" is given twice", *twice);
+  if (!sorted.empty() && sorted.front().empty()) throw UsageError("tokenizer", "a special token is empty");
+  for (const auto& token : sorted)
+    if (check_utf8(token)) throw UsageError("tokenizer", "a special token is not UTF-8");
 }
 
 }  // namespace isotrope

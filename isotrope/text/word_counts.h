@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,5 +30,13 @@ class WordCounts {
   std::vector<std::uint32_t> table_;  ///< entry by hash, open addressing, at most half full
   std::string letters_;
 };
+
+/// Counts a text's words on several threads, each taking lines of it: count(part, counts) counts those of a part. The sum is the same for
+/// every number of threads; the order of words is not.
+void count_in_parts(std::string_view text, int threads, WordCounts& counts,
+                    const std::function<void(std::string_view, WordCounts&)>& count);
+
+/// What a trainer refuses of special tokens: empty ones, doubles, those that are not UTF-8 (UsageError).
+void check_special_tokens(const std::vector<std::string>& tokens);
 
 }  // namespace isotrope
