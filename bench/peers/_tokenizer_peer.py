@@ -12,6 +12,11 @@ def make(peer, path):
     if peer == "tokie":
         import tokie
         return tokie.Tokenizer.from_json(path).encode, lambda encoding: encoding.ids
+    if peer == "flash":
+        from pathlib import Path
+        from flash_tokenizer import BertTokenizerFlash
+        core = BertTokenizerFlash(str(Path(path).with_name("vocab.txt")), do_lower_case=True).tokenizer
+        return lambda text: core.encode(text, "longest", 1 << 30), lambda ids: ids
     if peer == "hf":
         import tokenizers
         return tokenizers.Tokenizer.from_file(path).encode, lambda encoding: encoding.ids
@@ -36,12 +41,19 @@ def make(peer, path):
     return lambda text: encoding.encode(text, allowed_special="all"), lambda ids: ids
 
 
-def train(path, size):
+def train(path, size, kind):
     import tokenizers
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trainer = tokenizers.trainers.BpeTrainer(vocab_size=size, min_frequency=2, special_tokens=["<|endoftext|>"], show_progress=False,
-                                             initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    from tokenizers import models, normalizers, pre_tokenizers, trainers
+    if kind == "wordpiece":
+        tokenizer = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+        trainer = trainers.WordPieceTrainer(vocab_size=size, min_frequency=2, limit_alphabet=1000, show_progress=False,
+                                            special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
+    else:
+        tokenizer = tokenizers.Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        trainer = trainers.BpeTrainer(vocab_size=size, min_frequency=2, special_tokens=["<|endoftext|>"], show_progress=False,
+                                      initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
     start, busy = time.perf_counter(), time.process_time()
     tokenizer.train([path], trainer)
     return time.perf_counter() - start, time.process_time() - busy
@@ -51,7 +63,7 @@ encode, ids_of = make(*sys.argv[1:])
 for line in sys.stdin:
     command, file, *rest = line.split()
     if command == "train":
-        print(*train(file, int(rest[0])), flush=True)
+        print(*train(file, int(rest[0]), rest[2]), flush=True)
         continue
     text = open(file, encoding="utf-8", newline="").read()
     start, busy = time.perf_counter(), time.process_time()

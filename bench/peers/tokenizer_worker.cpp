@@ -4,7 +4,7 @@
 //   lines FILE OUTPUT          the same for each line by itself, −1 behind each
 //   plain FILE OUTPUT          as write, without special tokens; plain_encode FILE as encode on one thread
 //   save FOLDER                writes tokenizer.json there
-//   train FILE VOCAB THREADS   to learn a vocabulary from the text: seconds, seconds of processor time
+//   train FILE VOCAB THREADS bpe|wordpiece   to learn a vocabulary from the text: seconds, seconds of processor time
 #include <chrono>
 #include <ctime>
 #include <fstream>
@@ -14,6 +14,7 @@
 #include "isotrope/base/file.h"
 #include "isotrope/text/bpe_train.h"
 #include "isotrope/text/tokenizer.h"
+#include "isotrope/text/word_piece_train.h"
 
 namespace {
 
@@ -75,12 +76,17 @@ void answer(const Tokenizer& tokenizer, std::istream& line) {
     std::ofstream(output, std::ios::binary).write(reinterpret_cast<const char*>(ids.data()), static_cast<std::streamsize>(ids.size() * 4));
     std::cout << ids.size() << std::endl;
   } else if (command == "train") {
-    BpeTrainOptions options{.special_tokens = {"<|endoftext|>"}};
-    line >> options.vocab_size >> options.threads;
-    const auto [wall, processor] = seconds_of([&] {
-      BpeTrainer trainer(options);
+    std::size_t size = 0;
+    int threads = 1;
+    std::string kind;
+    line >> size >> threads >> kind;
+    const auto train = [&](auto&& trainer) {
       trainer.add(text);
       (void)trainer.train();
+    };
+    const auto [wall, processor] = seconds_of([&] {
+      if (kind == "wordpiece") train(WordPieceTrainer({.vocab_size = size, .threads = threads}));
+      else train(BpeTrainer({.vocab_size = size, .special_tokens = {"<|endoftext|>"}, .threads = threads}));
     });
     std::cout << wall << ' ' << processor << std::endl;
   }
