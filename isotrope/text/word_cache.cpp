@@ -16,7 +16,7 @@ std::size_t words_in(std::size_t bytes) { return (bytes + 3) / 4; }
 }  // namespace
 
 WordCache::WordCache() {
-  // One huge page where the system has them: a lookup then costs no miss of the address translation.
+  // Huge pages where the system has them: a lookup then costs no miss of the address translation.
   constexpr std::size_t bytes = (entries * sizeof(Entry) + ring_size * sizeof(std::uint32_t) + page - 1) / page * page;
   memory_.reset(std::aligned_alloc(page, bytes));
   if (!memory_) throw std::bad_alloc();

@@ -38,7 +38,7 @@ TEST(BpeModel, RememberedWordsAreWhatMergingGives) {
   RandomStream random(1, "test");
   std::vector<std::string> words;
   for (const std::size_t longest : {3, 8, 15, 17, 64, 70, 300})
-    for (int i = 0; i < 3000; ++i) words.push_back(random_word(random, longest));
+    for (int i = 0; i < 6000; ++i) words.push_back(random_word(random, longest));
   // The ring of long words is overwritten several times; half of the words come twice in a row, all of them twice far apart.
   for (int round = 0; round < 2; ++round)
     for (std::size_t i = 0; i < words.size(); ++i)
