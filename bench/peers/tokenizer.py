@@ -7,7 +7,8 @@ Every measurement is of a process of its own, in which the measured text is new:
 `-cold`, as the first text of the process. Counted is the time from text in memory to ids in memory: our vector of ids, the peer's own object (making a
 Python list of it is not counted, except where a peer gives nothing else: flash_tokenizer, tiktoken). With one thread it is processor time of the whole
 process, which a busy machine disturbs less; where two threads are at work, time on the wall. Before anything is timed the ids of all are compared; a
-difference ends the comparison with exit code 1. (flash_tokenizer 1.2.0 gives other ids than BERT's on Wikipedia XML and FLORES, and is not timed there.)
+difference ends the comparison with exit code 1. flash_tokenizer 1.2.0 gives other ids than HF tokenizers, ours and tokie on nearly every text; it is timed
+nevertheless, and the texts are named.
 
   ./dev bench tokenizer [--rounds N] [--only PART]    needs ISOTROPE_DATA; PART: a piece of the cases' names, such as fastokens
 """
@@ -30,7 +31,7 @@ COMPARED = [("bpe", "books8", "fastokens-cold"), ("bpe", "flores", "fastokens-co
 COMPARED += [(kind, text, "fastokens") for kind in ("bpe", "bpe-cl100k", "bpe-nfc") for text in TEXTS]
 COMPARED += [("bpe", "books8", peer) for peer in ("tokie", "tiktoken", "hf")]
 COMPARED += [("wordpiece", text, "tokie") for text in TEXTS]
-COMPARED += [("wordpiece", text, "flash") for text in ("books8", "russian")]
+COMPARED += [("wordpiece", text, "flash") for text in TEXTS]
 COMPARED += [("wordpiece", text, "hf") for text in TEXTS]
 
 
@@ -132,9 +133,13 @@ def main():
         for kind, peer, path in compared:
             ask("ours", tokenizers[kind], [f"write {path} {folder / 'ours'}"])
             ask(peer, tokenizers[kind], [f"write {path} {folder / 'peer'}"])
-            if (folder / "ours").read_bytes() != (folder / "peer").read_bytes():
+            if (folder / "ours").read_bytes() == (folder / "peer").read_bytes():
+                continue
+            if peer == "flash":
+                print(f"flash_tokenizer gives other ids on {path.name}", file=sys.stderr)
+            else:
                 sys.exit(f"error: [bench] {kind}, {path.name}: our ids differ from those of {peer}")
-        print("ids compared: equal", file=sys.stderr)
+        print("ids compared: equal otherwise", file=sys.stderr)
         compare("tokenizer", cases, arguments.rounds, ["fastokens", "tokie", "tiktoken", "flash-tokenizer", "tokenizers"])
 
 
