@@ -78,13 +78,13 @@ void SentencePieceNormalizer::append(std::string_view text, const Part& part, st
   }
   if (position == text.size()) return;
   if (part.begins && !rules_.treat_whitespace_as_suffix && rules_.add_dummy_prefix) result += mark_;
-  note(position, position);
+  note(position, position, result.size());
   bool behind_space = removes && part.begins;
   while (position < text.size()) {
     const auto start = position;
     if (const auto end = plain_end(text, position); end > position) {
       result.append(text, position, end - position);
-      for (; position < end; ++position) note(position, position + 1);
+      for (auto at = result.size() - (end - position); position < end; ++position) note(position, position + 1, ++at);
       behind_space = false;
       continue;
     }
@@ -93,34 +93,28 @@ void SentencePieceNormalizer::append(std::string_view text, const Part& part, st
     if (behind_space) becomes.remove_prefix(std::min(becomes.find_first_not_of(' '), becomes.size()));
     if (becomes.empty()) continue;
     for (const char c : becomes) c == ' ' ? result.append(mark_) : result.append(1, c);
-    note(start, position);
+    note(start, position, result.size());
     behind_space = removes && becomes.back() == ' ';
   }
   if (removes && part.ends)
     while (std::string_view(result).substr(begin).ends_with(mark_)) result.resize(result.size() - mark_.size());
   if (part.ends && rules_.treat_whitespace_as_suffix && rules_.add_dummy_prefix) result += mark_;
-  note(text.size(), text.size());
+  note(text.size(), text.size(), result.size());
 }
 
 void SentencePieceNormalizer::append(std::string_view text, const Part& part, std::string& result) const {
-  append(text, part, result, [](std::size_t, std::size_t) {});
+  append(text, part, result, [](std::size_t, std::size_t, std::size_t) {});
 }
 
 void SentencePieceNormalizer::append(const AlignedView& text, std::string& result, std::vector<TextRange>& ranges) const {
-  std::size_t noted = 0;
-  append(text.text, {}, result, [&](std::size_t begin, std::size_t end) {
-    if (begin == end && begin == text.text.size()) ranges.resize(result.size(), {text.base, text.base});
-    // In a stretch that stays what it is, all of it is there when its first byte is noted.
-    const auto count = end == begin + 1 ? std::min<std::size_t>(result.size(), noted + 1) : result.size();
-    if (count > noted) {
-      auto range = text.range(begin, end);
-      if (begin == end && begin < text.text.size()) range = {text.ranges[begin].begin, text.ranges[begin].begin};
-      ranges.resize(count, range);
-      noted = count;
-    }
+  const auto at_end =
+      text.text.empty() ? TextRange{} : TextRange{text.ranges[text.text.size() - 1].end, text.ranges[text.text.size() - 1].end};
+  append(text.text, {}, result, [&](std::size_t begin, std::size_t end, std::size_t size) {
+    auto range = at_end;
+    if (begin < end) range = text.range(begin, end);
+    else if (begin < text.text.size()) range = {text.ranges[begin].begin, text.ranges[begin].begin};
+    ranges.resize(size, range);
   });
-  ranges.resize(result.size(),
-                text.text.empty() ? TextRange{} : TextRange{text.ranges[text.text.size() - 1].end, text.ranges[text.text.size() - 1].end});
 }
 
 }  // namespace isotrope

@@ -31,7 +31,7 @@ class SentencePieceNormalizer {
   const SpaceCuts* cuts() const { return cuts_ ? &*cuts_ : nullptr; }
 
  private:
-  /// note(begin, end): all that has been appended since the last call comes from these bytes.
+  /// note(begin, end, size): what `result` has up to `size` and was not noted before comes from these bytes.
   template <class Note>
   void append(std::string_view text, const Part& part, std::string& result, Note&& note) const;
   struct Step {

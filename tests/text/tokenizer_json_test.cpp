@@ -164,7 +164,7 @@ TEST(TokenizerJson, WhatIsNotSupportedIsRefusedByName) {
   const auto refused = [](const std::string& what, const std::function<void(json&)>& change) {
     expect_error(error_after(change), what + " is not supported");
   };
-  refused("model Unigram", [](json& file) { file["model"]["type"] = "Unigram"; });
+  refused("model Lattice", [](json& file) { file["model"]["type"] = "Lattice"; });
   refused("dropout", [](json& file) { file["model"]["dropout"] = 0.1; });
   refused("truncation with strategy OnlyThird", [](json& file) { file["truncation"] = {{"max_length", 8}, {"strategy", "OnlyThird"}}; });
   refused("truncation with direction Up", [](json& file) { file["truncation"] = {{"max_length", 8}, {"direction", "Up"}}; });
