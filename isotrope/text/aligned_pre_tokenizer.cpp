@@ -56,6 +56,17 @@ bool PreTokenizer::asks_for_beginning() const {
                              [](const Step& step) { return step.kind == Step::Kind::metaspace && step.prefix == Step::Prefix::first; });
 }
 
+bool PreTokenizer::needs_alignment(bool text_put_before) const {
+  bool cut_since = false;
+  for (const auto& step : steps_) {
+    const bool asks = step.kind == Step::Kind::metaspace && step.prefix == Step::Prefix::first;
+    if (asks && text_put_before && cut_since) return true;
+    text_put_before |= step.add_prefix_space || step.spells || (step.kind == Step::Kind::metaspace && step.prefix != Step::Prefix::never);
+    cut_since |= step.kind != Step::Kind::byte_level;
+  }
+  return false;
+}
+
 bool PreTokenizer::keeps_every_byte() const {
   return std::ranges::all_of(steps_, [](const Step& step) {
     switch (step.kind) {

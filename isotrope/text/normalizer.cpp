@@ -106,6 +106,10 @@ void Normalizer::read_replace(const json& description, std::string_view file) {
     step.kind = Step::Kind::replace_regex;
     step.pattern = json_field::text(source["Regex"], "pattern", file);
     step.regex = std::make_shared<PatternRegex>(step.pattern, false, file);
+    // What is put in between characters belongs to none of them, and later steps of tokenizers 0.23 do odd things with it.
+    if (!step.content.empty() && step.regex->may_match_nothing())
+      throw InputError("tokenizer", "{}: the normalizer Replace with the pattern {}, which may match nothing, is not supported", file,
+                       step.pattern);
   } else {
     step.pattern = json_field::text(json_field::at(source, "String", file), "pattern", file);
     if (step.pattern.empty()) throw InputError("tokenizer", "{}: the normalizer Replace has an empty pattern", file);
@@ -223,6 +227,8 @@ void Normalizer::apply_bert(const Step& step, std::string_view text, std::string
   }
   decomposer.flush();
 }
+
+bool Normalizer::may_put_text_before() const { return !changes_nothing(); }
 
 bool Normalizer::allows_cuts_before_spaces() const {
   return std::ranges::all_of(steps_, [](const Step& step) {

@@ -191,7 +191,14 @@ void PatternRegex::split(std::string_view text, const Visit& visit) const {
   });
 }
 
+bool PatternRegex::may_match_nothing() const {
+  std::uint32_t empty = 0;
+  pcre2_pattern_info_8(code_->code, PCRE2_INFO_MATCHEMPTY, &empty);
+  return empty != 0;
+}
+
 void PatternRegex::split_with_empty_matches(std::string_view text, const Visit& visit) const {
+  if (text.empty()) return;
   const std::unique_ptr<pcre2_match_data_8, void (*)(pcre2_match_data_8*)> data(
       pcre2_match_data_create_from_pattern_8(code_->code, nullptr), pcre2_match_data_free_8);
   std::size_t done = 0, from = 0;

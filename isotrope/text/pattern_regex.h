@@ -17,6 +17,9 @@ class PatternRegex {
   ~PatternRegex();
   PatternRegex(const PatternRegex&) = delete;
 
+  /// Whether it may match no characters.
+  bool may_match_nothing() const;
+
   using Visit = std::function<void(std::string_view piece, bool is_match)>;
   /// Visits matches and the stretches between them, in order, empty ones left out. text is valid UTF-8.
   void split(std::string_view text, const Visit& visit) const;

@@ -171,6 +171,7 @@ PipelineTokenizer::PipelineTokenizer(TokenizerDefinition definition)
   cuttable_ = may_be_cut();
   if (definition_.sentencepiece) sentencepiece_.emplace(definition_);
   cuts_ = find_cuts();
+  aligns_ = pre_tokenizer_.needs_alignment(normalizer_.may_put_text_before());
 }
 
 std::shared_ptr<const Tokenizer> make_tokenizer(TokenizerDefinition definition) {
@@ -279,6 +280,12 @@ void PipelineTokenizer::encode_text(const AnyModel& model, std::string_view text
 }
 
 void PipelineTokenizer::with_worker(bool parse_special, const std::function<void(const EncodeParts::EncodePart&)>& use) const {
+  if (aligns_) {
+    return use([&](std::string_view text, std::vector<TokenId>& ids) {
+      const auto encoding = align_text(text, parse_special).encoding;
+      ids.insert(ids.end(), encoding.ids.begin(), encoding.ids.end());
+    });
+  }
   if (bert_) {
     BertEncoder::Worker worker(*bert_);
     return use([&](std::string_view text, std::vector<TokenId>& ids) {

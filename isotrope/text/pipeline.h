@@ -106,7 +106,7 @@ class PipelineTokenizer final : public Tokenizer {
   std::array<bool, 256> absent_{};          ///< byte-level: bytes of UTF-8 that have no token
   bool any_absent_ = false;
   std::unordered_map<std::string_view, TokenId> ids_;
-  bool cuttable_;
+  bool cuttable_, aligns_ = false;  ///< aligns: the ids need the way of encode_full()
   mutable std::once_flag byte_lengths_once_;
   mutable std::vector<std::uint32_t> byte_lengths_;
   std::optional<SpaceCuts> cuts_;  ///< where raw text falls into parts

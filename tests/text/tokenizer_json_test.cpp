@@ -267,6 +267,8 @@ TEST(TokenizerJson, WordPieceIsChecked) {
   expect_error(error([](json& file) { file["normalizer"]["lowercase"] = 1; }), "lowercase: expected true or false, got number");
   expect_error(error([](json& file) { file["normalizer"] = {{"type", "Replace"}, {"pattern", {{"String", ""}}}, {"content", "a"}}; }),
                "the normalizer Replace has an empty pattern");
+  expect_error(error([](json& file) { file["normalizer"] = {{"type", "Replace"}, {"pattern", {{"Regex", "x*"}}}, {"content", "a"}}; }),
+               "the normalizer Replace with the pattern x*, which may match nothing, is not supported");
   expect_error(error([](json& file) { file["decoder"] = {{"type", "CTC"}}; }), "\"pad_token\" is missing");
   expect_error(error([](json& file) { file["decoder"].erase("prefix"); }), "\"prefix\" is missing");
 }

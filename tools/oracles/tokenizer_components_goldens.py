@@ -56,7 +56,7 @@ def normalizer_cases():
     for left in (True, False):
         for right in (True, False):
             yield f"normalizer Strip {left} {right}", {"normalizer": {"type": "Strip", "strip_left": left, "strip_right": right}}
-    yield "normalizer Replace Regex with empty matches", {"normalizer": replace({"Regex": "x*"}, "-")}
+    yield "normalizer Replace Regex with empty matches", {"normalizer": replace({"Regex": "x*"}, "")}
     yield "normalizer Sequence", {"normalizer": sequence("normalizers", {"type": "Nmt"}, {"type": "NFKC"}, replace({"Regex": " {2,}"}, " "),
                                                          {"type": "Strip", "strip_left": True, "strip_right": True}, {"type": "Prepend", "prepend": "▁"})}
 
@@ -89,6 +89,10 @@ def pre_tokenizer_cases():
                sequence("pretokenizers", {"type": "FixedLength", "length": 2}))
     yield case("ByteLevel", byte_level())
     yield case("ByteLevel, Metaspace", byte_level(), metaspace())
+    yield case("a prefix that is cut off before Metaspace asks for the beginning", metaspace(), {"type": "Punctuation", "behavior": "Isolated"},
+               {"type": "WhitespaceSplit"}, metaspace("first"))
+    prepended = sequence("normalizers", {"type": "Prepend", "prepend": " "}, {"type": "Nmt"})
+    yield "a prefix of the normalizer that is cut off", {"normalizer": prepended, "pre_tokenizer": sequence("pretokenizers", {"type": "WhitespaceSplit"}, metaspace("first"))}
 
 
 def byte_level_cases():
