@@ -105,7 +105,9 @@ void add_tokenizer_train(CLI::App& tokenizer) {
   command
       ->add_option("--special", options->special,
                    "Special tokens, the first ids in this order (default: <|endoftext|>; wordpiece: [PAD] [UNK] [CLS] [SEP] [MASK])")
-      ->type_name("TOKEN");
+      ->type_name("TOKEN")
+      ->expected(1, 1 << 16)
+      ->allow_extra_args(false);  // or CLI11 takes "[UNK]" for a list in brackets
   command->add_option("--min-frequency", options->min_frequency, "A pair seen less often is not merged")
       ->capture_default_str()
       ->type_name("N")
