@@ -112,7 +112,7 @@ void SentencePieceNormalizer::append(const AlignedView& text, std::string& resul
   append(text.text, {}, result, [&](std::size_t begin, std::size_t end, std::size_t size) {
     auto range = at_end;
     if (begin < end) range = text.range(begin, end);
-    else if (begin < text.text.size()) range = {text.ranges[begin].begin, text.ranges[begin].begin};
+    else if (begin < text.text.size()) range = text.range(begin, begin + 1);  // what is put before counts for the first character, as in HF
     ranges.resize(size, range);
   });
 }
