@@ -6,6 +6,7 @@ Usage: python tools/oracles/unigram_goldens.py, after tokenizer_goldens.py, whos
 """
 import base64
 import copy
+import io
 import json
 import random
 import struct
@@ -35,8 +36,13 @@ def map_file(folder):
 def train(name, folder, **options):
     path = FOLDER / f"{name}.model"
     if not path.exists():
-        with open(path, "wb") as file:
-            sentencepiece.SentencePieceTrainer.train(input=str(FOLDER / "corpus.txt"), model_writer=file, num_threads=1, minloglevel=2, **options)
+        written = io.BytesIO()
+        sentencepiece.SentencePieceTrainer.train(input=str(FOLDER / "corpus.txt"), model_writer=written, num_threads=1, minloglevel=2, **options)
+        description = proto.ModelProto()
+        description.ParseFromString(written.getvalue())
+        description.trainer_spec.ClearField("input")  # paths of the machine at hand
+        description.normalizer_spec.ClearField("normalization_rule_tsv")
+        path.write_bytes(description.SerializeToString())
     return sentencepiece.SentencePieceProcessor(str(path))
 
 
