@@ -1,10 +1,10 @@
 #include "isotrope/text/simd/bert_masks.h"
 
-#include <vector>
-
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
+
+#include "isotrope/text/simd/variants.h"
 
 namespace isotrope::simd {
 
@@ -118,21 +118,17 @@ __attribute__((target("avx512f,avx512bw"))) void avx512(const char* text, std::s
 
 #endif
 
-std::vector<BertMaskVariant> find_variants() {
-  std::vector<BertMaskVariant> variants;
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512bw")) variants.push_back({"avx512", avx512});
-  if (__builtin_cpu_supports("avx2")) variants.push_back({"avx2", avx2});
-  variants.push_back({"sse2", sse2});
-#endif
-  variants.push_back({"plain", plain});
-  return variants;
-}
-
 }  // namespace
 
 std::span<const BertMaskVariant> bert_mask_variants() {
-  static const auto variants = find_variants();
+  static const auto variants = usable_variants<BertMaskVariant>({
+#if defined(__x86_64__)
+      {"avx512", avx512},
+      {"avx2", avx2},
+      {"sse2", sse2},
+#endif
+      {"plain", plain},
+  });
   return variants;
 }
 

@@ -1,11 +1,12 @@
 #include "isotrope/text/simd/byte_masks.h"
 
 #include <array>
-#include <vector>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
+
+#include "isotrope/text/simd/variants.h"
 
 namespace isotrope::simd {
 
@@ -107,21 +108,17 @@ __attribute__((target("avx512f,avx512bw"))) void avx512(const char* text, std::s
 
 #endif
 
-std::vector<ByteMaskVariant> find_variants() {
-  std::vector<ByteMaskVariant> variants;
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512bw")) variants.push_back({"avx512", avx512});
-  if (__builtin_cpu_supports("avx2")) variants.push_back({"avx2", avx2});
-  variants.push_back({"sse2", sse2});
-#endif
-  variants.push_back({"plain", plain});
-  return variants;
-}
-
 }  // namespace
 
 std::span<const ByteMaskVariant> byte_mask_variants() {
-  static const auto variants = find_variants();
+  static const auto variants = usable_variants<ByteMaskVariant>({
+#if defined(__x86_64__)
+      {"avx512", avx512},
+      {"avx2", avx2},
+      {"sse2", sse2},
+#endif
+      {"plain", plain},
+  });
   return variants;
 }
 
