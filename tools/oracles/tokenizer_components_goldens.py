@@ -5,13 +5,12 @@ Usage: python tools/oracles/tokenizer_components_goldens.py, after tokenizer_gol
 A case is a vocabulary, the members of its tokenizer.json that are others, and what the oracle makes of the texts: ids, decoded text, offsets. The vocabulary "characters" has a
 token for each character that begins a word and one for each that continues it, so that the ids show every cut.
 """
-import copy
 import json
 import random
 
 import tokenizers
 from tokenizers import Tokenizer
-from tokenizer_goldens import FOLDER, write
+from tokenizer_goldens import FOLDER, patched, write
 
 MADE_BY = f"tools/oracles/tokenizer_components_goldens.py, tokenizers {tokenizers.__version__}"
 TEXTS = {
@@ -174,13 +173,7 @@ def longest_match(base):
 
 
 def case(base_name, base, name, patch):
-    description = copy.deepcopy(base)
-    for path, value in patch.items():
-        *folders, last = path.split("/")
-        member = description
-        for folder in folders:
-            member = member[folder]
-        member[last] = value
+    description = patched(base, patch)
     tokenizer = Tokenizer.from_str(json.dumps(description))
     results = []
     for text in TEXTS.values():

@@ -4,6 +4,7 @@
 Usage: python tools/oracles/tokenizer_goldens.py
 With ISOTROPE_DATA set, external.json too: SHA-256 of the oracle's ids and merges on texts too large to store.
 """
+import copy
 import hashlib
 import json
 import os
@@ -141,6 +142,18 @@ def special_pre_tokenizers(base):
         cases.append({"name": name, "pre_tokenizer": json.loads(tokenizer.to_str())["pre_tokenizer"],
                       "ids": {name: tokenizer.encode(text).ids for name, text in samples.items()}})
     return cases
+
+
+def patched(base, patch):
+    """A tokenizer.json of which some members are others: patch has their paths, such as "model/unk_token"."""
+    description = copy.deepcopy(base)
+    for path, value in patch.items():
+        *folders, last = path.split("/")
+        member = description
+        for folder in folders:
+            member = member[folder]
+        member[last] = value
+    return description
 
 
 def write(name, content):

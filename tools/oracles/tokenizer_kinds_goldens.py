@@ -6,7 +6,6 @@ byte fallback. `sentencepiece` is the oracle of vocabularies whose merges go by 
 Usage: python tools/oracles/tokenizer_kinds_goldens.py, after tokenizer_goldens.py, whose corpus it learns from. The oracle's trainers break ties
 by chance, so vocabularies that are there already are kept.
 """
-import copy
 import json
 import random
 import struct
@@ -14,7 +13,7 @@ import struct
 import sentencepiece
 import tokenizers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from tokenizer_goldens import FOLDER, texts, write
+from tokenizer_goldens import FOLDER, patched, texts, write
 
 MADE_BY = f"tools/oracles/tokenizer_kinds_goldens.py, tokenizers {tokenizers.__version__}"
 BERT_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -48,13 +47,7 @@ def cases_of(tokenizer, names=None):
 
 def variant(base, name, patch):
     """The oracle's ids when some members of tokenizer.json are others: patch has their paths, such as "model/unk_token"."""
-    description = copy.deepcopy(base)
-    for path, value in patch.items():
-        *folders, last = path.split("/")
-        member = description
-        for folder in folders:
-            member = member[folder]
-        member[last] = value
+    description = patched(base, patch)
     tokenizer = Tokenizer.from_str(json.dumps(description))
     some = {"english", "contractions", "white space", "marks", "special", "mixed 0", "mixed 1", "random 0", *more_texts()}
     cases = cases_of(tokenizer, some)

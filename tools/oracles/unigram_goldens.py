@@ -5,7 +5,6 @@ tests/data/tokenizer/{unigram,unigram_bytes,unigram_suffix,bpe_mapped,bpe_tied}.
 Usage: python tools/oracles/unigram_goldens.py, after tokenizer_goldens.py, whose corpus it learns from. Models that are there already are kept.
 """
 import base64
-import copy
 import io
 import json
 import random
@@ -15,7 +14,7 @@ import tempfile
 import sentencepiece
 import tokenizers
 from sentencepiece import sentencepiece_model_pb2 as proto
-from tokenizer_goldens import FOLDER, texts, write
+from tokenizer_goldens import FOLDER, patched, texts, write
 from tokenizer_kinds_goldens import more_texts
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
@@ -144,13 +143,7 @@ def unigram_json(model):
     write("unigram.tokenizer.json", base)
 
     def variant(name, patch):
-        description = copy.deepcopy(base)
-        for path, value in patch.items():
-            *folders, last = path.split("/")
-            member = description
-            for folder in folders:
-                member = member[folder]
-            member[last] = value
+        description = patched(base, patch)
         return {"name": name, "patch": patch, "texts": hf_cases(Tokenizer.from_str(json.dumps(description)), ("parts 1", "parts 2", "end", "marks", "spellings"))}
 
     replace = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
