@@ -126,28 +126,42 @@ void Charsmap::find_flags() {
     ascii_alone_[c] = !has_leaf(unit);
     for (std::uint32_t next = 1; next < 128; ++next) ascii_alone_[c] &= label(units_[children ^ next]) != next;
   }
-  auto budget = units_.size();
+  std::vector<bool> seen(2 * units_.size());
   for (std::uint32_t byte = 1; byte < 256; ++byte) {
     const auto node = offset(units_[0]) ^ byte;
-    if (begins[byte] && !is_cuttable(node ^ offset(units_[node]), 0, true, budget)) allows_cuts_before_spaces_ = false;
+    if (begins[byte] && !is_cuttable(node ^ offset(units_[node]), 0, true, seen)) allows_cuts_before_spaces_ = false;
   }
 }
 
 /// Whether what lies below the children at `node` is as allows_cuts_before_spaces() asks. is_character: the bytes up to there may be one
-/// character alone. A trie whose edges make a circle is not.
-bool Charsmap::is_cuttable(std::uint32_t node, int depth, bool is_character, std::size_t& budget) const {
+/// character alone. Entries share their ends, so that what was `seen`, as a part of one character or of several, is not looked at again.
+bool Charsmap::is_cuttable(std::uint32_t node, int depth, bool is_character, std::vector<bool>& seen) {
   if (depth > 100) return false;
+  const auto state = 2 * std::size_t{node} + is_character;
+  if (seen[state]) return true;
+  seen[state] = true;
   for (std::uint32_t byte = 1; byte < 256; ++byte) {
     const auto unit = units_[node ^ byte];
     if (label(unit) != byte) continue;
     const bool is_still_one = is_character && continues(static_cast<char>(byte));
     const auto children = node ^ byte ^ offset(unit);
-    if (byte == ' ' || budget-- == 0) return false;
+    if (byte == ' ') return false;
+    if (byte < 0x80) inner_ascii_[byte] = true;
     if (has_leaf(unit) && !is_still_one)
       if (const auto text = text_at(units_[children]); text.empty() || text.ends_with(' ')) return false;
-    if (!is_cuttable(children, depth + 1, is_still_one, budget)) return false;
+    if (!is_cuttable(children, depth + 1, is_still_one, seen)) return false;
   }
   return true;
+}
+
+bool Charsmap::is_space(unsigned char ascii) const {
+  const auto node = offset(units_[0]) ^ ascii;
+  const auto unit = units_[node];
+  if (ascii == 0 || label(unit) != ascii || !has_leaf(unit)) return false;
+  const auto children = node ^ offset(unit);
+  for (std::uint32_t byte = 1; byte < 256; ++byte)
+    if (label(units_[children ^ byte]) == byte) return false;
+  return begins_only(ascii) && text_at(units_[children]) == " ";
 }
 
 std::size_t Charsmap::next_cluster(std::string_view text, std::size_t position) const {

@@ -34,6 +34,10 @@ class Charsmap {
   bool keeps(char32_t code_point) const { return !(flags(code_point) & changes_alone); }
   /// Whether it is a cluster of its own besides, beside others that are.
   bool keeps_apart(char32_t code_point) const { return !(flags(code_point) & (changes_alone | joins)); }
+  /// Whether the ASCII character becomes a space, wherever it stands.
+  bool is_space(unsigned char ascii) const;
+  /// Whether no entry has the ASCII character behind its first byte. For text that allows_cuts_before_spaces().
+  bool begins_only(unsigned char ascii) const { return !inner_ascii_[ascii]; }
   /// Whether text can be cut before a space behind a character that keeps(): no entry has a space behind its first byte, and none of several
   /// characters becomes nothing or text that ends in a space.
   bool allows_cuts_before_spaces() const { return allows_cuts_before_spaces_; }
@@ -78,7 +82,7 @@ class Charsmap {
   void check_units(std::string_view file) const;
   void find_flags();
   void mark(char32_t code_point, std::uint8_t flag);
-  bool is_cuttable(std::uint32_t node, int depth, bool is_character, std::size_t& budget) const;
+  bool is_cuttable(std::uint32_t node, int depth, bool is_character, std::vector<bool>& seen);
   /// The first cluster at or after the boundary `position` that may change; text.size() when there is none.
   std::size_t next_cluster(std::string_view text, std::size_t position) const;
 
@@ -86,7 +90,7 @@ class Charsmap {
   std::string texts_;
   std::vector<std::uint16_t> pages_ = std::vector<std::uint16_t>(0x1100);
   std::vector<std::uint8_t> flags_ = std::vector<std::uint8_t>(256);
-  std::array<bool, 128> ascii_alone_{}, ascii_quiet_{};
+  std::array<bool, 128> ascii_alone_{}, ascii_quiet_{}, inner_ascii_{};
   bool allows_cuts_before_spaces_ = true;
 };
 

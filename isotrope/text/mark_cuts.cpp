@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "isotrope/text/space_cuts.h"
 #include "isotrope/text/utf8.h"
 
 namespace isotrope {
@@ -20,6 +21,12 @@ char32_t last_character(std::string_view text) {
 void MarkCuts::add(std::string_view token) {
   for (auto at = token.find(mark, 1); at != std::string_view::npos; at = token.find(mark, at + 1))
     joined_.push_back(last_character(token.substr(0, at)));
+  if (token.size() == 1 && static_cast<unsigned char>(token.front()) < 0x80)
+    ascii_[static_cast<unsigned char>(token.front())].is_token = true;
+  for (std::size_t at = 1; at < token.size(); ++at) {
+    const auto byte = static_cast<unsigned char>(token[at]);
+    if (byte < 0x80 && SpaceCuts::is_of_letters(last_character(token.substr(0, at)))) ascii_[byte].is_joined = true;
+  }
 }
 
 void MarkCuts::finish() {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <string_view>
 #include <vector>
 
@@ -10,7 +11,7 @@ namespace isotrope {
 class MarkCuts {
  public:
   static constexpr std::string_view mark = "\u2581";  ///< what SentencePiece writes for a space
-  /// Takes in a token that a cut must not part. All of them before the first question.
+  /// Takes in a token that a cut must not part. All of them, and then finish(), before the first question.
   void add(std::string_view token);
   void finish();
   /// Visits the parts of `text` in order.
@@ -30,11 +31,17 @@ class MarkCuts {
   bool joins_only_marks() const { return joined_.empty() || (joined_.size() == 1 && joined_.front() == U'\u2581'); }
   /// Whether the character may stand before a cut.
   bool may_cut_after(char32_t character) const;
+  /// Whether a cut may be before an ASCII character, too, when a letter or a mark stands before it: no token has both, and it is one itself.
+  bool may_cut_before(unsigned char ascii) const { return ascii_[ascii].is_token && !ascii_[ascii].is_joined; }
 
  private:
   static std::size_t find(std::string_view text, std::size_t position) { return text.find(mark, position); }
 
+  struct Ascii {
+    bool is_token = false, is_joined = false;
+  };
   std::vector<char32_t> joined_;  ///< sorted
+  std::array<Ascii, 128> ascii_{};
 };
 
 }  // namespace isotrope

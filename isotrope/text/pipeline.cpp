@@ -191,17 +191,17 @@ bool PipelineTokenizer::has_absent_byte(std::string_view text) const {
 }
 
 std::optional<SpaceCuts> PipelineTokenizer::find_cuts() const {
-  const bool words_depend_on_parts = std::visit(
-      [&](const auto& model) {
+  const auto* marks = std::visit(
+      [&](const auto& model) -> const MarkCuts* {
         using AnyModel = std::remove_cvref_t<decltype(*model)>;
         if constexpr (std::is_same_v<AnyModel, Unigram> || std::is_same_v<AnyModel, CharacterBpe>)
-          return !model->cuts().joins_only_marks() ||
-                 (pre_tokenizer_.is_null() && !(model->is_cut_at_marks(0) && (sentencepiece_ || normalizer_.spells_marks())));
-        return true;
+          if (!pre_tokenizer_.is_null() || (model->is_cut_at_marks(0) && (sentencepiece_ || normalizer_.spells_marks())))
+            return &model->cuts();
+        return nullptr;
       },
       model_);
-  if (words_depend_on_parts) return std::nullopt;
-  if (sentencepiece_) return sentencepiece_->cuts() ? std::optional(*sentencepiece_->cuts()) : std::nullopt;
+  if (!marks || !marks->joins_only_marks()) return std::nullopt;
+  if (sentencepiece_) return sentencepiece_->cuts([&](unsigned char c) { return marks->may_cut_before(c); });
   const auto changes = normalizer_.changes_to_parts();
   return changes && added_.is_verbatim() && pre_tokenizer_.allows_parts() ? std::optional(SpaceCuts(*changes)) : std::nullopt;
 }

@@ -14,15 +14,28 @@ SentencePieceNormalizer::SentencePieceNormalizer(const TokenizerDefinition& defi
   std::vector<std::pair<std::string_view, std::int32_t>> keys;
   for (std::size_t id = 0; id < rules_.types.size(); ++id)
     if (rules_.types[id] == static_cast<std::uint8_t>(ScoredVocabulary::Type::user_defined)) keys.emplace_back(definition.names[id], 0);
-  bool holds_space = false;
-  for (const auto& [key, value] : keys) holds_space |= key.find(' ') != std::string_view::npos;
+  for (const auto& [key, value] : keys)
+    for (const char c : key)
+      if (const auto byte = static_cast<unsigned char>(c); byte < 0x80) in_user_defined_[byte] = true;
   for (unsigned char c = 1; c < 128; ++c) plain_[c] = c != ' ' && (!charsmap_ || charsmap_->leaves_ascii_pair(c));
   for (const auto& [key, value] : keys)
     if (static_cast<unsigned char>(key.front()) < 0x80) plain_[static_cast<unsigned char>(key.front())] = false;
-  if (rules_.escape_whitespaces && !rules_.treat_whitespace_as_suffix && !holds_space &&
-      (!charsmap_ || charsmap_->allows_cuts_before_spaces()))
-    cuts_.emplace(SpaceCuts::Changes{.charsmap = charsmap_ ? &*charsmap_ : nullptr});
+  is_cuttable_ = rules_.escape_whitespaces && !rules_.treat_whitespace_as_suffix && !in_user_defined_[' '] &&
+                 (!charsmap_ || charsmap_->allows_cuts_before_spaces());
   if (!keys.empty()) user_defined_.emplace(std::move(keys), definition.file);
+}
+
+std::optional<SpaceCuts> SentencePieceNormalizer::cuts(const std::function<bool(unsigned char)>& may_cut_before) const {
+  if (!is_cuttable_) return std::nullopt;
+  SpaceCuts cuts({.charsmap = charsmap_ ? &*charsmap_ : nullptr});
+  for (unsigned char c = 1; c < 0x7F; ++c) {
+    if (c == ' ' || in_user_defined_[c]) continue;
+    const bool is_punctuation = c > ' ' && !SpaceCuts::is_of_letters(c) && !(c >= '0' && c <= '9');
+    const bool stays = plain_[c] && (!charsmap_ || (charsmap_->is_untouched(c) && charsmap_->begins_only(c)));
+    if (charsmap_ && charsmap_->is_space(c)) cuts.add_space(c);
+    else if (is_punctuation && stays && may_cut_before(c)) cuts.add_punctuation(c);
+  }
+  return cuts;
 }
 
 SentencePieceNormalizer::Step SentencePieceNormalizer::next(std::string_view text, std::size_t position) const {
@@ -37,6 +50,7 @@ SentencePieceNormalizer::Step SentencePieceNormalizer::next(std::string_view tex
   }
   if (charsmap_)
     if (const auto match = charsmap_->longest(rest); match.length > 0) return {match.becomes, match.length};
+  if (const auto length = quick_length(text, position); length > 0) return {rest.substr(0, length), length};
   // An entry of the charsmap may end inside a character; what is left of it is replaced.
   const auto step = utf8_step(text, position);
   if (!step.valid) return {"\uFFFD", 1};
@@ -57,6 +71,12 @@ std::size_t SentencePieceNormalizer::plain_end(std::string_view text, std::size_
       continue;
     }
     if (user_defined_) return position;
+    if (quick_length(text, position) > 0) {
+      auto end = position;
+      if (const auto character = next_code_point(text, end); charsmap_ && !charsmap_->is_untouched(character)) return position;
+      position = end;
+      continue;
+    }
     const auto step = utf8_step(text, position);
     if (!step.valid || (charsmap_ && !charsmap_->is_untouched(step.code_point))) return position;
     position += step.length;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -27,8 +29,8 @@ class SentencePieceNormalizer {
   void append(std::string_view text, const Part& part, std::string& result) const;
   /// The same of a whole text, with what each byte comes from.
   void append(const AlignedView& text, std::string& result, std::vector<TextRange>& ranges) const;
-  /// Where raw text can be cut, or null where it cannot.
-  const SpaceCuts* cuts() const { return cuts_ ? &*cuts_ : nullptr; }
+  /// Where raw text can be cut, or nothing where it cannot; may_cut_before(c) tells of which ASCII punctuation the model allows it.
+  std::optional<SpaceCuts> cuts(const std::function<bool(unsigned char)>& may_cut_before) const;
 
  private:
   /// note(begin, end, size): what `result` has up to `size` and was not noted before comes from these bytes.
@@ -46,7 +48,8 @@ class SentencePieceNormalizer {
   std::optional<DoubleArray> user_defined_;
   std::string_view mark_;
   std::array<bool, 128> plain_{};  ///< ASCII that stays what it is before ASCII and is no space
-  std::optional<SpaceCuts> cuts_;
+  std::array<bool, 128> in_user_defined_{};
+  bool is_cuttable_ = false;
 };
 
 }  // namespace isotrope

@@ -5,7 +5,9 @@
 namespace isotrope {
 
 SpaceCuts::SpaceCuts(const Changes& changes) : changes_(changes) {
-  for (unsigned char c = 0x21; c < 0x7F; ++c) ascii_[c] = keeps(c);
+  add_space(' ');
+  for (unsigned char c = 0x21; c < 0x7F; ++c)
+    if (keeps(c)) ascii_[c] = is_of_letters(c) ? Stop::punctuation : Stop::space;
 }
 
 bool SpaceCuts::keeps(char32_t character) const {
@@ -13,7 +15,13 @@ bool SpaceCuts::keeps(char32_t character) const {
   return !charsmap || (changes_.by_clusters ? charsmap->keeps_apart(character) : charsmap->keeps(character));
 }
 
-bool SpaceCuts::may_cut_behind_wide(std::string_view text, std::size_t position) const {
+bool SpaceCuts::is_of_letters(char32_t character) {
+  const auto& table = UnicodeTable::instance();
+  const auto category = table.category(character);
+  return table.kind(character) == CharKind::letter || (category >= Category::Mn && category <= Category::Me);
+}
+
+bool SpaceCuts::may_cut_behind_wide(std::string_view text, std::size_t position, Stop stop) const {
   do --position;
   while ((static_cast<unsigned char>(text[position]) & 0xC0) == 0x80);
   const auto character = next_code_point(text, position);
@@ -21,7 +29,7 @@ bool SpaceCuts::may_cut_behind_wide(std::string_view text, std::size_t position)
   const auto kind = table.kind(character);
   const auto category = table.category(character);
   const bool is_mark = category >= Category::Mn && category <= Category::Me;
-  if (kind != CharKind::letter && kind != CharKind::number && !(changes_.keeps_marks && is_mark)) return false;
+  if (kind != CharKind::letter && !(changes_.keeps_marks && is_mark) && (kind != CharKind::number || stop != Stop::space)) return false;
   return keeps(character);
 }
 

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string_view>
 
@@ -12,7 +13,8 @@
 namespace isotrope {
 
 /// Places where raw text can be cut so that each part is normalized and cut into words by itself: before a space behind a letter, a number,
-/// a mark or a visible ASCII character that all normalization leaves in place. The ids of a part can be remembered for its raw bytes.
+/// a mark or a visible ASCII character that all normalization leaves in place, and, where that is asked for, before other white space or
+/// punctuation of ASCII. The ids of a part can be remembered for its raw bytes.
 class SpaceCuts {
  public:
   /// What normalization does to characters besides what it does to letters, numbers and ASCII.
@@ -23,26 +25,34 @@ class SpaceCuts {
   };
   explicit SpaceCuts(const Changes& changes);
 
+  /// An ASCII character that is to be as a space, for which all of it holds that holds for a space.
+  void add_space(unsigned char character) { stops_[character] = Stop::space; }
+  /// One before which a cut may be, too, but behind letters and their marks alone.
+  void add_punctuation(unsigned char character) { stops_[character] = Stop::punctuation; }
+
   /// The first such place behind `position`, or text.size().
   std::size_t next(std::string_view text, std::size_t position) const {
     while (++position < text.size()) {
-      position = text.find(' ', position);
-      if (position >= text.size()) break;
-      if (may_cut_behind(text, position)) return position;
+      const auto stop = stops_[static_cast<unsigned char>(text[position])];
+      if (stop != Stop::none && may_cut_behind(text, position, stop)) return position;
     }
     return text.size();
   }
-  /// Whether the character before `position` > 0 is one of those.
-  bool may_cut_behind(std::string_view text, std::size_t position) const {
-    const auto byte = static_cast<unsigned char>(text[position - 1]);
-    return byte < 0x80 ? ascii_[byte] : may_cut_behind_wide(text, position);
-  }
+  /// Whether the character is a letter, or a mark.
+  static bool is_of_letters(char32_t character);
 
  private:
+  enum class Stop : std::uint8_t { none, space, punctuation };
+  /// Whether the character before `position` > 0 allows a cut.
+  bool may_cut_behind(std::string_view text, std::size_t position, Stop stop) const {
+    const auto byte = static_cast<unsigned char>(text[position - 1]);
+    return byte < 0x80 ? ascii_[byte] >= stop : may_cut_behind_wide(text, position, stop);
+  }
   bool keeps(char32_t character) const;
-  bool may_cut_behind_wide(std::string_view text, std::size_t position) const;
+  bool may_cut_behind_wide(std::string_view text, std::size_t position, Stop stop) const;
 
-  std::array<bool, 128> ascii_{};
+  std::array<Stop, 256> stops_{};
+  std::array<Stop, 128> ascii_{};  ///< the most that a cut may be before, behind each
   Changes changes_;
 };
 

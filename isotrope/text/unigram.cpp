@@ -41,11 +41,33 @@ int last_bit(double value) {
 
 }  // namespace
 
+/// What is known of the ways to a place in a word.
+template <class Score>
+struct Unigram::Node {
+  Score score = 0;                   ///< of the best one
+  std::int32_t start = -1, id = -1;  ///< of its last piece; start −1: there is none yet
+
+  /// One more way. Which of two is better is hard to foretell, so that nothing branches here.
+  void offer(Score other, std::int32_t other_start, std::int32_t other_id) {
+    const auto takes = static_cast<std::int32_t>((start < 0) | (other > score));
+    using Bits = std::conditional_t<sizeof(Score) == 8, std::int64_t, std::int32_t>;
+    const auto mine = std::bit_cast<Bits>(score);
+    score = std::bit_cast<Score>(mine ^ ((mine ^ std::bit_cast<Bits>(other)) & -static_cast<Bits>(takes)));
+    start ^= (start ^ other_start) & -takes;
+    id ^= (id ^ other_id) & -takes;
+  }
+};
+
 struct Unigram::Scratch {
   std::vector<Node<double>> doubles;
   std::vector<Node<float>> floats;
   std::vector<Node<float>> way;
-  std::vector<double> seconds;
+  /// As a node, with the score of the second best way.
+  struct Rivals {
+    Node<double> best;
+    double second;
+  };
+  std::vector<Rivals> rivals;
   template <class Score>
   std::vector<Node<Score>>& nodes() {
     if constexpr (std::is_same_v<Score, float>) return floats;
@@ -176,8 +198,7 @@ void Unigram::search(std::string_view word, Score& sum, Scratch& scratch, Put&& 
     const auto& [first_state, first_id, goes_on] = first(next_code_point(word, position));
     const auto character = static_cast<std::int32_t>(position);
     const auto offer = [&](std::int32_t end, Score score, std::int32_t id) {
-      auto& node = nodes[end];
-      if (node.start < 0 || score > node.score) node = {score, start, id};
+      nodes[end].offer(score, start, id);
       reach = std::max(reach, end);
     };
     const bool has_character = first_id >= 0;
@@ -200,28 +221,24 @@ void Unigram::search(std::string_view word, Score& sum, Scratch& scratch, Put&& 
 
 /// Along the best way every piece must beat all others that end where it does by more than rounding can take from both: one addition of
 /// numbers below 2^e is off by 2^(e − 25) at most, and no way has more additions than characters.
-float Unigram::steady_below(std::string_view word, Scratch& scratch) const {
+float Unigram::append_steady(std::string_view word, Scratch& scratch, std::vector<TokenId>& ids) const {
   const auto size = static_cast<std::int32_t>(word.size());
-  auto& nodes = scratch.doubles;
-  auto& seconds = scratch.seconds;
-  nodes.assign(word.size() + 1, {});
   constexpr auto none = -std::numeric_limits<double>::infinity();
-  seconds.assign(word.size() + 1, none);
+  auto& nodes = scratch.rivals;
+  nodes.assign(word.size() + 1, {.best = {.score = none}, .second = none});
+  nodes[0].best.score = 0;
   int characters = 0;
   for (std::int32_t start = 0; start < size; ++characters) {
     auto position = static_cast<std::size_t>(start);
     const auto& [first_state, first_id, goes_on] = first(next_code_point(word, position));
     const auto character = static_cast<std::int32_t>(position);
     if (first_id < 0) return 0;  // an unknown character: its score is not to be had from the ids
+    const auto here = nodes[start].best.score;
     const auto offer = [&](std::int32_t end, std::int32_t id) {
-      const auto score = double_scores_[id] + nodes[start].score;
-      auto& node = nodes[end];
-      if (node.start < 0 || score > node.score) {
-        if (node.start >= 0) seconds[end] = std::max(seconds[end], node.score);
-        node = {score, start, id};
-      } else {
-        seconds[end] = std::max(seconds[end], score);
-      }
+      const auto score = static_cast<double>(float_scores_[static_cast<std::size_t>(id)]) + here;
+      auto& [best, second] = nodes[end];
+      second = std::max(second, std::min(best.score, score));
+      best.offer(score, start, id);
     };
     offer(character, first_id);
     auto state = first_state;
@@ -231,13 +248,19 @@ float Unigram::steady_below(std::string_view word, Scratch& scratch) const {
     start = character;
   }
   auto margin = std::numeric_limits<double>::infinity();
-  for (auto at = size; at > 0; at = nodes[at].start) margin = std::min(margin, nodes[at].score - seconds[at]);
+  std::size_t pieces = 0;
+  for (auto at = size; at > 0; at = nodes[at].best.start, ++pieces) margin = std::min(margin, nodes[at].best.score - nodes[at].second);
   const auto longest = static_cast<double>(characters) * largest_score_;
   margin -= longest * 1e-12;
   if (!(margin > 0)) return 0;
   // 2 · characters · 2^(e − 25) < margin
   const auto exponent = std::isinf(margin) ? 40 : std::ilogb(margin / (2.0 * (characters + 1))) + 25;
-  return static_cast<float>(std::min<double>(std::ldexp(1, std::min(exponent, 40)), most_float_sum) - longest * 1.0001);
+  const auto limit = static_cast<float>(std::min<double>(std::ldexp(1, std::min(exponent, 40)), most_float_sum) - longest * 1.0001);
+  if (!(limit > 0)) return 0;
+  ids.resize(ids.size() + pieces);
+  auto id = ids.end();
+  for (auto at = size; at > 0; at = nodes[at].best.start) *--id = nodes[at].best.id;
+  return limit;
 }
 
 void Unigram::Worker::Free::operator()(Scratch* scratch) const { delete scratch; }
@@ -249,10 +272,9 @@ bool Unigram::Worker::append_known(std::span<const TokenId> known, std::vector<T
   if (known.empty()) return false;
   if (!model_.single_precision_) return ids.insert(ids.end(), known.begin(), known.end()), true;
   if (!(std::abs(sum_) < std::bit_cast<float>(known.front()))) return false;
-  for (const auto id : known.subspan(1)) {
-    sum_ += model_.float_scores_[static_cast<std::size_t>(id)];
-    ids.push_back(id);
-  }
+  known = known.subspan(1);
+  ids.insert(ids.end(), known.begin(), known.end());
+  for (const auto id : known) sum_ += model_.float_scores_[static_cast<std::size_t>(id)];
   return true;
 }
 
@@ -265,13 +287,11 @@ void Unigram::Worker::learn(const WordKey& key, std::string_view word, std::stri
   }
   // Of one that is known, but not steady after what comes before it, nothing new is to be learned.
   if (words_->find(key, word).empty()) {
-    const auto limit = spelled.size() <= 4 * WordKey::longest ? model_.steady_below(spelled, *scratch_) : 0.0f;
-    numbers_.assign(1, std::bit_cast<TokenId>(limit));
-    if (limit > 0) {
-      float sum = 0;
-      model_.append(spelled, sum, *scratch_, numbers_);
-    }
+    numbers_.assign(1, 0);
+    if (spelled.size() <= 4 * WordKey::longest)
+      numbers_.front() = std::bit_cast<TokenId>(model_.append_steady(spelled, *scratch_, numbers_));
     words_->remember(key, word, numbers_);
+    if (append_known(numbers_, ids)) return;
   }
   compute_word(spelled, ids);
 }

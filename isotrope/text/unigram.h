@@ -76,10 +76,7 @@ class Unigram {
 
  private:
   template <class Score>
-  struct Node {
-    Score score = 0;
-    std::int32_t start = -1, id = -1;  ///< of the last piece on the best way here; start −1: there is none yet
-  };
+  struct Node;
   template <class Score>
   const std::vector<Score>& scores() const;
   /// put(begin, end, id) gets the pieces of the best way, put(begin, end, −1) runs of unknown characters; `sum` is the score of what comes
@@ -88,7 +85,8 @@ class Unigram {
   void search(std::string_view word, Score& sum, Scratch& scratch, Put&& put) const;
   template <class Score>
   void append(std::string_view word, Score& sum, Scratch& scratch, std::vector<TokenId>& ids) const;
-  float steady_below(std::string_view word, Scratch& scratch) const;
+  /// Appends the ids of a word that single precision finds after any sum nearer to 0 than the result, or none and 0.
+  float append_steady(std::string_view word, Scratch& scratch, std::vector<TokenId>& ids) const;
   void append_unknown(std::string_view text, std::vector<TokenId>& ids) const;
   /// Where the walk through the pieces stands behind a first character.
   struct First {

@@ -19,6 +19,16 @@ struct Utf8Step {
 /// The step at `position` < text.size().
 Utf8Step utf8_step(std::string_view text, std::size_t position);
 
+/// The length of the character at `position` < text.size() when that is soon told, as of most beyond ASCII; else 0.
+inline std::size_t quick_length(std::string_view text, std::size_t position) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const auto lead = byte(position);
+  const auto continues = [&](std::size_t i) { return (byte(i) & 0xC0) == 0x80; };
+  if (lead >= 0xC2 && lead < 0xE0) return position + 1 < text.size() && continues(position + 1) ? 2 : 0;
+  if (lead > 0xE0 && lead < 0xED) return position + 2 < text.size() && continues(position + 1) && continues(position + 2) ? 3 : 0;
+  return 0;
+}
+
 /// The code point at `position` of text known to be valid UTF-8, and moves `position` past it.
 inline char32_t next_code_point(std::string_view text, std::size_t& position) {
   const auto byte = [&](std::size_t i) { return static_cast<char32_t>(static_cast<unsigned char>(text[i])); };

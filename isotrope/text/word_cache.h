@@ -36,8 +36,8 @@ class WordCache {
   void insert(const WordKey& key, std::string_view word, const TokenId* ids, std::size_t count);
 
  private:
-  static constexpr unsigned bits = 15;  ///< 2¹⁵ pairs of entries: 2 MB, as much as the ring
-  static constexpr std::size_t entries = std::size_t{2} << bits, ring_size = std::size_t{1} << 19;
+  static constexpr unsigned bits = 16;  ///< 2¹⁶ pairs of entries: 4 MB, as much as the ring
+  static constexpr std::size_t entries = std::size_t{2} << bits, ring_size = std::size_t{1} << 20;
 
   struct Free {
     void operator()(void* memory) const { std::free(memory); }

@@ -11,7 +11,9 @@
 #include "isotrope/text/charsmap.h"
 #include "isotrope/text/encoding.h"
 #include "isotrope/text/json_field.h"
+#include "isotrope/text/mark_cuts.h"
 #include "isotrope/text/scored_vocabulary.h"
+#include "isotrope/text/space_cuts.h"
 #include "tests/text/golden_files.h"
 
 namespace isotrope {
@@ -70,6 +72,26 @@ TEST(SentencePieceModel, WhatIsRememberedChangesNothing) {
     for (int round = 0; round < 3; ++round)
       for (const auto& [key, text] : texts) all += text + " ", (void)warm->encode(text, plain);
     EXPECT_EQ(warm->encode(all, plain), load_tokenizer(golden_path(name + ".model"))->encode(all, plain)) << name;
+  }
+}
+
+/// encode() cuts raw text and remembers the parts, encode_full() spells the whole of it and looks for the best way through all.
+TEST(SentencePieceModel, WhereTextIsCutChangesNothing) {
+  const auto file = golden("unigram.json");
+  const std::vector<std::string> parts{"the",    "river",  " ",  " ",      "  ",     "\n",     "\t",     "\r\n",      ",", ".",
+                                       ",",      "!",      "'s", "-",      "...",    "qu",     "\u5DDD", "e\u0301",   "e", "\u00e9",
+                                       "\u0301", "\u0431", "\"", "(",      ")",      "\u2581", "<sep>",  "7",         "=", "\u0338",
+                                       "\u00bd", "a",      "b",  "\u3000", "\u4e00", "\u200b", "A",      "\U0001F600"};
+  RandomStream random(7, "test");
+  for (const auto& [name, expected] : file["sentencepiece"].items()) {
+    const auto tokenizer = load_tokenizer(golden_path(name + ".model"));
+    for (int round = 0; round < 3000; ++round) {
+      std::string text;
+      for (auto count = random.below(24); count > 0; --count) text += parts[random.below(parts.size())];
+      ASSERT_EQ(tokenizer->encode(text, plain),
+                tokenizer->encode_full({text}, {.add_special_tokens = false, .parse_special_tokens = false}).ids)
+          << name << ' ' << json(text).dump(-1, ' ', true);
+    }
   }
 }
 
@@ -207,6 +229,67 @@ TEST(Charsmap, TakesTheLongestOrTheShortestEntry) {
   EXPECT_EQ(map.longest(std::string_view("\0", 1)).length, 0u);
   EXPECT_TRUE(map.leaves_alone("the r\u0456ver \u5DDD"));
   EXPECT_FALSE(map.leaves_alone("\u00bd"));
+}
+
+/// Entries of four letters whose ends are shared: 26⁴ ways through 1,536 units. SentencePiece's own maps are like that.
+TEST(Charsmap, EntriesWithSharedEndsAreSeenThrough) {
+  constexpr std::uint32_t levels = 5, block = 256;
+  std::vector<std::uint32_t> units((levels + 1) * block);
+  const auto link = [&](std::uint32_t unit, std::uint32_t children) { units[unit] |= (unit ^ children) << 10; };
+  link(0, block);
+  for (std::uint32_t level = 1; level < levels; ++level)
+    for (std::uint32_t letter = 'a'; letter <= 'z'; ++letter) {
+      const auto unit = level * block + letter;
+      units[unit] = letter | (level + 1 == levels ? 1u << 8 : 0);
+      link(unit, (level + 1) * block);
+    }
+  units[levels * block] = 1u << 31;  // all become the first text
+  const auto map_of = [&](std::string_view text) {
+    const auto size = static_cast<std::uint32_t>(units.size() * sizeof units[0]);
+    std::string blob(reinterpret_cast<const char*>(&size), sizeof size);
+    blob.append(reinterpret_cast<const char*>(units.data()), size);
+    blob.append(text);
+    return Charsmap(blob + '\0', "f");
+  };
+  EXPECT_EQ(map_of("x").longest("abcz!").length, 4u);
+  EXPECT_TRUE(map_of("x").allows_cuts_before_spaces());
+  EXPECT_FALSE(map_of("x ").allows_cuts_before_spaces());
+  EXPECT_FALSE(map_of("x").begins_only('k'));
+  EXPECT_TRUE(map_of("x").begins_only('!'));
+  EXPECT_FALSE(map_of(" ").is_space('!'));
+  units[block + 't'] |= 1u << 8;  // an entry itself, and it goes on
+  units[2 * block] = 1u << 31;
+  units[block + '!'] = '!' | 1u << 8;
+  link(block + '!', levels * block);
+  EXPECT_FALSE(map_of(" ").is_space('t'));
+  EXPECT_TRUE(map_of(" ").is_space('!'));
+  EXPECT_FALSE(map_of("x").is_space('!'));
+}
+
+TEST(SpaceCuts, LieBeforeWhatWasAskedFor) {
+  const auto parts_of = [](const SpaceCuts& cuts, std::string_view text) {
+    std::vector<std::string> parts;
+    for_each_part(cuts, text, [](const WordKey&) {}, [&](const TextPart& part) { parts.emplace_back(part.text); });
+    return parts;
+  };
+  using Parts = std::vector<std::string>;
+  SpaceCuts cuts({});
+  const auto text = "a, b\n\u0431! e\u0301. 1, (c)  d,,";
+  EXPECT_EQ(parts_of(cuts, text), (Parts{"a,", " b\n\u0431!", " e\u0301.", " 1,", " (c)", "  d,,"}));
+  cuts.add_space('\n');
+  for (const unsigned char c : {',', '!', '.', ')'}) cuts.add_punctuation(c);
+  EXPECT_EQ(parts_of(cuts, text), (Parts{"a", ",", " b", "\n\u0431", "!", " e\u0301", ".", " 1,", " (c", ")", "  d", ",,"}));
+}
+
+TEST(MarkCuts, PunctuationStandsApartUnlessATokenJoinsIt) {
+  MarkCuts cuts;
+  for (const auto* token : {"a", ",", "a,", ".", "1.", "!", "e\u0301!", "\u2581)", ")", "b?"}) cuts.add(token);
+  cuts.finish();
+  EXPECT_FALSE(cuts.may_cut_before(','));
+  EXPECT_TRUE(cuts.may_cut_before('.'));  // behind a number there is no such cut
+  EXPECT_FALSE(cuts.may_cut_before('!'));
+  EXPECT_TRUE(cuts.may_cut_before(')'));
+  EXPECT_FALSE(cuts.may_cut_before('?'));  // no token
 }
 
 TEST(Charsmap, BrokenBlobsAreErrorsAtEveryLengthAndByte) {
