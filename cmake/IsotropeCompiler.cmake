@@ -26,6 +26,14 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(isotrope_warnings INTERFACE -Wno-restrict -Wno-psabi)
 endif()
 
+# With a precompiled header GCC takes libstdc++'s functions for our own, and reports in them what it does not understand.
+function(isotrope_precompile target header)
+  target_precompile_headers(${target} PRIVATE ${PROJECT_SOURCE_DIR}/cmake/${header})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(${target} PRIVATE -Wno-stringop-overflow -Wno-array-bounds)
+  endif()
+endfunction()
+
 set(ISOTROPE_SANITIZE "" CACHE STRING "Sanitizers to build with: address,undefined or thread")
 if(ISOTROPE_SANITIZE)
   add_compile_options(-fsanitize=${ISOTROPE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)

@@ -13,6 +13,7 @@ namespace isotrope {
 /// The ids of one thread's words: looked up, or computed and remembered. Not for several threads at once.
 class CachedWords {
  public:
+  explicit CachedWords(unsigned bits) : cache_(bits) {}
   /// Appends the ids of a word; `encode(word, ids)` appends them when they are not at hand.
   template <class Encode>
   void encode(std::string_view word, std::vector<TokenId>& ids, Encode&& encode_word) {
@@ -38,6 +39,8 @@ class CachedWords {
   }
   /// Has the processor fetch what find() will look at.
   void prefetch(const WordKey& key) const { __builtin_prefetch(cache_.place(key)); }
+  /// A while after that: what lies behind it.
+  void prefetch_more(const WordKey& key) const { cache_.prefetch_ring(WordCache::pick(cache_.place(key), key)); }
   void remember(const WordKey& key, std::string_view word, std::span<const TokenId> numbers) {
     if (!numbers.empty() && numbers.size() <= most_numbers) cache_.insert(key, word, numbers.data(), numbers.size());
   }
@@ -50,9 +53,10 @@ class CachedWords {
 /// The caches of a model: each thread borrows one and gives it back for the next.
 class CachedWordsPool {
  public:
+  explicit CachedWordsPool(unsigned bits = 15) : bits_(bits) {}  ///< word_cache.h
   std::unique_ptr<CachedWords> take() const {
     const std::lock_guard lock(mutex_);
-    if (idle_.empty()) return std::make_unique<CachedWords>();
+    if (idle_.empty()) return std::make_unique<CachedWords>(bits_);
     auto words = std::move(idle_.back());
     idle_.pop_back();
     return words;
@@ -63,6 +67,7 @@ class CachedWordsPool {
   }
 
  private:
+  unsigned bits_;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<CachedWords>> idle_;
 };

@@ -46,7 +46,7 @@ CharacterBpe::CharacterBpe(const TokenizerDefinition& definition) : definition_(
     }
     if (type != Type::normal) continue;
     if (definition_.ignore_merges || has_affixes_) words_.emplace(name, static_cast<TokenId>(id));
-    if (const auto character = only_character(name)) set_character(*character, static_cast<TokenId>(id));
+    if (const auto character = only_character(name)) set_character(*character, static_cast<TokenId>(id)), cuts_.add(name);
   }
   if (!whole.empty()) user_defined_.emplace(std::move(whole), definition.file);
   build_merges(definition);

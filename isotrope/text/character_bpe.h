@@ -48,6 +48,7 @@ class CharacterBpe {
       words_->encode(key, raw, ids, encode);
     }
     void prefetch(const WordKey& key) const { words_->prefetch(key); }
+    void prefetch_more(const WordKey& key) const { words_->prefetch_more(key); }
     /// The same for spell(raw), the one word that becomes of it.
     template <class Spell>
     void encode_spelled(const WordKey& key, std::string_view raw, std::vector<TokenId>& ids, Spell&& spell) {
@@ -121,7 +122,7 @@ class CharacterBpe {
   std::unordered_map<TokenId, std::pair<TokenId, TokenId>> unused_;        ///< its pieces that are taken apart again, into what
   MarkCuts cuts_;
   bool cuts_at_marks_ = false, has_affixes_ = false;
-  CachedWordsPool caches_;
+  CachedWordsPool caches_{17};  ///< a part of raw text that is not known costs much
 };
 
 }  // namespace isotrope

@@ -98,6 +98,7 @@ void Charsmap::find_flags() {
   std::array<bool, 256> begins{};  // bytes with which some entry begins
   for (std::uint32_t byte = 1; byte < 256; ++byte) begins[byte] = label(units_[offset(units_[0]) ^ byte]) == byte;
   std::string bytes;
+  std::vector<std::uint32_t> behind_first;  // the children of nodes that are whole characters
   for (char32_t c = 0; c < 0x110000; ++c) {
     if (c >= 0xD800 && c < 0xE000) continue;
     if (!graphemes.is_plain(c)) mark(c, joins);
@@ -116,7 +117,9 @@ void Charsmap::find_flags() {
     }
     if (changes) mark(c, touched | changes_alone);
     else if (alive) mark(c, touched);
+    if (alive) behind_first.push_back(node);
   }
+  find_inner(std::move(behind_first));
   for (std::uint32_t c = 0; c < 128; ++c) {
     ascii_quiet_[c] = !(flags(c) & (changes_alone | joins));
     ascii_alone_[c] = true;
@@ -130,6 +133,47 @@ void Charsmap::find_flags() {
   for (std::uint32_t byte = 1; byte < 256; ++byte) {
     const auto node = offset(units_[0]) ^ byte;
     if (begins[byte] && !is_cuttable(node ^ offset(units_[node]), 0, true, seen)) allows_cuts_before_spaces_ = false;
+  }
+}
+
+/// Marks what entries have behind the characters that lead to the nodes. Of a trie made to have more ways than any real one nothing is known.
+void Charsmap::find_inner(std::vector<std::uint32_t> nodes) {
+  std::size_t budget = std::size_t{1} << 22;
+  std::vector<bool> seen(units_.size());
+  for (const auto node : nodes) seen[node] = true;
+  const auto go_on = [&](auto& self, std::uint32_t node, char32_t code_point, int missing) -> void {
+    for (std::uint32_t byte = 1; byte < 256; ++byte) {
+      const auto unit = units_[node ^ byte];
+      if (label(unit) != byte) continue;
+      if (budget == 0) return void(has_whole_characters_ = false);
+      --budget;
+      const auto children = node ^ byte ^ offset(unit);
+      const bool is_tail = continues(static_cast<char>(byte));
+      if (is_tail != (missing > 0) || byte >= 0xF8) {
+        has_whole_characters_ = false;
+        continue;
+      }
+      const auto left = is_tail ? missing - 1 : byte < 0x80 ? 0 : byte < 0xE0 ? 1 : byte < 0xF0 ? 2 : 3;
+      const auto so_far = is_tail ? code_point << 6 | (byte & 0x3Fu) : left == 0 ? byte : byte & (0x3Fu >> left);
+      if (left > 0) {
+        if (has_leaf(unit)) has_whole_characters_ = false;
+        self(self, children, so_far, left);
+        continue;
+      }
+      if (so_far >= 0x110000) {
+        has_whole_characters_ = false;
+        continue;
+      }
+      mark(so_far, inner);
+      if (seen[children]) continue;
+      seen[children] = true;
+      nodes.push_back(children);
+    }
+  };
+  while (!nodes.empty() && has_whole_characters_) {
+    const auto node = nodes.back();
+    nodes.pop_back();
+    go_on(go_on, node, 0, 0);
   }
 }
 

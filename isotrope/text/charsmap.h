@@ -34,6 +34,8 @@ class Charsmap {
   bool keeps(char32_t code_point) const { return !(flags(code_point) & changes_alone); }
   /// Whether it is a cluster of its own besides, beside others that are.
   bool keeps_apart(char32_t code_point) const { return !(flags(code_point) & (changes_alone | joins)); }
+  /// Whether a code point stays what it is, and no entry ends with it.
+  bool stands_alone(char32_t code_point) const { return has_whole_characters_ && !(flags(code_point) & (changes_alone | inner)); }
   /// Whether the ASCII character becomes a space, wherever it stands.
   bool is_space(unsigned char ascii) const;
   /// Whether no entry has the ASCII character behind its first byte. For text that allows_cuts_before_spaces().
@@ -73,7 +75,8 @@ class Charsmap {
   bool leaves_alone(std::string_view text) const { return next_cluster(text, 0) == text.size(); }
 
  private:
-  static constexpr std::uint8_t touched = 1, changes_alone = 2, joins = 4;  ///< joins: may be of one cluster with a neighbour
+  /// joins: may be of one cluster with a neighbour; inner: some entry has it behind its first character
+  static constexpr std::uint8_t touched = 1, changes_alone = 2, joins = 4, inner = 8;
 
   std::uint8_t flags(char32_t code_point) const { return flags_[std::size_t{pages_[code_point >> 8]} << 8 | (code_point & 0xFF)]; }
   template <class Found>
@@ -82,6 +85,7 @@ class Charsmap {
   void check_units(std::string_view file) const;
   void find_flags();
   void mark(char32_t code_point, std::uint8_t flag);
+  void find_inner(std::vector<std::uint32_t> nodes);
   bool is_cuttable(std::uint32_t node, int depth, bool is_character, std::vector<bool>& seen);
   /// The first cluster at or after the boundary `position` that may change; text.size() when there is none.
   std::size_t next_cluster(std::string_view text, std::size_t position) const;
@@ -91,7 +95,7 @@ class Charsmap {
   std::vector<std::uint16_t> pages_ = std::vector<std::uint16_t>(0x1100);
   std::vector<std::uint8_t> flags_ = std::vector<std::uint8_t>(256);
   std::array<bool, 128> ascii_alone_{}, ascii_quiet_{}, inner_ascii_{};
-  bool allows_cuts_before_spaces_ = true;
+  bool allows_cuts_before_spaces_ = true, has_whole_characters_ = true;
 };
 
 }  // namespace isotrope

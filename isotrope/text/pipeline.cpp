@@ -212,7 +212,8 @@ void PipelineTokenizer::encode_parts(typename AnyModel::Worker& worker, std::str
   Normalizer::Scratch scratch;
   const auto begins = [&](std::string_view part) { return !pre_tokenizer_.asks_for_beginning() || normalizer_.keeps_beginning(part); };
   const auto announce = [&](const WordKey& key) { worker.prefetch(key); };
-  for_each_part(*cuts_, text, announce, [&](const TextPart& part) {
+  const auto expect = [&](const WordKey& key) { worker.prefetch_more(key); };
+  for_each_part(*cuts_, text, announce, expect, [&](const TextPart& part) {
     const auto encode = [&](std::string_view raw, std::vector<TokenId>& out) {
       pre_tokenizer_.for_each_word(normalizer_.apply(raw, scratch, {.begins = part.begins, .ends = part.ends}),
                                    part.begins && begins_text && begins(raw),
@@ -223,10 +224,9 @@ void PipelineTokenizer::encode_parts(typename AnyModel::Worker& worker, std::str
   });
 }
 
-template <class AnyModel>
-void PipelineTokenizer::encode_as_sentencepiece(const AnyModel& model, std::string_view text, bool parse_special,
+template <class AnyWorker>
+void PipelineTokenizer::encode_as_sentencepiece(AnyWorker& worker, std::string_view text, bool parse_special,
                                                 std::vector<TokenId>& ids) const {
-  typename AnyModel::Worker worker(model);
   std::string spelled;
   added_.split_verbatim(text, parse_special, [&](std::string_view stretch, const AddedToken* token, bool) {
     if (token) return ids.push_back(token->id);
@@ -237,7 +237,7 @@ void PipelineTokenizer::encode_as_sentencepiece(const AnyModel& model, std::stri
       return worker.encode_word(spelled, ids);
     }
     for_each_part(
-        *cuts_, stretch, [&](const WordKey& key) { worker.prefetch(key); },
+        *cuts_, stretch, [&](const WordKey& key) { worker.prefetch(key); }, [&](const WordKey& key) { worker.prefetch_more(key); },
         [&](const TextPart& part) {
           const auto spell = [&](std::string_view raw) {
             spelled.clear();
@@ -251,11 +251,11 @@ void PipelineTokenizer::encode_as_sentencepiece(const AnyModel& model, std::stri
 }
 
 template <class AnyModel>
-void PipelineTokenizer::encode_text(const AnyModel& model, std::string_view text, bool parse_special, std::vector<TokenId>& ids) const {
+void PipelineTokenizer::encode_text(const AnyModel& model, typename AnyModel::Worker& worker, std::string_view text, bool parse_special,
+                                    std::vector<TokenId>& ids) const {
   constexpr bool has_parts = std::is_same_v<AnyModel, Unigram> || std::is_same_v<AnyModel, CharacterBpe>;
   if constexpr (has_parts)
-    if (sentencepiece_) return encode_as_sentencepiece(model, text, parse_special, ids);
-  typename AnyModel::Worker worker(model);
+    if (sentencepiece_) return encode_as_sentencepiece(worker, text, parse_special, ids);
   if constexpr (has_parts)
     if (cuts_ && (!pre_tokenizer_.is_null() || model.is_cut_at_marks(text.size())))
       return added_.split_verbatim(text, parse_special, [&](std::string_view stretch, const AddedToken* token, bool begins_text) {
@@ -296,7 +296,8 @@ void PipelineTokenizer::with_worker(bool parse_special, const std::function<void
   }
   std::visit(
       [&](const auto& model) {
-        use([&](std::string_view text, std::vector<TokenId>& ids) { encode_text(*model, text, parse_special, ids); });
+        typename std::remove_cvref_t<decltype(*model)>::Worker worker(*model);
+        use([&](std::string_view text, std::vector<TokenId>& ids) { encode_text(*model, worker, text, parse_special, ids); });
       },
       model_);
 }

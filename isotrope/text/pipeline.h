@@ -73,7 +73,8 @@ class PipelineTokenizer final : public Tokenizer {
   bool has_absent_byte(std::string_view text) const;
   /// The ids of valid UTF-8 without what the post-processor adds.
   template <class AnyModel>
-  void encode_text(const AnyModel& model, std::string_view text, bool parse_special, std::vector<TokenId>& ids) const;
+  void encode_text(const AnyModel& model, typename AnyModel::Worker& worker, std::string_view text, bool parse_special,
+                   std::vector<TokenId>& ids) const;
   /// Calls use(encode), where encode appends the ids of a text, for one thread.
   void with_worker(bool parse_special, const std::function<void(const EncodeParts::EncodePart&)>& use) const;
 
@@ -87,8 +88,8 @@ class PipelineTokenizer final : public Tokenizer {
   /// The same by parts of the raw text whose ids are remembered, for models and normalizers that allow it.
   template <class AnyModel>
   void encode_parts(typename AnyModel::Worker& worker, std::string_view text, bool begins_text, std::vector<TokenId>& ids) const;
-  template <class AnyModel>
-  void encode_as_sentencepiece(const AnyModel& model, std::string_view text, bool parse_special, std::vector<TokenId>& ids) const;
+  template <class AnyWorker>
+  void encode_as_sentencepiece(AnyWorker& worker, std::string_view text, bool parse_special, std::vector<TokenId>& ids) const;
   std::optional<SpaceCuts> find_cuts() const;
 
   TokenizerDefinition definition_;

@@ -7,11 +7,13 @@ namespace isotrope {
 SpaceCuts::SpaceCuts(const Changes& changes) : changes_(changes) {
   add_space(' ');
   for (unsigned char c = 0x21; c < 0x7F; ++c)
-    if (keeps(c)) ascii_[c] = is_of_letters(c) ? Stop::punctuation : Stop::space;
+    for (const auto stop : {Stop::space, Stop::punctuation})
+      if (keeps(c, stop) && (stop == Stop::space || is_of_letters(c))) ascii_[c] = stop;
 }
 
-bool SpaceCuts::keeps(char32_t character) const {
+bool SpaceCuts::keeps(char32_t character, Stop stop) const {
   const auto* charsmap = changes_.charsmap;
+  if (charsmap && stop == Stop::punctuation && !charsmap->stands_alone(character)) return false;
   return !charsmap || (changes_.by_clusters ? charsmap->keeps_apart(character) : charsmap->keeps(character));
 }
 
@@ -30,7 +32,7 @@ bool SpaceCuts::may_cut_behind_wide(std::string_view text, std::size_t position,
   const auto category = table.category(character);
   const bool is_mark = category >= Category::Mn && category <= Category::Me;
   if (kind != CharKind::letter && !(changes_.keeps_marks && is_mark) && (kind != CharKind::number || stop != Stop::space)) return false;
-  return keeps(character);
+  return keeps(character, stop);
 }
 
 }  // namespace isotrope

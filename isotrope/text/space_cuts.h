@@ -27,7 +27,7 @@ class SpaceCuts {
 
   /// An ASCII character that is to be as a space, for which all of it holds that holds for a space.
   void add_space(unsigned char character) { stops_[character] = Stop::space; }
-  /// One before which a cut may be, too, but behind letters and their marks alone.
+  /// One before which a cut may be, too, but behind letters and their marks alone, of those that normalization never joins to others before.
   void add_punctuation(unsigned char character) { stops_[character] = Stop::punctuation; }
 
   /// The first such place behind `position`, or text.size().
@@ -48,7 +48,7 @@ class SpaceCuts {
     const auto byte = static_cast<unsigned char>(text[position - 1]);
     return byte < 0x80 ? ascii_[byte] >= stop : may_cut_behind_wide(text, position, stop);
   }
-  bool keeps(char32_t character) const;
+  bool keeps(char32_t character, Stop stop) const;
   bool may_cut_behind_wide(std::string_view text, std::size_t position, Stop stop) const;
 
   std::array<Stop, 256> stops_{};
@@ -63,9 +63,10 @@ struct TextPart {
   bool begins = false, ends = false;  ///< it is the first, the last
 };
 
-/// Visits the parts of a text in order; announce(key) is called some parts ahead, so that memory can be fetched in the meantime.
-template <class Announce, class Visit>
-void for_each_part(const SpaceCuts& cuts, std::string_view text, Announce&& announce, Visit&& visit) {
+/// Visits the parts of a text in order; announce(key) and then expect(key) are called some parts ahead, so that memory can be fetched in
+/// the meantime.
+template <class Announce, class Expect, class Visit>
+void for_each_part(const SpaceCuts& cuts, std::string_view text, Announce&& announce, Expect&& expect, Visit&& visit) {
   constexpr std::size_t ahead = 16;
   TextPart parts[ahead];
   for (std::size_t start = 0; start < text.size();) {
@@ -80,6 +81,8 @@ void for_each_part(const SpaceCuts& cuts, std::string_view text, Announce&& anno
       part.key = is_readable ? WordKey::of_short(part.text.data(), part.text.size()) : WordKey::of(part.text);
       announce(part.key);
     }
+    for (std::size_t i = 0; i < count; ++i)
+      if (parts[i].text.size() <= WordKey::longest) expect(parts[i].key);
     for (std::size_t i = 0; i < count; ++i) visit(parts[i]);
   }
 }

@@ -49,6 +49,7 @@ class Unigram {
       words_->encode(key, raw, ids, encode);
     }
     void prefetch(const WordKey& key) const { words_->prefetch(key); }
+    void prefetch_more(const WordKey& key) const { words_->prefetch_more(key); }
     /// The same in single precision: spell(raw) gives what becomes of it.
     template <class Spell>
     void encode_spelled(const WordKey& key, std::string_view raw, std::vector<TokenId>& ids, Spell&& spell) {
@@ -111,7 +112,7 @@ class Unigram {
   MarkCuts cuts_;
   bool mark_is_piece_ = false;
   std::size_t most_exact_ = 0;  ///< bytes of a text below which no sum in double is rounded
-  CachedWordsPool caches_;
+  CachedWordsPool caches_{17};  ///< a part of raw text that is not known costs much
 };
 
 }  // namespace isotrope

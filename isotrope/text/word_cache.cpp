@@ -15,25 +15,25 @@ std::size_t words_in(std::size_t bytes) { return (bytes + 3) / 4; }
 
 }  // namespace
 
-WordCache::WordCache() {
+WordCache::WordCache(unsigned bits) : bits_(bits) {
   // Huge pages where the system has them: a lookup then costs no miss of the address translation.
-  constexpr std::size_t bytes = (entries * sizeof(Entry) + ring_size * sizeof(std::uint32_t) + page - 1) / page * page;
+  const auto bytes = (entry_count() * sizeof(Entry) + ring_size() * sizeof(std::uint32_t) + page - 1) / page * page;
   memory_.reset(std::aligned_alloc(page, bytes));
   if (!memory_) throw std::bad_alloc();
   ::madvise(memory_.get(), bytes, MADV_HUGEPAGE);
-  entries_ = new (memory_.get()) Entry[entries];
-  ring_ = reinterpret_cast<std::uint32_t*>(entries_ + entries);
+  entries_ = new (memory_.get()) Entry[entry_count()];
+  ring_ = reinterpret_cast<std::uint32_t*>(entries_ + entry_count());
 }
 
 void WordCache::clear() {
-  std::fill_n(entries_, entries, Entry{});
+  std::fill_n(entries_, entry_count(), Entry{});
   head_ = 0;
 }
 
 const TokenId* WordCache::ring_ids(const Entry& entry, std::string_view word, std::size_t& count) const {
   const auto place = static_cast<std::uint32_t>(entry.ids[0]);
-  if (entry.high == 0 || head_ - place > ring_size) return nullptr;
-  const std::uint32_t* stored = ring_ + place % ring_size;
+  if (entry.high == 0 || head_ - place > ring_size()) return nullptr;
+  const auto* stored = ring_at(place);
   if (word.size() > WordKey::longest_inline) {
     if (std::memcmp(stored, word.data(), word.size()) != 0) return nullptr;
     stored += words_in(word.size());
@@ -45,11 +45,12 @@ const TokenId* WordCache::ring_ids(const Entry& entry, std::string_view word, st
 std::uint32_t WordCache::store(std::string_view word, const TokenId* ids, std::size_t count) {
   const bool is_long = word.size() > WordKey::longest_inline;
   const auto size = static_cast<std::uint32_t>((is_long ? words_in(word.size()) : 0) + count);
-  if (head_ > UINT32_MAX - 2 * ring_size) clear();  // or an entry from one round of 2³² ago would look fresh
-  if (head_ % ring_size + size > ring_size) head_ += ring_size - head_ % ring_size;
+  if (head_ > UINT32_MAX - 2 * ring_size()) clear();  // or an entry from one round of 2³² ago would look fresh
+  const auto left = static_cast<std::uint32_t>(ring_size() - head_ % ring_size());
+  if (size > left) head_ += left;
   const auto place = head_;
   head_ += size;
-  auto* at = ring_ + place % ring_size;
+  auto* at = ring_ + place % ring_size();
   if (is_long) {
     std::memcpy(at, word.data(), word.size());
     at += words_in(word.size());

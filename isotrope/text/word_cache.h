@@ -23,21 +23,27 @@ class WordCache {
     std::size_t inline_count() const { return high >> 60; }
   };
 
-  WordCache();
+  /// 2^(bits + 1) entries, and a ring of as much memory: with 15 bits 2 MB each.
+  explicit WordCache(unsigned bits = 15);
   WordCache(const WordCache&) = delete;
 
   /// The pair of entries where a key belongs.
-  const Entry* place(const WordKey& key) const { return entries_ + 2 * (key.hash() >> (64 - bits)); }
+  const Entry* place(const WordKey& key) const { return entries_ + 2 * (key.hash() >> (64 - bits_)); }
   /// The entry of the pair that holds the key, or one that does not.
   static const Entry& pick(const Entry* pair, const WordKey& key) { return pair[pair[0].holds(key) ? 0 : 1]; }
+  /// Has the processor fetch what ring_ids() will look at, if it does.
+  void prefetch_ring(const Entry& entry) const {
+    if (entry.inline_count() == 0 && entry.high != 0) __builtin_prefetch(ring_at(static_cast<std::uint32_t>(entry.ids[0])));
+  }
   /// The ids in the ring for an entry that holds the word's key; null when they are gone, or when another word has the same key.
   const TokenId* ring_ids(const Entry& entry, std::string_view word, std::size_t& count) const;
   /// Takes a word in; an older one leaves.
   void insert(const WordKey& key, std::string_view word, const TokenId* ids, std::size_t count);
 
  private:
-  static constexpr unsigned bits = 16;  ///< 2¹⁶ pairs of entries: 4 MB, as much as the ring
-  static constexpr std::size_t entries = std::size_t{2} << bits, ring_size = std::size_t{1} << 20;
+  std::size_t entry_count() const { return std::size_t{2} << bits_; }
+  std::size_t ring_size() const { return entry_count() * (sizeof(Entry) / sizeof(std::uint32_t)); }
+  const std::uint32_t* ring_at(std::uint32_t place) const { return ring_ + (place & (ring_size() - 1)); }
 
   struct Free {
     void operator()(void* memory) const { std::free(memory); }
@@ -45,10 +51,11 @@ class WordCache {
   std::uint32_t store(std::string_view word, const TokenId* ids, std::size_t count);
   void clear();
 
+  unsigned bits_;
   std::unique_ptr<void, Free> memory_;
   Entry* entries_;
   std::uint32_t* ring_;
-  std::uint32_t head_ = 0;  ///< numbers ever stored; the place of the next is head_ mod ring_size
+  std::uint32_t head_ = 0;  ///< numbers ever stored; the place of the next is head_ mod ring_size()
 };
 
 }  // namespace isotrope

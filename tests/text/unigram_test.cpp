@@ -266,10 +266,21 @@ TEST(Charsmap, EntriesWithSharedEndsAreSeenThrough) {
   EXPECT_FALSE(map_of("x").is_space('!'));
 }
 
+/// "≠" is "=" and a mark: no cut may follow a mark that an entry ends with, or a piece "≠," were parted.
+TEST(Charsmap, KnowsWhatStandsAlone) {
+  const Charsmap map(blob_of_golden(), "f");
+  EXPECT_TRUE(map.stands_alone('k'));
+  EXPECT_TRUE(map.stands_alone(U'\u0431'));
+  EXPECT_FALSE(map.stands_alone(U'\u0301'));  // of e and U+0301
+  EXPECT_FALSE(map.stands_alone('b'));        // of "ab"
+  EXPECT_TRUE(map.stands_alone('e'));         // begins one, which is no matter
+  EXPECT_FALSE(map.stands_alone(U'\u00bd'));  // becomes 1/2
+}
+
 TEST(SpaceCuts, LieBeforeWhatWasAskedFor) {
   const auto parts_of = [](const SpaceCuts& cuts, std::string_view text) {
     std::vector<std::string> parts;
-    for_each_part(cuts, text, [](const WordKey&) {}, [&](const TextPart& part) { parts.emplace_back(part.text); });
+    for_each_part(cuts, text, [](const WordKey&) {}, [](const WordKey&) {}, [&](const TextPart& part) { parts.emplace_back(part.text); });
     return parts;
   };
   using Parts = std::vector<std::string>;
