@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """SentencePiece models and Unigram tokenizers against `sentencepiece` and HF tokenizers on whole corpora: zero differences.
 
-  sentencepiece_against_peers.py PROGRAM [--sample] [--worker WORKER] [--models FOLDER] [MODEL …]
+  sentencepiece_against_peers.py PROGRAM [--sample] [--worker WORKER] [--folder FOLDER] [MODEL …]
 
 Models are trained by `sentencepiece` on books8, FLORES and Russian classics, with every normalization rule, bytes and without, unigram and BPE
 (kept in FOLDER; MODEL: .model files besides). Of each: the ids and texts of `isotrope tokenizer` for the .model against sentencepiece's; for the
