@@ -108,6 +108,7 @@ void Charsmap::find_flags() {
     std::uint32_t node = offset(units_[0]);
     bool alive = true, changes = false;
     for (std::size_t i = 0; i < bytes.size() && alive; ++i) {
+      if (changes) has_whole_characters_ = false;  // an entry ends inside the character, and another may begin with its rest
       const auto byte = static_cast<unsigned char>(bytes[i]);
       const auto unit = units_[node ^= byte];
       alive = byte != 0 && label(unit) == byte;
@@ -129,6 +130,8 @@ void Charsmap::find_flags() {
     ascii_alone_[c] = !has_leaf(unit);
     for (std::uint32_t next = 1; next < 128; ++next) ascii_alone_[c] &= label(units_[children ^ next]) != next;
   }
+  for (std::uint32_t byte = 0x80; byte < 0xC0; ++byte) has_whole_characters_ &= !begins[byte];
+  allows_cuts_before_spaces_ = has_whole_characters_ && (!begins[' '] || is_space(' '));
   std::vector<bool> seen(2 * units_.size());
   for (std::uint32_t byte = 1; byte < 256; ++byte) {
     const auto node = offset(units_[0]) ^ byte;
@@ -138,7 +141,7 @@ void Charsmap::find_flags() {
 
 /// Marks what entries have behind the characters that lead to the nodes. Of a trie made to have more ways than any real one nothing is known.
 void Charsmap::find_inner(std::vector<std::uint32_t> nodes) {
-  std::size_t budget = std::size_t{1} << 22;
+  std::size_t budget = std::size_t{1} << 20;
   std::vector<bool> seen(units_.size());
   for (const auto node : nodes) seen[node] = true;
   const auto go_on = [&](auto& self, std::uint32_t node, char32_t code_point, int missing) -> void {
@@ -192,7 +195,7 @@ bool Charsmap::is_cuttable(std::uint32_t node, int depth, bool is_character, std
     if (byte == ' ') return false;
     if (byte < 0x80) inner_ascii_[byte] = true;
     if (has_leaf(unit) && !is_still_one)
-      if (const auto text = text_at(units_[children]); text.empty() || text.ends_with(' ')) return false;
+      if (const auto text = text_at(units_[children]); text.empty() || text.ends_with(' ') || text.ends_with("\u2581")) return false;
     if (!is_cuttable(children, depth + 1, is_still_one, seen)) return false;
   }
   return true;

@@ -40,8 +40,8 @@ class Charsmap {
   bool is_space(unsigned char ascii) const;
   /// Whether no entry has the ASCII character behind its first byte. For text that allows_cuts_before_spaces().
   bool begins_only(unsigned char ascii) const { return !inner_ascii_[ascii]; }
-  /// Whether text can be cut before a space behind a character that keeps(): no entry has a space behind its first byte, and none of several
-  /// characters becomes nothing or text that ends in a space.
+  /// Whether text can be cut before a space behind a character that keeps(): a space stays one, no entry has a space behind its first byte,
+  /// none of several characters becomes nothing or text that ends in a space or "▁", and all are made of whole characters.
   bool allows_cuts_before_spaces() const { return allows_cuts_before_spaces_; }
 
   /// The text as the normalizer Precompiled of HF tokenizers leaves it, by grapheme clusters: one of less than 6 bytes becomes what its

@@ -7,7 +7,7 @@
 
 namespace isotrope {
 
-/// What a code point does at the boundaries of extended grapheme clusters (Unicode 16.0, UAX #29).
+/// What a code point does at the boundaries of extended grapheme clusters (Unicode 17.0, UAX #29).
 enum class GraphemeClass : std::uint8_t {
   other,
   carriage_return,

@@ -257,7 +257,7 @@ std::optional<SpaceCuts::Changes> Normalizer::changes_to_parts() const {
       case Step::Kind::prepend: break;
       case Step::Kind::strip_accents: changes.keeps_marks = false; break;
       case Step::Kind::precompiled:
-        if (changes.charsmap) return std::nullopt;
+        if (changes.charsmap || !step.charsmap->is_untouched(' ')) return std::nullopt;
         changes.charsmap = step.charsmap.get();
         changes.by_clusters = true;
         break;

@@ -34,8 +34,14 @@ def trained(folder, data, sample):
         flores.write_bytes(b"".join(path.read_bytes() for path in sorted((data / "flores_dev").glob("*.txt"))))
     wanted = {"en8k": dict(input=books, vocab_size=8000),
               "bpe8k_nfkc": dict(input=books, vocab_size=8000, model_type="bpe", normalization_rule_name="nfkc", byte_fallback=True)}
+    # Rules of one's own: spaces go, as one does for Chinese, and a pair becomes text that ends in a mark.
+    (folder / "spaceless.tsv").write_text("20\t\n")
+    (folder / "marked.tsv").write_text("71 78\t78 2581\n")
+    own = {"spaceless1k": dict(input=books, vocab_size=1000, normalization_rule_tsv=str(folder / "spaceless.tsv"), input_sentence_size=500),
+           "marked1k": dict(input=books, vocab_size=1000, model_type="bpe", normalization_rule_tsv=str(folder / "marked.tsv"), remove_extra_whitespaces=False,
+                            allow_whitespace_only_pieces=True)}
     if sample:
-        wanted = {"en1k": dict(input=books, vocab_size=1000, model_type="unigram"), "bpe1k": dict(input=books, vocab_size=1000, model_type="bpe")}
+        wanted = {"en1k": dict(input=books, vocab_size=1000, model_type="unigram"), "bpe1k": dict(input=books, vocab_size=1000, model_type="bpe"), **own}
     else:
         wanted |= {
             "flores32k": dict(input=flores, vocab_size=32000, character_coverage=0.9995),
@@ -47,13 +53,14 @@ def trained(folder, data, sample):
                             split_by_whitespace=False),
             "bpe16k_flores": dict(input=flores, vocab_size=16000, model_type="bpe", character_coverage=0.999, user_defined_symbols=["<sep>", "qu"]),
             "bpe8k_nodummy": dict(input=books, vocab_size=8000, model_type="bpe", add_dummy_prefix=False, normalization_rule_name="nmt_nfkc"),
+            **own,
         }
     for name, options in wanted.items():
         path = folder / f"{name}.model"
         if not path.exists():
-            options = {"model_type": "unigram", **options, "input": str(options["input"])}
-            sentencepiece.SentencePieceTrainer.train(model_prefix=str(folder / name), num_threads=1, minloglevel=2, input_sentence_size=60000,
-                                                     shuffle_input_sentence=True, max_sentence_length=20000, **options)
+            options = {"model_type": "unigram", "input_sentence_size": 60000, **options, "input": str(options["input"])}
+            sentencepiece.SentencePieceTrainer.train(model_prefix=str(folder / name), num_threads=1, minloglevel=2, shuffle_input_sentence=True,
+                                                     max_sentence_length=20000, **options)
     return [folder / f"{name}.model" for name in wanted]
 
 
@@ -62,7 +69,7 @@ def random_lines(count, seed=1):
     rng = random.Random(seed)
     parts = ["a", "Z", "river", "0", "123", "  ", " ", "\t", "'s", " the", ".", "-", "\x01", "\x7f", "é", "É", "Жи", "中", "\u0301", "\u0323", "\u302e", "\U0001d165",
              "\u0345", "क्षि", "한국", "각", "\u1100", "\u1161", "\u11a8", "\u00a0", "\u3000", "\u200d", "\u200b", "\ufffd", "😀", "👩\u200d👩", "🇦🇧", "İ", "ſ", "ß", "Σ", "▁", " ▁", "\ue000",
-             "ﬁ", "½", "\r", "\u0600", "\u0e33", "か\u3099", "①", "ａ", "<s>", "<unk>", "<sep>", "<0x41>", "qu", "о", "\u2028", "\u0085", "…", "ﷺ", "\u0958\u0301"]
+             "ﬁ", "½", "\r", "\u0600", "\u0e33", "か\u3099", "①", "ａ", "<s>", "<unk>", "<sep>", "<0x41>", "qu", "о", "\u2028", "\u0085", "…", "ﷺ", "\u0958\u0301", "\u1aeb", "\u1adf", "qx", "foo"]
 
     def character():
         kind = rng.randrange(8)

@@ -10,6 +10,7 @@
 #include "isotrope/base/random.h"
 #include "isotrope/text/charsmap.h"
 #include "isotrope/text/encoding.h"
+#include "isotrope/text/graphemes.h"
 #include "isotrope/text/json_field.h"
 #include "isotrope/text/mark_cuts.h"
 #include "isotrope/text/scored_vocabulary.h"
@@ -264,6 +265,58 @@ TEST(Charsmap, EntriesWithSharedEndsAreSeenThrough) {
   EXPECT_FALSE(map_of(" ").is_space('t'));
   EXPECT_TRUE(map_of(" ").is_space('!'));
   EXPECT_FALSE(map_of("x").is_space('!'));
+}
+
+/// A charsmap of these entries, each node with a block of its own.
+std::string blob_of(const std::map<std::string, std::string>& entries) {
+  constexpr std::uint32_t block = 256;
+  std::vector<std::uint32_t> units(2 * block);
+  std::string texts;
+  units[0] = block << 10;
+  for (const auto& [key, becomes] : entries) {
+    std::uint32_t children = block;
+    for (std::size_t i = 0; i < key.size(); ++i) {
+      const auto byte = static_cast<unsigned char>(key[i]);
+      const auto unit = children ^ byte;
+      if ((units[unit] & 0xFF) != byte) {
+        units[unit] = byte | (unit ^ static_cast<std::uint32_t>(units.size())) << 10;
+        units.resize(units.size() + block);
+      }
+      children = unit ^ units[unit] >> 10;
+      if (i + 1 < key.size()) continue;
+      units[unit] |= 1u << 8;
+      units[children] = 1u << 31 | static_cast<std::uint32_t>(texts.size());
+    }
+    texts += becomes + '\0';
+  }
+  const auto size = static_cast<std::uint32_t>(units.size() * sizeof units[0]);
+  std::string blob(reinterpret_cast<const char*>(&size), sizeof size);
+  blob.append(reinterpret_cast<const char*>(units.data()), size);
+  return blob + texts;
+}
+
+TEST(Charsmap, TellsWhereTextMayNotBeCut) {
+  const auto allows = [](const std::map<std::string, std::string>& entries) {
+    return Charsmap(blob_of(entries), "f").allows_cuts_before_spaces();
+  };
+  EXPECT_EQ(Charsmap(blob_of({{"e\u0301", "\u00e9"}, {"qx", "y"}}), "f").longest("qxz").becomes, "y");
+  EXPECT_TRUE(allows({{"e\u0301", "\u00e9"}, {"\n", " "}, {" ", " "}, {"\u00bd", "1/2"}, {"\u00b4", " \u0301"}}));
+  EXPECT_FALSE(allows({{" ", ""}}));  // what is left joins
+  EXPECT_FALSE(allows({{" ", "x"}}));
+  EXPECT_FALSE(allows({{" \u0301", "x"}}));
+  EXPECT_FALSE(allows({{"a b", "x"}}));
+  EXPECT_FALSE(allows({{"qx", ""}}));
+  EXPECT_FALSE(allows({{"qx", "x "}}));
+  EXPECT_FALSE(allows({{"qx", "x\u2581"}}));  // two marks may be one piece
+  EXPECT_FALSE(allows({{"\xD0", "x"}}));      // ends inside a character
+  EXPECT_FALSE(allows({{"a\xE1\x80", "x"}}));
+  EXPECT_FALSE(allows({{"\x90", " "}}));  // begins inside of one
+}
+
+TEST(Graphemes, AreThoseOfUnicode17) {
+  const auto& table = GraphemeTable::instance();
+  EXPECT_EQ(table.length("a\u1AEBb", 0), 4u);  // a mark since Unicode 17
+  EXPECT_EQ(table.length("a\u1ADFb", 0), 1u);  // unassigned there
 }
 
 /// "≠" is "=" and a mark: no cut may follow a mark that an entry ends with, or a piece "≠," were parted.
