@@ -26,11 +26,13 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(isotrope_warnings INTERFACE -Wno-restrict -Wno-psabi)
 endif()
 
-# With a precompiled header GCC takes libstdc++'s functions for our own, and reports in them what it does not understand.
+# With a precompiled header compilers take libstdc++'s functions for our own, and report in them what they do not understand.
 function(isotrope_precompile target header)
   target_precompile_headers(${target} PRIVATE ${PROJECT_SOURCE_DIR}/cmake/${header})
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     target_compile_options(${target} PRIVATE -Wno-stringop-overflow -Wno-array-bounds)
+  else()
+    target_compile_options(${target} PRIVATE -Wno-deprecated-declarations)
   endif()
 endfunction()
 
