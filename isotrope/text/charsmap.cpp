@@ -120,7 +120,9 @@ void Charsmap::find_flags() {
     else if (alive) mark(c, touched);
     if (alive) behind_first.push_back(node);
   }
+  for (std::uint32_t byte = 0x80; byte < 0xC0; ++byte) has_whole_characters_ &= !begins[byte];
   find_inner(std::move(behind_first));
+  allows_cuts_before_spaces_ &= has_whole_characters_ && begins_only(' ') && (!begins[' '] || is_space(' '));
   for (std::uint32_t c = 0; c < 128; ++c) {
     ascii_quiet_[c] = !(flags(c) & (changes_alone | joins));
     ascii_alone_[c] = true;
@@ -130,17 +132,13 @@ void Charsmap::find_flags() {
     ascii_alone_[c] = !has_leaf(unit);
     for (std::uint32_t next = 1; next < 128; ++next) ascii_alone_[c] &= label(units_[children ^ next]) != next;
   }
-  for (std::uint32_t byte = 0x80; byte < 0xC0; ++byte) has_whole_characters_ &= !begins[byte];
-  allows_cuts_before_spaces_ = has_whole_characters_ && (!begins[' '] || is_space(' '));
-  std::vector<bool> seen(2 * units_.size());
-  for (std::uint32_t byte = 1; byte < 256; ++byte) {
-    const auto node = offset(units_[0]) ^ byte;
-    if (begins[byte] && !is_cuttable(node ^ offset(units_[node]), 0, true, seen)) allows_cuts_before_spaces_ = false;
-  }
 }
 
-/// Marks what entries have behind the characters that lead to the nodes. Of a trie made to have more ways than any real one nothing is known.
+/// Marks what entries have behind the characters that lead to the nodes, and looks at what these entries become. Of a trie made to have more
+/// ways than any real one nothing is known.
 void Charsmap::find_inner(std::vector<std::uint32_t> nodes) {
+  std::ranges::sort(nodes);
+  nodes.erase(std::ranges::unique(nodes).begin(), nodes.end());
   std::size_t budget = std::size_t{1} << 20;
   std::vector<bool> seen(units_.size());
   for (const auto node : nodes) seen[node] = true;
@@ -168,6 +166,9 @@ void Charsmap::find_inner(std::vector<std::uint32_t> nodes) {
         continue;
       }
       mark(so_far, inner);
+      if (has_leaf(unit))
+        if (const auto text = text_at(units_[children]); text.empty() || text.ends_with(' ') || text.ends_with("\u2581"))
+          allows_cuts_before_spaces_ = false;
       if (seen[children]) continue;
       seen[children] = true;
       nodes.push_back(children);
@@ -178,27 +179,6 @@ void Charsmap::find_inner(std::vector<std::uint32_t> nodes) {
     nodes.pop_back();
     go_on(go_on, node, 0, 0);
   }
-}
-
-/// Whether what lies below the children at `node` is as allows_cuts_before_spaces() asks. is_character: the bytes up to there may be one
-/// character alone. Entries share their ends, so that what was `seen`, as a part of one character or of several, is not looked at again.
-bool Charsmap::is_cuttable(std::uint32_t node, int depth, bool is_character, std::vector<bool>& seen) {
-  if (depth > 100) return false;
-  const auto state = 2 * std::size_t{node} + is_character;
-  if (seen[state]) return true;
-  seen[state] = true;
-  for (std::uint32_t byte = 1; byte < 256; ++byte) {
-    const auto unit = units_[node ^ byte];
-    if (label(unit) != byte) continue;
-    const bool is_still_one = is_character && continues(static_cast<char>(byte));
-    const auto children = node ^ byte ^ offset(unit);
-    if (byte == ' ') return false;
-    if (byte < 0x80) inner_ascii_[byte] = true;
-    if (has_leaf(unit) && !is_still_one)
-      if (const auto text = text_at(units_[children]); text.empty() || text.ends_with(' ') || text.ends_with("\u2581")) return false;
-    if (!is_cuttable(children, depth + 1, is_still_one, seen)) return false;
-  }
-  return true;
 }
 
 bool Charsmap::is_space(unsigned char ascii) const {

@@ -35,11 +35,11 @@ class Charsmap {
   /// Whether it is a cluster of its own besides, beside others that are.
   bool keeps_apart(char32_t code_point) const { return !(flags(code_point) & (changes_alone | joins)); }
   /// Whether a code point stays what it is, and no entry ends with it.
-  bool stands_alone(char32_t code_point) const { return has_whole_characters_ && !(flags(code_point) & (changes_alone | inner)); }
+  bool stands_alone(char32_t code_point) const { return begins_only(code_point) && keeps(code_point); }
   /// Whether the ASCII character becomes a space, wherever it stands.
   bool is_space(unsigned char ascii) const;
-  /// Whether no entry has the ASCII character behind its first byte. For text that allows_cuts_before_spaces().
-  bool begins_only(unsigned char ascii) const { return !inner_ascii_[ascii]; }
+  /// Whether no entry has the code point behind its first character.
+  bool begins_only(char32_t code_point) const { return has_whole_characters_ && !(flags(code_point) & inner); }
   /// Whether text can be cut before a space behind a character that keeps(): a space stays one, no entry has a space behind its first byte,
   /// none of several characters becomes nothing or text that ends in a space or "▁", and all are made of whole characters.
   bool allows_cuts_before_spaces() const { return allows_cuts_before_spaces_; }
@@ -86,7 +86,6 @@ class Charsmap {
   void find_flags();
   void mark(char32_t code_point, std::uint8_t flag);
   void find_inner(std::vector<std::uint32_t> nodes);
-  bool is_cuttable(std::uint32_t node, int depth, bool is_character, std::vector<bool>& seen);
   /// The first cluster at or after the boundary `position` that may change; text.size() when there is none.
   std::size_t next_cluster(std::string_view text, std::size_t position) const;
 
@@ -94,7 +93,7 @@ class Charsmap {
   std::string texts_;
   std::vector<std::uint16_t> pages_ = std::vector<std::uint16_t>(0x1100);
   std::vector<std::uint8_t> flags_ = std::vector<std::uint8_t>(256);
-  std::array<bool, 128> ascii_alone_{}, ascii_quiet_{}, inner_ascii_{};
+  std::array<bool, 128> ascii_alone_{}, ascii_quiet_{};
   bool allows_cuts_before_spaces_ = true, has_whole_characters_ = true;
 };
 
