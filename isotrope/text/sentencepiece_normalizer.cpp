@@ -50,7 +50,6 @@ SentencePieceNormalizer::Step SentencePieceNormalizer::next(std::string_view tex
   }
   if (charsmap_)
     if (const auto match = charsmap_->longest(rest); match.length > 0) return {match.becomes, match.length};
-  if (const auto length = quick_length(text, position); length > 0) return {rest.substr(0, length), length};
   // An entry of the charsmap may end inside a character; what is left of it is replaced.
   const auto step = utf8_step(text, position);
   if (!step.valid) return {"\uFFFD", 1};
@@ -71,12 +70,6 @@ std::size_t SentencePieceNormalizer::plain_end(std::string_view text, std::size_
       continue;
     }
     if (user_defined_) return position;
-    if (quick_length(text, position) > 0) {
-      auto end = position;
-      if (const auto character = next_code_point(text, end); charsmap_ && !charsmap_->is_untouched(character)) return position;
-      position = end;
-      continue;
-    }
     const auto step = utf8_step(text, position);
     if (!step.valid || (charsmap_ && !charsmap_->is_untouched(step.code_point))) return position;
     position += step.length;

@@ -50,7 +50,7 @@ std::size_t skip_long_characters(std::string_view text, std::size_t position) {
 
 }  // namespace
 
-Utf8Step utf8_step(std::string_view text, std::size_t position) {
+Utf8Step any_utf8_step(std::string_view text, std::size_t position) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char lead = byte(position);
   if (lead < 0x80) return {lead, 1, true, false};

@@ -16,17 +16,20 @@ struct Utf8Step {
   bool cut = false;
 };
 
-/// The step at `position` < text.size().
-Utf8Step utf8_step(std::string_view text, std::size_t position);
+/// The step at `position` < text.size(), of whatever there is.
+Utf8Step any_utf8_step(std::string_view text, std::size_t position);
 
-/// The length of the character at `position` < text.size() when that is soon told, as of most beyond ASCII; else 0.
-inline std::size_t quick_length(std::string_view text, std::size_t position) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+/// The same, soon told of ASCII and of most characters of two and three bytes.
+inline Utf8Step utf8_step(std::string_view text, std::size_t position) {
+  const auto byte = [&](std::size_t i) { return static_cast<char32_t>(static_cast<unsigned char>(text[i])); };
   const auto lead = byte(position);
-  const auto continues = [&](std::size_t i) { return (byte(i) & 0xC0) == 0x80; };
-  if (lead >= 0xC2 && lead < 0xE0) return position + 1 < text.size() && continues(position + 1) ? 2 : 0;
-  if (lead > 0xE0 && lead < 0xED) return position + 2 < text.size() && continues(position + 1) && continues(position + 2) ? 3 : 0;
-  return 0;
+  if (lead < 0x80) return {lead, 1, true, false};
+  if (position + 1 < text.size() && (byte(position + 1) & 0xC0) == 0x80) {
+    if (lead >= 0xC2 && lead < 0xE0) return {(lead & 0x1F) << 6 | (byte(position + 1) & 0x3F), 2, true, false};
+    if (lead > 0xE0 && lead < 0xF0 && lead != 0xED && position + 2 < text.size() && (byte(position + 2) & 0xC0) == 0x80)
+      return {(lead & 0x0F) << 12 | (byte(position + 1) & 0x3F) << 6 | (byte(position + 2) & 0x3F), 3, true, false};
+  }
+  return any_utf8_step(text, position);
 }
 
 /// The code point at `position` of text known to be valid UTF-8, and moves `position` past it.
