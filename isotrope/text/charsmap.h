@@ -40,6 +40,8 @@ class Charsmap {
   bool is_space(unsigned char ascii) const;
   /// Whether no entry has the code point behind its first character.
   bool begins_only(char32_t code_point) const { return has_whole_characters_ && !(flags(code_point) & inner); }
+  /// Whether all entries are made of whole characters.
+  bool has_whole_characters() const { return has_whole_characters_; }
   /// Whether text can be cut before a space behind a character that keeps(): a space stays one, no entry has a space behind its first byte,
   /// none of several characters becomes nothing or text that ends in a space or "▁", and all are made of whole characters.
   bool allows_cuts_before_spaces() const { return allows_cuts_before_spaces_; }

@@ -20,6 +20,7 @@ SentencePieceNormalizer::SentencePieceNormalizer(const TokenizerDefinition& defi
   for (unsigned char c = 1; c < 128; ++c) plain_[c] = c != ' ' && (!charsmap_ || charsmap_->leaves_ascii_pair(c));
   for (const auto& [key, value] : keys)
     if (static_cast<unsigned char>(key.front()) < 0x80) plain_[static_cast<unsigned char>(key.front())] = false;
+  space_stays_ = !in_user_defined_[' '] && (!charsmap_ || (charsmap_->is_untouched(' ') && charsmap_->has_whole_characters()));
   is_cuttable_ = rules_.escape_whitespaces && !rules_.treat_whitespace_as_suffix && !in_user_defined_[' '] &&
                  (!charsmap_ || charsmap_->allows_cuts_before_spaces());
   if (!keys.empty()) user_defined_.emplace(std::move(keys), definition.file);
@@ -99,6 +100,14 @@ void SentencePieceNormalizer::append(std::string_view text, const Part& part, st
       result.append(text, position, end - position);
       for (auto at = result.size() - (end - position); position < end; ++position) note(position, position + 1, ++at);
       behind_space = false;
+      continue;
+    }
+    if (space_stays_ && text[position] == ' ') {
+      ++position;
+      if (behind_space) continue;
+      result += mark_;
+      note(start, position, result.size());
+      behind_space = removes;
       continue;
     }
     auto [becomes, length] = next(text, position);

@@ -49,6 +49,7 @@ class SentencePieceNormalizer {
   std::string_view mark_;
   std::array<bool, 128> plain_{};  ///< ASCII that stays what it is before ASCII and is no space
   std::array<bool, 128> in_user_defined_{};
+  bool space_stays_ = false;  ///< as what it is or as the mark, whatever stands beside it
   bool is_cuttable_ = false;
 };
 

@@ -1,12 +1,15 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "isotrope/text/charsmap.h"
+#include "isotrope/text/simd/byte_sets.h"
 #include "isotrope/text/unicode.h"
 #include "isotrope/text/word_key.h"
 
@@ -26,33 +29,47 @@ class SpaceCuts {
   explicit SpaceCuts(const Changes& changes);
 
   /// An ASCII character that is to be as a space, for which all of it holds that holds for a space.
-  void add_space(unsigned char character) { stops_[character] = Stop::space; }
+  void add_space(unsigned char ascii) { sets_[spaces].add(ascii); }
   /// One before which a cut may be, too, but behind letters and their marks alone, of those that normalization never joins to others before.
-  void add_punctuation(unsigned char character) { stops_[character] = Stop::punctuation; }
-
-  /// The first such place behind `position`, or text.size().
-  std::size_t next(std::string_view text, std::size_t position) const {
-    while (++position < text.size()) {
-      const auto stop = stops_[static_cast<unsigned char>(text[position])];
-      if (stop != Stop::none && may_cut_behind(text, position, stop)) return position;
-    }
-    return text.size();
-  }
+  void add_punctuation(unsigned char ascii) { sets_[punctuation].add(ascii); }
   /// Whether the character is a letter, or a mark.
   static bool is_of_letters(char32_t character);
 
- private:
-  enum class Stop : std::uint8_t { none, space, punctuation };
-  /// Whether the character before `position` > 0 allows a cut.
-  bool may_cut_behind(std::string_view text, std::size_t position, Stop stop) const {
-    const auto byte = static_cast<unsigned char>(text[position - 1]);
-    return byte < 0x80 ? ascii_[byte] >= stop : may_cut_behind_wide(text, position, stop);
-  }
-  bool keeps(char32_t character, Stop stop) const;
-  bool may_cut_behind_wide(std::string_view text, std::size_t position, Stop stop) const;
+  /// Goes through a text from cut to cut; the cuts and the text outlive it.
+  class Walk {
+   public:
+    Walk(const SpaceCuts& cuts, std::string_view text) : cuts_(cuts), text_(text) {}
+    /// The next place, or text.size() when there is none.
+    std::size_t next() {
+      while (bits_ == 0)
+        if (!next_block()) return text_.size();
+      const auto place = block_ + static_cast<std::size_t>(std::countr_zero(bits_));
+      bits_ &= bits_ - 1;
+      return place;
+    }
 
-  std::array<Stop, 256> stops_{};
-  std::array<Stop, 128> ascii_{};  ///< the most that a cut may be before, behind each
+   private:
+    static constexpr std::size_t size = 64, ahead = 16;  // bytes of a block, and how many of them are looked at together
+    bool next_block();
+
+    const SpaceCuts& cuts_;
+    std::string_view text_;
+    std::array<simd::ByteSetMasks, ahead> masks_;
+    std::size_t first_ = 0, end_ = 0;  ///< of the blocks that were looked at
+    std::size_t block_ = 0 - size;     ///< where the present block begins
+    std::uint64_t bits_ = 0;           ///< its places that are left
+    simd::ByteSetMasks before_{};      ///< of the last block
+  };
+
+ private:
+  enum Set : std::uint8_t { spaces, punctuation, before_spaces, before_punctuation };
+  /// What a cut may be before, behind a character that is not ASCII.
+  enum class Stop : std::uint8_t { none, space, punctuation };
+  bool keeps(char32_t character, Stop stop) const;
+  Stop find_stop(char32_t wide) const;
+
+  std::array<simd::AsciiSet, 4> sets_;  ///< by Set
+  std::vector<Stop> stops_;             ///< by code point below U+10000, of those beyond ASCII
   Changes changes_;
 };
 
@@ -69,10 +86,11 @@ template <class Announce, class Expect, class Visit>
 void for_each_part(const SpaceCuts& cuts, std::string_view text, Announce&& announce, Expect&& expect, Visit&& visit) {
   constexpr std::size_t ahead = 16;
   TextPart parts[ahead];
+  SpaceCuts::Walk walk(cuts, text);
   for (std::size_t start = 0; start < text.size();) {
     std::size_t count = 0;
     for (; count < ahead && start < text.size(); ++count) {
-      const auto end = cuts.next(text, start);
+      const auto end = walk.next();
       auto& part = parts[count];
       part = {.text = text.substr(start, end - start), .begins = start == 0, .ends = end == text.size()};
       start = end;

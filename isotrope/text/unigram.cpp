@@ -15,8 +15,9 @@ namespace {
 
 using Type = ScoredVocabulary::Type;
 
-constexpr double unknown_penalty = 10;     // below the least score (kUnkPenalty)
-constexpr float most_float_sum = 100'000;  // beyond it sentencepiece counts from 0 again
+constexpr double unknown_penalty = 10;             // below the least score (kUnkPenalty)
+constexpr std::size_t most_bytes = INT32_MAX / 4;  // of a word
+constexpr float most_float_sum = 100'000;          // beyond it sentencepiece counts from 0 again
 
 bool is_searched(const TokenizerDefinition& definition, std::size_t id) {
   if (!definition.sentencepiece) return true;
@@ -24,7 +25,7 @@ bool is_searched(const TokenizerDefinition& definition, std::size_t id) {
   return type == Type::normal || type == Type::user_defined;
 }
 
-DoubleArray pieces_of(const TokenizerDefinition& definition) {
+PieceTrie pieces_of(const TokenizerDefinition& definition) {
   std::vector<std::pair<std::string_view, std::int32_t>> keys;
   const auto count = std::get<UnigramDefinition>(definition.model).scores.size();
   for (std::size_t id = 0; id < count; ++id)
@@ -41,11 +42,12 @@ int last_bit(double value) {
 
 }  // namespace
 
-/// What is known of the ways to a place in a word.
+/// What is known of the ways to a place in a word; places are bytes of the word's codes (piece_trie.h).
 template <class Score>
 struct Unigram::Node {
   Score score = 0;                   ///< of the best one
   std::int32_t start = -1, id = -1;  ///< of its last piece; start −1: there is none yet
+  std::int32_t byte = 0;             ///< where it is in the word, where a character begins
 
   /// One more way. Which of two is better is hard to foretell, so that nothing branches here.
   void offer(Score other, std::int32_t other_start, std::int32_t other_id) {
@@ -59,15 +61,11 @@ struct Unigram::Node {
 };
 
 struct Unigram::Scratch {
+  std::vector<unsigned char> codes;
   std::vector<Node<double>> doubles;
   std::vector<Node<float>> floats;
   std::vector<Node<float>> way;
-  /// As a node, with the score of the second best way.
-  struct Rivals {
-    Node<double> best;
-    double second;
-  };
-  std::vector<Rivals> rivals;
+  SteadySearch::Scratch steady;
   template <class Score>
   std::vector<Node<Score>>& nodes() {
     if constexpr (std::is_same_v<Score, float>) return floats;
@@ -90,7 +88,6 @@ Unigram::Unigram(const TokenizerDefinition& definition)
       single_precision_(definition.sentencepiece.has_value()),
       pieces_(pieces_of(definition)),
       double_scores_(std::move(definition_.scores)) {
-  find_firsts(definition);
   auto least = std::numeric_limits<double>::infinity();
   byte_ids_.fill(-1);
   for (std::size_t id = 0; id < double_scores_.size(); ++id) {
@@ -115,27 +112,15 @@ Unigram::Unigram(const TokenizerDefinition& definition)
     largest = std::max(largest, std::abs(score));
     if (score != 0) last = std::min(last, last_bit(score));
   }
-  largest_score_ = static_cast<float>(largest) * 1.0001f;
+  if (single_precision_)
+    steady_.emplace(SteadySearch::Model{.pieces = pieces_,
+                                        .scores = float_scores_,
+                                        .unknown = definition_.unknown,
+                                        .unknown_score = static_cast<float>(unknown_score_),
+                                        .append_unknown = [this](std::string_view run, auto& ids) { append_unknown(run, ids); },
+                                        .most_sum = most_float_sum});
   // Sums below 2^(53 + last) are whole multiples of 2^last that fit into a double.
   if (largest < 1e9) most_exact_ = static_cast<std::size_t>(std::min(std::ldexp(1, 53 + last) / std::max(largest, 1e-9), 1e15));
-}
-
-void Unigram::find_firsts(const TokenizerDefinition& definition) {
-  for (std::size_t id = 0; id < double_scores_.size(); ++id) {
-    const std::string_view name = definition.names[id];
-    if (name.empty() || !is_searched(definition, id)) continue;
-    std::size_t end = 0;
-    const auto character = next_code_point(name, end);
-    auto& page = first_pages_[character >> 8];
-    if (page == 0) {
-      page = static_cast<std::uint16_t>(firsts_.size() >> 8);
-      firsts_.resize(firsts_.size() + 256);
-    }
-    auto& first = firsts_[std::size_t{page} << 8 | (character & 0xFF)];
-    first.goes_on |= end < name.size();
-    first.state = pieces_.root();
-    for (std::size_t i = 0; i < end; ++i) (void)pieces_.step(first.state, static_cast<unsigned char>(name[i]), first.id);
-  }
 }
 
 void Unigram::append_unknown(std::string_view text, std::vector<TokenId>& ids) const {
@@ -159,19 +144,21 @@ void Unigram::append(std::string_view word, Score& sum, Scratch& scratch, std::v
 
 template <class Score, class Put>
 void Unigram::search(std::string_view word, Score& sum, Scratch& scratch, Put&& put) const {
-  if (word.size() >= INT32_MAX) throw InputError("tokenizer", "a word of {} bytes is longer than the limit of {}", word.size(), INT32_MAX);
+  if (word.size() > most_bytes) throw InputError("tokenizer", "a word of {} bytes is longer than the limit of {}", word.size(), most_bytes);
   const auto& score_of = scores<Score>();
   const auto unknown = definition_.unknown.value_or(-1);
   const auto unknown_score = static_cast<Score>(unknown_score_);
-  const auto size = static_cast<std::int32_t>(word.size());
+  const auto size = static_cast<std::int32_t>(pieces_.read(word, scratch.codes));
+  const auto* const codes = scratch.codes.data();
   auto& nodes = scratch.nodes<Score>();
-  nodes.assign(word.size() + 1, {});
+  nodes.assign(static_cast<std::size_t>(size) + 1, {});
   nodes[0].score = sum;
   std::int32_t decided = 0, unknown_from = -1;  // what lies before `decided` has been put, but for a run of unknown characters
   const auto decide = [&](std::int32_t end) {
     auto& way = scratch.way;
     way.clear();
-    for (auto at = end; at > decided; at = nodes[at].start) way.push_back({.start = nodes[at].start, .id = nodes[at].id});
+    for (auto at = end; at > decided; at = nodes[at].start)
+      way.push_back({.start = nodes[nodes[at].start].byte, .id = nodes[at].id, .byte = nodes[at].byte});
     for (auto node = way.rbegin(); node != way.rend(); ++node) {
       if (node->id == unknown) {
         if (unknown_from < 0) unknown_from = node->start;
@@ -179,12 +166,15 @@ void Unigram::search(std::string_view word, Score& sum, Scratch& scratch, Put&& 
       }
       if (unknown_from >= 0) put(unknown_from, node->start, -1);
       unknown_from = -1;
-      put(node->start, std::next(node) == way.rend() ? end : std::next(node)->start, node->id);
+      put(node->start, node->byte, node->id);
     }
     decided = end;
   };
   std::int32_t reach = 0;  // the farthest end of a piece so far
-  for (std::int32_t start = 0; start < size;) {
+  std::size_t position = 0;
+  for (std::int32_t start = 0, next = 0; start < size; start = next) {
+    next = start + static_cast<std::int32_t>(PieceTrie::code_size(codes[start]));
+    nodes[start].byte = static_cast<std::int32_t>(position);
     if (start == reach && start - decided > 64) decide(start);  // no piece lies across: whatever follows, this stays
     auto here = nodes[start].score;
     if constexpr (std::is_same_v<Score, float>) {
@@ -194,73 +184,31 @@ void Unigram::search(std::string_view word, Score& sum, Scratch& scratch, Put&& 
         here = 0;
       }
     }
-    auto position = static_cast<std::size_t>(start);
-    const auto& [first_state, first_id, goes_on] = first(next_code_point(word, position));
-    const auto character = static_cast<std::int32_t>(position);
     const auto offer = [&](std::int32_t end, Score score, std::int32_t id) {
       nodes[end].offer(score, start, id);
       reach = std::max(reach, end);
     };
-    const bool has_character = first_id >= 0;
-    if (has_character) offer(character, static_cast<Score>(score_of[first_id] + here), first_id);
-    auto state = first_state;
+    bool is_piece = false;  // the character alone
+    auto state = pieces_.root();
     std::int32_t id = -1;
-    for (auto end = goes_on ? character : size; end < size && pieces_.step(state, static_cast<unsigned char>(word[end]), id);)
-      if (++end; id >= 0) offer(end, static_cast<Score>(score_of[id] + here), id);
-    if (!has_character) {
-      if (!definition_.unknown && (nodes[character].start < 0 || unknown_score + here > nodes[character].score))
-        throw InputError("tokenizer", "{}: \"{}\" is no piece, and the model has no unk_id", file_, word.substr(start, character - start));
-      offer(character, unknown_score + here, unknown);
+    for (auto end = start; pieces_.step(state, codes[end], id);) {
+      if (++end; id < 0) continue;
+      offer(end, static_cast<Score>(score_of[id] + here), id);
+      is_piece |= end == next;
     }
-    start = character;
+    (void)next_code_point(word, position);
+    if (!is_piece) {
+      if (!definition_.unknown && (nodes[next].start < 0 || unknown_score + here > nodes[next].score)) {
+        const auto begin = static_cast<std::size_t>(nodes[start].byte);
+        throw InputError("tokenizer", "{}: \"{}\" is no piece, and the model has no unk_id", file_, word.substr(begin, position - begin));
+      }
+      offer(next, unknown_score + here, unknown);
+    }
   }
+  nodes.back().byte = static_cast<std::int32_t>(word.size());
   decide(size);
-  if (unknown_from >= 0) put(unknown_from, size, -1);
-  sum = nodes[word.size()].score;
-}
-
-/// Along the best way every piece must beat all others that end where it does by more than rounding can take from both: one addition of
-/// numbers below 2^e is off by 2^(e − 25) at most, and no way has more additions than characters.
-float Unigram::append_steady(std::string_view word, Scratch& scratch, std::vector<TokenId>& ids) const {
-  const auto size = static_cast<std::int32_t>(word.size());
-  constexpr auto none = -std::numeric_limits<double>::infinity();
-  auto& nodes = scratch.rivals;
-  nodes.assign(word.size() + 1, {.best = {.score = none}, .second = none});
-  nodes[0].best.score = 0;
-  int characters = 0;
-  for (std::int32_t start = 0; start < size; ++characters) {
-    auto position = static_cast<std::size_t>(start);
-    const auto& [first_state, first_id, goes_on] = first(next_code_point(word, position));
-    const auto character = static_cast<std::int32_t>(position);
-    if (first_id < 0) return 0;  // an unknown character: its score is not to be had from the ids
-    const auto here = nodes[start].best.score;
-    const auto offer = [&](std::int32_t end, std::int32_t id) {
-      const auto score = static_cast<double>(float_scores_[static_cast<std::size_t>(id)]) + here;
-      auto& [best, second] = nodes[end];
-      second = std::max(second, std::min(best.score, score));
-      best.offer(score, start, id);
-    };
-    offer(character, first_id);
-    auto state = first_state;
-    std::int32_t id = -1;
-    for (auto end = goes_on ? character : size; end < size && pieces_.step(state, static_cast<unsigned char>(word[end]), id);)
-      if (++end; id >= 0) offer(end, id);
-    start = character;
-  }
-  auto margin = std::numeric_limits<double>::infinity();
-  std::size_t pieces = 0;
-  for (auto at = size; at > 0; at = nodes[at].best.start, ++pieces) margin = std::min(margin, nodes[at].best.score - nodes[at].second);
-  const auto longest = static_cast<double>(characters) * largest_score_;
-  margin -= longest * 1e-12;
-  if (!(margin > 0)) return 0;
-  // 2 · characters · 2^(e − 25) < margin
-  const auto exponent = std::isinf(margin) ? 40 : std::ilogb(margin / (2.0 * (characters + 1))) + 25;
-  const auto limit = static_cast<float>(std::min<double>(std::ldexp(1, std::min(exponent, 40)), most_float_sum) - longest * 1.0001);
-  if (!(limit > 0)) return 0;
-  ids.resize(ids.size() + pieces);
-  auto id = ids.end();
-  for (auto at = size; at > 0; at = nodes[at].best.start) *--id = nodes[at].best.id;
-  return limit;
+  if (unknown_from >= 0) put(unknown_from, static_cast<std::int32_t>(word.size()), -1);
+  sum = nodes.back().score;
 }
 
 void Unigram::Worker::Free::operator()(Scratch* scratch) const { delete scratch; }
@@ -272,13 +220,22 @@ bool Unigram::Worker::append_known(std::span<const TokenId> known, std::vector<T
   if (known.empty()) return false;
   if (!model_.single_precision_) return ids.insert(ids.end(), known.begin(), known.end()), true;
   if (!(std::abs(sum_) < std::bit_cast<float>(known.front()))) return false;
-  known = known.subspan(1);
-  ids.insert(ids.end(), known.begin(), known.end());
-  for (const auto id : known) sum_ += model_.float_scores_[static_cast<std::size_t>(id)];
+  auto sum = sum_;
+  for (const auto number : known.subspan(1)) {
+    if (number >= 0) [[likely]] {
+      ids.push_back(number);
+      sum += model_.float_scores_[static_cast<std::size_t>(number)];
+    } else if (number == SteadySearch::unknown_character) {
+      sum += static_cast<float>(model_.unknown_score_);
+    } else {
+      ids.push_back(SteadySearch::unscored(number));
+    }
+  }
+  sum_ = sum;
   return true;
 }
 
-void Unigram::Worker::learn(const WordKey& key, std::string_view word, std::string_view spelled, std::vector<TokenId>& ids) {
+void Unigram::Worker::learn(const WordKey& key, std::string_view word, std::string_view spelled, bool is_known, std::vector<TokenId>& ids) {
   const auto before = ids.size();
   if (!model_.single_precision_) {
     compute_word(spelled, ids);
@@ -286,10 +243,10 @@ void Unigram::Worker::learn(const WordKey& key, std::string_view word, std::stri
     return;
   }
   // Of one that is known, but not steady after what comes before it, nothing new is to be learned.
-  if (words_->find(key, word).empty()) {
+  if (!is_known) {
     numbers_.assign(1, 0);
     if (spelled.size() <= 4 * WordKey::longest)
-      numbers_.front() = std::bit_cast<TokenId>(model_.append_steady(spelled, *scratch_, numbers_));
+      numbers_.front() = std::bit_cast<TokenId>(model_.steady_->append(spelled, scratch_->steady, numbers_));
     words_->remember(key, word, numbers_);
     if (append_known(numbers_, ids)) return;
   }
@@ -330,7 +287,8 @@ void Unigram::Worker::encode_word(std::string_view word, std::vector<TokenId>& i
 
 void Unigram::Worker::encode_short(std::string_view word, std::vector<TokenId>& ids) {
   const auto key = WordKey::of(word);
-  if (!append_known(words_->find(key, word), ids)) learn(key, word, word, ids);
+  const auto known = words_->find(key, word);
+  if (!append_known(known, ids)) learn(key, word, word, !known.empty(), ids);
 }
 
 }  // namespace isotrope

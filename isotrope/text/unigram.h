@@ -2,13 +2,15 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "isotrope/text/cached_words.h"
-#include "isotrope/text/double_array.h"
 #include "isotrope/text/mark_cuts.h"
+#include "isotrope/text/piece_trie.h"
+#include "isotrope/text/steady_search.h"
 #include "isotrope/text/tokenizer_definition.h"
 #include "isotrope/text/word_token.h"
 
@@ -53,13 +55,14 @@ class Unigram {
     /// The same in single precision: spell(raw) gives what becomes of it.
     template <class Spell>
     void encode_spelled(const WordKey& key, std::string_view raw, std::vector<TokenId>& ids, Spell&& spell) {
-      if (!append_known(words_->find(key, raw), ids)) learn(key, raw, spell(raw), ids);
+      const auto known = words_->find(key, raw);
+      if (!append_known(known, ids)) learn(key, raw, spell(raw), !known.empty(), ids);
     }
 
    private:
     void encode_short(std::string_view word, std::vector<TokenId>& ids);
     bool append_known(std::span<const TokenId> known, std::vector<TokenId>& ids);
-    void learn(const WordKey& key, std::string_view word, std::string_view spelled, std::vector<TokenId>& ids);
+    void learn(const WordKey& key, std::string_view word, std::string_view spelled, bool is_known, std::vector<TokenId>& ids);
 
     const Unigram& model_;
     std::unique_ptr<CachedWords> words_;
@@ -86,28 +89,15 @@ class Unigram {
   void search(std::string_view word, Score& sum, Scratch& scratch, Put&& put) const;
   template <class Score>
   void append(std::string_view word, Score& sum, Scratch& scratch, std::vector<TokenId>& ids) const;
-  /// Appends the ids of a word that single precision finds after any sum nearer to 0 than the result, or none and 0.
-  float append_steady(std::string_view word, Scratch& scratch, std::vector<TokenId>& ids) const;
   void append_unknown(std::string_view text, std::vector<TokenId>& ids) const;
-  /// Where the walk through the pieces stands behind a first character.
-  struct First {
-    DoubleArray::State state = 0;
-    std::int32_t id = -1;  ///< the character alone as a piece
-    bool goes_on = false;  ///< some piece begins with it and has more
-  };
-  const First& first(char32_t character) const { return firsts_[std::size_t{first_pages_[character >> 8]} << 8 | (character & 0xFF)]; }
-  void find_firsts(const TokenizerDefinition& definition);
-
   UnigramDefinition definition_;
   std::string file_;
   bool single_precision_ = false;
-  DoubleArray pieces_;
-  std::vector<std::uint16_t> first_pages_ = std::vector<std::uint16_t>(0x1100);
-  std::vector<First> firsts_ = std::vector<First>(256);
+  PieceTrie pieces_;
   std::vector<double> double_scores_;  ///< by id
   std::vector<float> float_scores_;
   double unknown_score_ = 0;
-  float largest_score_ = 0;  ///< of all that can be added, without its sign
+  std::optional<SteadySearch> steady_;  ///< in single precision
   std::array<TokenId, 256> byte_ids_{};
   MarkCuts cuts_;
   bool mark_is_piece_ = false;

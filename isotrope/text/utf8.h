@@ -19,15 +19,17 @@ struct Utf8Step {
 /// The step at `position` < text.size(), of whatever there is.
 Utf8Step any_utf8_step(std::string_view text, std::size_t position);
 
-/// The same, soon told of ASCII and of most characters of two and three bytes.
+/// The same, soon told of characters of up to three bytes.
 inline Utf8Step utf8_step(std::string_view text, std::size_t position) {
   const auto byte = [&](std::size_t i) { return static_cast<char32_t>(static_cast<unsigned char>(text[i])); };
   const auto lead = byte(position);
   if (lead < 0x80) return {lead, 1, true, false};
   if (position + 1 < text.size() && (byte(position + 1) & 0xC0) == 0x80) {
     if (lead >= 0xC2 && lead < 0xE0) return {(lead & 0x1F) << 6 | (byte(position + 1) & 0x3F), 2, true, false};
-    if (lead > 0xE0 && lead < 0xF0 && lead != 0xED && position + 2 < text.size() && (byte(position + 2) & 0xC0) == 0x80)
-      return {(lead & 0x0F) << 12 | (byte(position + 1) & 0x3F) << 6 | (byte(position + 2) & 0x3F), 3, true, false};
+    if (lead >= 0xE0 && lead < 0xF0 && position + 2 < text.size() && (byte(position + 2) & 0xC0) == 0x80) {
+      const auto code_point = (lead & 0x0F) << 12 | (byte(position + 1) & 0x3F) << 6 | (byte(position + 2) & 0x3F);
+      if (code_point >= 0x800 && (code_point & 0xF800) != 0xD800) return {code_point, 3, true, false};
+    }
   }
   return any_utf8_step(text, position);
 }
