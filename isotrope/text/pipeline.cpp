@@ -15,6 +15,7 @@
 #include "isotrope/text/sentencepiece_rules.h"
 #include "isotrope/text/sha256.h"
 #include "isotrope/text/utf8.h"
+#include "isotrope/text/word_batch.h"
 
 namespace isotrope {
 
@@ -206,6 +207,17 @@ std::optional<SpaceCuts> PipelineTokenizer::find_cuts() const {
   return changes && added_.is_verbatim() && pre_tokenizer_.allows_parts() ? std::optional(SpaceCuts(*changes)) : std::nullopt;
 }
 
+namespace {
+
+/// Once a text has given some ids since `before`: makes room for those of all its parts, of which this is the next.
+void reserve_for_parts(const TextPart& part, std::string_view text, std::size_t before, std::vector<TokenId>& ids) {
+  constexpr std::size_t some = 1024;
+  if (ids.capacity() - ids.size() >= some || ids.size() - before < some) return;
+  reserve_like_before(ids, before, some, static_cast<std::size_t>(part.text.data() - text.data()), text.size());
+}
+
+}  // namespace
+
 template <class AnyModel>
 void PipelineTokenizer::encode_parts(typename AnyModel::Worker& worker, std::string_view text, bool begins_text,
                                      std::vector<TokenId>& ids) const {
@@ -213,7 +225,9 @@ void PipelineTokenizer::encode_parts(typename AnyModel::Worker& worker, std::str
   const auto begins = [&](std::string_view part) { return !pre_tokenizer_.asks_for_beginning() || normalizer_.keeps_beginning(part); };
   const auto announce = [&](const WordKey& key) { worker.prefetch(key); };
   const auto expect = [&](const WordKey& key) { worker.prefetch_more(key); };
+  const auto before = ids.size();
   for_each_part(*cuts_, text, announce, expect, [&](const TextPart& part) {
+    reserve_for_parts(part, text, before, ids);
     const auto encode = [&](std::string_view raw, std::vector<TokenId>& out) {
       pre_tokenizer_.for_each_word(normalizer_.apply(raw, scratch, {.begins = part.begins, .ends = part.ends}),
                                    part.begins && begins_text && begins(raw),
@@ -236,9 +250,11 @@ void PipelineTokenizer::encode_as_sentencepiece(AnyWorker& worker, std::string_v
       sentencepiece_->append(stretch, {}, spelled);
       return worker.encode_word(spelled, ids);
     }
+    const auto before = ids.size();
     for_each_part(
         *cuts_, stretch, [&](const WordKey& key) { worker.prefetch(key); }, [&](const WordKey& key) { worker.prefetch_more(key); },
         [&](const TextPart& part) {
+          reserve_for_parts(part, stretch, before, ids);
           const auto spell = [&](std::string_view raw) {
             spelled.clear();
             sentencepiece_->append(raw, {.begins = part.begins, .ends = part.ends}, spelled);

@@ -20,6 +20,9 @@ SentencePieceNormalizer::SentencePieceNormalizer(const TokenizerDefinition& defi
   for (unsigned char c = 1; c < 128; ++c) plain_[c] = c != ' ' && (!charsmap_ || charsmap_->leaves_ascii_pair(c));
   for (const auto& [key, value] : keys)
     if (static_cast<unsigned char>(key.front()) < 0x80) plain_[static_cast<unsigned char>(key.front())] = false;
+  plain_wide_.resize(0x10000 / 64);
+  for (char32_t c = 0x80; c < 0x10000 && keys.empty(); ++c)
+    if (!charsmap_ || charsmap_->is_untouched(c)) plain_wide_[c / 64] |= std::uint64_t{1} << c % 64;
   space_stays_ = !in_user_defined_[' '] && (!charsmap_ || (charsmap_->is_untouched(' ') && charsmap_->has_whole_characters()));
   is_cuttable_ = rules_.escape_whitespaces && !rules_.treat_whitespace_as_suffix && !in_user_defined_[' '] &&
                  (!charsmap_ || charsmap_->allows_cuts_before_spaces());
@@ -70,9 +73,11 @@ std::size_t SentencePieceNormalizer::plain_end(std::string_view text, std::size_
       ++position;
       continue;
     }
-    if (user_defined_) return position;
     const auto step = utf8_step(text, position);
-    if (!step.valid || (charsmap_ && !charsmap_->is_untouched(step.code_point))) return position;
+    if (!step.valid || user_defined_) return position;
+    if (step.code_point < 0x10000 ? (plain_wide_[step.code_point / 64] >> step.code_point % 64 & 1) == 0
+                                  : charsmap_ && !charsmap_->is_untouched(step.code_point))
+      return position;
     position += step.length;
   }
   return position;

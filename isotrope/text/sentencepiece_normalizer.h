@@ -49,7 +49,8 @@ class SentencePieceNormalizer {
   std::string_view mark_;
   std::array<bool, 128> plain_{};  ///< ASCII that stays what it is before ASCII and is no space
   std::array<bool, 128> in_user_defined_{};
-  bool space_stays_ = false;  ///< as what it is or as the mark, whatever stands beside it
+  std::vector<std::uint64_t> plain_wide_;  ///< a bit for each code point from U+0080 to U+FFFF that stays what it is
+  bool space_stays_ = false;               ///< as what it is or as the mark, whatever stands beside it
   bool is_cuttable_ = false;
 };
 

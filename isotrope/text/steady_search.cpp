@@ -8,13 +8,15 @@ namespace isotrope {
 
 namespace {
 
-using Ways = SteadySearch::Scratch::Ways;
-
 constexpr std::int64_t none = -(std::int64_t{1} << 62);  // worse than any way by more than all scores of a word
 constexpr std::int64_t score_bits = ~std::int64_t{0xFFFFFFFF};
 
 std::size_t length_of(std::int64_t way) { return static_cast<std::size_t>(way >> 24 & 0xFF); }
 TokenId id_of(std::int64_t way) { return static_cast<TokenId>(way & 0xFFFFFF); }
+
+/// Of a number that is neither 0 nor subnormal, and back, without a call of the mathematical library for each word.
+int exponent_of(double number) { return static_cast<int>(std::bit_cast<std::uint64_t>(number) >> 52 & 0x7FF) - 1023; }
+double power_of_two(int exponent) { return std::bit_cast<double>(static_cast<std::uint64_t>(std::max(exponent, -1022) + 1023) << 52); }
 
 }  // namespace
 
@@ -28,6 +30,7 @@ SteadySearch::SteadySearch(Model model) : model_(std::move(model)) {
   };
   keys_.assign(1, none);
   for (std::size_t id = 0; id < model_.scores.size(); ++id) keys_.push_back(key_of(model_.scores[id], id));
+  unknown_ = model_.unknown.value_or(-1);
   if (model_.unknown) unknown_key_ = key_of(model_.unknown_score, static_cast<std::size_t>(*model_.unknown));
 }
 
@@ -64,37 +67,39 @@ float SteadySearch::append(std::string_view word, Scratch& scratch, std::vector<
     start = next;
   }
   std::int64_t lead = std::numeric_limits<std::int32_t>::max();
-  for (auto at = size; at > 0; at -= length_of(ways[at].best)) lead = std::min(lead, (ways[at].best >> 32) - (ways[at].second >> 32));
+  std::size_t count = 0;
+  bool has_unknown = false;
+  for (auto at = size; at > 0; at -= length_of(ways[at].best), ++count) {
+    lead = std::min(lead, (ways[at].best >> 32) - (ways[at].second >> 32));
+    has_unknown |= id_of(ways[at].best) == unknown_;
+  }
   const auto limit = steady_below(lead, characters);
-  if (!limit) return 0;
-  append_way(word, scratch.ways, codes, numbers);
-  return *limit;
+  if (!(limit > 0)) return 0;
+  numbers.resize(numbers.size() + count);
+  auto number = numbers.end();
+  for (auto at = size; at > 0; at -= length_of(ways[at].best)) *--number = id_of(ways[at].best);
+  if (has_unknown) spell_unknown(word, count, scratch, numbers);
+  return limit;
 }
 
 /// Along the best way every piece must beat all others that end where it does by more than rounding can take from both: one addition of
 /// numbers below 2^e is off by 2^(e − 25) at most, and no way has more additions than characters.
-std::optional<float> SteadySearch::steady_below(std::int64_t lead, int characters) const {
+float SteadySearch::steady_below(std::int64_t lead, int characters) const {
   lead -= characters;  // the scores of either way are off by half a unit each at most
-  if (lead <= 0) return std::nullopt;
+  if (lead <= 0) return 0;
   // 2 · characters · 2^(e − 25) < lead
-  const auto exponent = std::ilogb(static_cast<double>(lead) * unit_ / (2.0 * (characters + 1))) + 25;
-  const auto most = std::min<double>(std::ldexp(1, std::min(exponent, 40)), model_.most_sum);
-  const auto limit = static_cast<float>(most - characters * largest_ * 1.001);
-  return limit > 0 ? std::optional(limit) : std::nullopt;
+  const auto exponent = exponent_of(static_cast<double>(lead) * unit_ / (2.0 * (characters + 1))) + 25;
+  const auto most = std::min<double>(power_of_two(std::min(exponent, 40)), model_.most_sum);
+  return static_cast<float>(most - characters * largest_ * 1.001);
 }
 
-void SteadySearch::append_way(std::string_view word, std::span<const Ways> ways, const unsigned char* codes,
-                              std::vector<TokenId>& numbers) const {
-  std::size_t count = 0;
-  bool has_unknown = false;
-  for (auto at = ways.size() - 1; at > 0; at -= length_of(ways[at].best), ++count) has_unknown |= id_of(ways[at].best) == model_.unknown;
-  const auto first = numbers.size();
-  numbers.resize(first + count);
-  auto number = numbers.end();
-  for (auto at = ways.size() - 1; at > 0; at -= length_of(ways[at].best)) *--number = id_of(ways[at].best);
-  if (!has_unknown) return;
-  const std::vector<TokenId> ids(numbers.begin() + static_cast<std::ptrdiff_t>(first), numbers.end());
-  numbers.resize(first);
+void SteadySearch::spell_unknown(std::string_view word, std::size_t count, const Scratch& scratch, std::vector<TokenId>& numbers) const {
+  const std::vector<TokenId> ids(numbers.end() - static_cast<std::ptrdiff_t>(count), numbers.end());
+  numbers.resize(numbers.size() - count);
+  // Pieces are long in codes; how long in bytes their characters tell, from the first one on.
+  const auto size = scratch.ways.size() - 1;
+  std::vector<std::size_t> ends;
+  for (auto at = size; at > 0; at -= length_of(scratch.ways[at].best)) ends.push_back(at);
   std::size_t code = 0, position = 0, run = 0;
   const auto end_run = [&] {
     if (run == position) return;
@@ -102,16 +107,13 @@ void SteadySearch::append_way(std::string_view word, std::span<const Ways> ways,
     model_.append_unknown(word.substr(run, position - run), numbers);
     for (auto at = before; at < numbers.size(); ++at) numbers[at] = unscored(numbers[at]);
   };
-  // Forward again, as the lengths of pieces are known only from behind: in characters, which both the word and its codes tell.
-  std::vector<std::size_t> ends;
-  for (auto at = ways.size() - 1; at > 0; at -= length_of(ways[at].best)) ends.push_back(at);
   for (const auto id : ids) {
-    const auto end = ends.back();
+    const bool is_unknown = id == unknown_;
+    if (!is_unknown) end_run();
+    numbers.push_back(is_unknown ? unknown_character : id);
+    for (const auto end = ends.back(); code < end; code += PieceTrie::code_size(scratch.codes[code])) (void)next_code_point(word, position);
     ends.pop_back();
-    if (id != model_.unknown) end_run();
-    numbers.push_back(id == model_.unknown ? unknown_character : id);
-    for (; code < end; code += PieceTrie::code_size(codes[code])) (void)next_code_point(word, position);
-    if (id != model_.unknown) run = position;
+    if (!is_unknown) run = position;
   }
   end_run();
 }

@@ -47,13 +47,15 @@ class SteadySearch {
 
  private:
   static constexpr std::size_t most_codes = 255, most_ids = std::size_t{1} << 24;
-  std::optional<float> steady_below(std::int64_t lead, int characters) const;
-  void append_way(std::string_view word, std::span<const Scratch::Ways> ways, const unsigned char* codes,
-                  std::vector<TokenId>& numbers) const;
+  /// The sum below which rounding does not change a word's best way, whose pieces lead by so many units at least; ≤ 0: there is none.
+  float steady_below(std::int64_t lead, int characters) const;
+  /// Puts for the ids of unknown characters among the last `count` ones, those of the whole word, what stands for them.
+  void spell_unknown(std::string_view word, std::size_t count, const Scratch& scratch, std::vector<TokenId>& numbers) const;
 
   Model model_;
   std::vector<std::int64_t> keys_;  ///< score << 32 | id, by id + 1 behind that of what is no piece
   std::int64_t unknown_key_ = 0;
+  TokenId unknown_ = -1;
   double largest_ = 0;  ///< of all scores, without their signs
   double unit_ = 0;
 };
