@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes isotrope/text/{unicode,normalization,compatibility,script}_tables.cpp and tests/data/tokenizer/unicode.json.
 
-The classes are those of Hugging Face `tokenizers` itself, asked about every code point (release 0.23: Unicode 16.0): Python's own
+The classes are those of Hugging Face `tokenizers` itself, asked about every code point (release 0.23: Unicode 16.0 in patterns, 17.0 where Rust's own classes are asked): Python's own
 unicodedata and the `regex` package follow other Unicode versions. Usage: python tools/unicode_tables.py
 """
 import hashlib
@@ -61,8 +61,8 @@ def runs(values):
     return result
 
 
-# What BERT's normalizer and pre-tokenizer do with a code point: the bits of `TextTraits` in isotrope/text/normalization.h.
-REMOVED, SPACE, IDEOGRAPH, NONSPACING, PUNCTUATION, SEPARATOR, COMBINING = (1 << bit for bit in range(7))
+# What BERT's normalizer and pre-tokenizer, StripAccents and Digits do with a code point: the bits of `text_trait` in isotrope/text/normalization.h.
+REMOVED, SPACE, IDEOGRAPH, NONSPACING, PUNCTUATION, SEPARATOR, COMBINING, NUMERIC = (1 << bit for bit in range(8))
 
 
 def text_traits():
@@ -72,7 +72,7 @@ def text_traits():
         return normalizers.BertNormalizer(**{**off, **options})
 
     clean, chinese, strip = bert(clean_text=True), bert(handle_chinese_chars=True), bert(strip_accents=True)
-    accents, words = normalizers.StripAccents(), pre_tokenizers.BertPreTokenizer()
+    accents, words, digits = normalizers.StripAccents(), pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Digits()
     traits = [0] * LIMIT
     for c in code_points():
         character = chr(c)
@@ -84,6 +84,7 @@ def text_traits():
         pieces = [piece for piece, _ in words.pre_tokenize_str(f"a{character}b")]
         assert pieces in (["a", "b"], ["a", character, "b"], [f"a{character}b"])
         traits[c] |= SEPARATOR * (len(pieces) == 2) | PUNCTUATION * (len(pieces) == 3)
+        traits[c] |= NUMERIC * (len(digits.pre_tokenize_str(f"a{character}b")) == 3)  # those of Rust, which are newer than the regular expressions'
     return traits
 
 

@@ -13,7 +13,7 @@ constexpr char32_t code_points = 0x110000;
 
 /// Whether nothing about the code point is of interest to BERT's cleaning and splitting.
 bool is_plain(const NormalizationTable& table, char32_t c) {
-  if (table.traits(c) != 0 || table.combining_class(c) != 0 || !table.lowercase().find(c).empty()) return false;
+  if ((table.traits(c) & ~text_trait::numeric) != 0 || table.combining_class(c) != 0 || !table.lowercase().find(c).empty()) return false;
   bool same = true;
   table.decompose(c, [&](char32_t part) { same &= part == c; });
   return same;

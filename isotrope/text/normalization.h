@@ -11,7 +11,7 @@
 
 namespace isotrope {
 
-/// What BERT's text cleaning and splitting do with a code point: bits of NormalizationTable::traits().
+/// What BERT's text cleaning and splitting, and single steps of HF tokenizers, do with a code point: bits of NormalizationTable::traits().
 namespace text_trait {
 constexpr std::uint8_t removed = 1;       ///< controls, taken out of the text
 constexpr std::uint8_t space = 2;         ///< becomes a plain space
@@ -20,6 +20,7 @@ constexpr std::uint8_t nonspacing = 8;    ///< Mn: what BERT takes for an accent
 constexpr std::uint8_t punctuation = 16;  ///< a word of its own
 constexpr std::uint8_t separator = 32;    ///< white space between words
 constexpr std::uint8_t combining = 64;    ///< M: what the normalizer StripAccents takes out
+constexpr std::uint8_t numeric = 128;     ///< what Digits sets apart: numbers of Unicode 17.0, newer than those of patterns
 }  // namespace text_trait
 
 /// Code points to what each becomes, itself unless said otherwise. Pages of 256, so that most code points share one page of nothing.

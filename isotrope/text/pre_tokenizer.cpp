@@ -16,12 +16,12 @@ namespace {
 
 /// Digits of HF tokenizers: numbers apart from the rest, each by itself or in runs.
 void split_digits(std::string_view text, bool individual, const std::function<void(std::string_view)>& visit) {
-  const auto& table = UnicodeTable::instance();
+  const auto& table = NormalizationTable::instance();
   std::size_t start = 0;
   bool in_digits = false;
   for (std::size_t position = 0; position < text.size();) {
     const std::size_t here = position;
-    const bool digit = table.kind(next_code_point(text, position)) == CharKind::number;
+    const bool digit = (table.traits(next_code_point(text, position)) & text_trait::numeric) != 0;
     if (here > start && (digit != in_digits || (digit && individual))) {
       visit(text.substr(start, here - start));
       start = here;

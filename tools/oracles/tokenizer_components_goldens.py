@@ -22,6 +22,7 @@ TEXTS = {
     "controls": "a\u0000b\u0001c\u200bd\u200de\ufefff\u2028g\u0085h\u008fi\u009fj\u007fk\ufffdl\u2581m\u1680n\u000bo\u000cp",
     "joined": "a-b--c-  --x.y..z?!-!a__b_ c…d»e«",
     "marked": "the_ river_ _x </w>a</w> ##the |a|b| <pad> aabbb ▁the▁▁x",
+    "newer": "a\U00016ff6b \U00011de51x\U00011de5 \ua7ce\U00016ea0\U00016ebb",  # numbers and letters of Unicode 17: to some components they are that
     "empty": "", "space": " ", "emoji": "🙂 👩‍🚀 ok!🙂ok",
 }
 
