@@ -55,9 +55,14 @@ DoubleArray PieceTrie::trie_of(const Pieces& pieces, std::string_view file) cons
 }
 
 std::int32_t PieceTrie::find(std::string_view piece) const {
-  std::vector<unsigned char> codes;
-  const auto size = read(piece, codes);
-  return trie_.find({reinterpret_cast<const char*>(codes.data()), size});
+  auto state = root();
+  std::int32_t value = -1;
+  for (std::size_t at = 0; at < piece.size();) {
+    auto code = code_of(next_code_point(piece, at));
+    for (auto left = code >> 24; left > 0; --left, code >>= 8)
+      if (!step(state, static_cast<unsigned char>(code), value)) return -1;
+  }
+  return value;
 }
 
 }  // namespace isotrope

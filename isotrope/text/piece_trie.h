@@ -23,7 +23,7 @@ class PieceTrie {
   static constexpr std::size_t most_code = 3;  ///< bytes of a code
   /// How many bytes the code has that begins with `first`.
   static std::size_t code_size(unsigned char first) { return 1u + (first >= first_of_two) + (first >= first_of_three); }
-  /// Writes the codes of valid UTF-8, and a 0 behind them; the memory of `codes` is kept for the next text. Returns how many bytes they are.
+  /// Writes the codes of valid UTF-8 of less than 2²⁹ bytes, and a 0 behind them; the memory of `codes` is kept for the next text. Returns how many bytes they are.
   std::size_t read(std::string_view text, std::vector<unsigned char>& codes) const {
     const auto room = most_code * text.size() + sizeof(std::uint32_t);
     if (codes.size() < room) codes.resize(room);

@@ -15,7 +15,6 @@
 #include "isotrope/text/sentencepiece_rules.h"
 #include "isotrope/text/sha256.h"
 #include "isotrope/text/utf8.h"
-#include "isotrope/text/word_batch.h"
 
 namespace isotrope {
 
@@ -209,11 +208,15 @@ std::optional<SpaceCuts> PipelineTokenizer::find_cuts() const {
 
 namespace {
 
-/// Once a text has given some ids since `before`: makes room for those of all its parts, of which this is the next.
+/// Once a text has given some ids since `before`: makes room for those of all its parts, of which this is the next, if they are like the ones
+/// so far; but for no more than an id a byte.
 void reserve_for_parts(const TextPart& part, std::string_view text, std::size_t before, std::vector<TokenId>& ids) {
   constexpr std::size_t some = 1024;
   if (ids.capacity() - ids.size() >= some || ids.size() - before < some) return;
-  reserve_like_before(ids, before, some, static_cast<std::size_t>(part.text.data() - text.data()), text.size());
+  const auto done = static_cast<std::size_t>(part.text.data() - text.data()), rest = text.size() - done;
+  const double a_byte = static_cast<double>(ids.size() - before) / static_cast<double>(done);
+  const auto wanted = ids.size() + static_cast<std::size_t>(std::min(a_byte * 1.1, 1.0) * static_cast<double>(rest)) + some;
+  ids.reserve(std::max(ids.size() + ids.size() / 2, wanted));
 }
 
 }  // namespace

@@ -82,6 +82,11 @@ std::optional<SentencePieceRules> read_sentencepiece_rules(const json& model, co
       rules.types[static_cast<std::size_t>(id)] = static_cast<std::uint8_t>(type);
     }
   }
+  for (std::size_t id = 0; id < pieces; ++id)
+    if (definition.names[id].empty()) throw InputError("tokenizer", "{}: sentencepiece: piece {} is empty", file, id);
+  if (const auto* unigram = std::get_if<UnigramDefinition>(&definition.model); unigram && unigram->unknown)
+    if (rules.types[static_cast<std::size_t>(*unigram->unknown)] != static_cast<std::uint8_t>(Type::unknown))
+      throw InputError("tokenizer", "{}: sentencepiece: piece {} is the unk_id, but not among the unknown ones", file, *unigram->unknown);
   if (const auto* bpe = std::get_if<BpeDefinition>(&definition.model); bpe && !bpe->merges.empty()) {
     std::vector<bool> is_tied(bpe->merges.size());
     if (const auto& tied = field::find(description, "tied_merges"); !tied.is_null())

@@ -21,7 +21,8 @@ namespace isotrope {
 /// score − 10; a run of unknown ones becomes the tokens of its bytes (<0x00> … <0xFF>) with byte_fallback, else one unknown token.
 ///
 /// Sums are those of HF tokenizers, in double, each word by itself; of a SentencePiece model (definition.sentencepiece) those of
-/// sentencepiece, in float, along the whole text. Immutable, thread-safe; the time grows with the text times the longest piece.
+/// sentencepiece, in float, along the whole text. Immutable, thread-safe; the time grows with the text times the longest piece. A word of 2²⁹ bytes or more
+/// is an InputError.
 class Unigram {
  private:
   struct Scratch;

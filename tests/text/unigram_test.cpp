@@ -1,6 +1,7 @@
 // SentencePiece models and tokenizer.json's Unigram against sentencepiece and HF tokenizers: tools/oracles/unigram_goldens.py made the files.
 #include "isotrope/text/unigram.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -397,6 +398,76 @@ TEST(ByteSets, EveryInstructionSetSeesTheSameBytes) {
   for (const auto& variant : variants) {
     variant.function(bytes.data(), 50, sets, found.data());
     EXPECT_EQ(std::memcmp(found.data(), expected.data(), 50 * sizeof(simd::ByteSetMasks)), 0) << variant.name;
+  }
+}
+
+constexpr const char* three_pieces = R"({"model": {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0], ["\u2581", -1], ["a", -2]],
+  "sentencepiece": {"unknown": [0]}}})";
+
+TEST(SentencePieceModel, RoomForIdsIsLittleMoreThanTheyNeed) {
+  const auto tokenizer = parse_tokenizer(three_pieces);
+  std::string even = "xa";
+  for (int i = 0; i < 200'000; ++i) even += " a";
+  const auto ids = tokenizer->encode(even, plain);
+  EXPECT_EQ(ids.size(), 400'003u);
+  EXPECT_LT(ids.capacity(), ids.size() + ids.size() / 5 + 4096);
+  const auto dense = tokenizer->encode(std::string(3000, 'x') + std::string(3000, 'a') + std::string(1'000'000, ' '), plain);
+  EXPECT_LT(dense.capacity(), 1'100'000u);
+}
+
+TEST(SentencePieceModel, AnUnkIdThatIsSearchedForAndAnEmptyPieceAreErrors) {
+  auto description = json::parse(three_pieces);
+  const auto message = [&] {
+    try {
+      (void)parse_tokenizer(description.dump());
+    } catch (const InputError& error) {
+      return std::string(error.message());
+    }
+    return std::string("no error");
+  };
+  EXPECT_EQ(message(), "no error");
+  description["model"]["unk_id"] = 2;
+  EXPECT_EQ(message(), "tokenizer.json: sentencepiece: piece 2 is the unk_id, but not among the unknown ones");
+  description["model"]["unk_id"] = 0;
+  description["model"]["vocab"].push_back({"", -1});
+  EXPECT_EQ(message(), "tokenizer.json: sentencepiece: piece 3 is empty");
+}
+
+/// Parts one by one, cold and warm, against the whole, where sums go beyond 100,000 and unknown characters are among the parts.
+TEST(SentencePieceModel, LongTextsInPartsAreAsTheWhole) {
+  auto description = json::parse(three_pieces);
+  RandomStream random(9, "test");
+  auto& vocabulary = description["model"]["vocab"];
+  std::vector<std::string> letters{"a", "b", "c", "?", "!"};  // the last two are no pieces
+  for (char32_t c = 0x4E00; c < 0x4F00; ++c) {
+    letters.emplace_back();
+    append_utf8(letters.back(), c);
+  }
+  for (std::size_t i = 1; i < letters.size(); ++i)
+    if (i != 3 && i != 4) vocabulary.push_back({letters[i], -400.0 - static_cast<double>(random.below(1000))});
+  for (int i = 0; i < 300; ++i) {
+    std::string piece;
+    for (auto count = 2 + random.below(3); count > 0; --count) piece += letters[random.below(i % 3 == 0 ? 3 : letters.size())];
+    vocabulary.push_back({(i % 2 == 0 ? "\u2581" : "") + piece, -700.0 - static_cast<double>(random.below(600))});
+  }
+  for (const bool bytes : {false, true}) {
+    if (bytes) {
+      description["model"]["byte_fallback"] = true;
+      for (int byte = 0; byte < 256; ++byte) {
+        description["model"]["sentencepiece"]["byte"].push_back(vocabulary.size());
+        vocabulary.push_back({fmt::format("<0x{:02X}>", byte), 0});
+      }
+    }
+    const auto tokenizer = parse_tokenizer(description.dump());
+    for (int round = 0; round < 12; ++round) {
+      std::string text;
+      for (int i = 0; i < 2000; ++i) {
+        for (auto count = 1 + random.below(6); count > 0; --count) text += letters[random.below(round % 2 == 0 ? 8 : letters.size())];
+        text += ' ';
+      }
+      ASSERT_EQ(tokenizer->encode(text, plain),
+                tokenizer->encode_full({text}, {.add_special_tokens = false, .parse_special_tokens = false}).ids);
+    }
   }
 }
 
