@@ -443,12 +443,20 @@ TEST(SentencePieceModel, LongTextsInPartsAreAsTheWhole) {
     letters.emplace_back();
     append_utf8(letters.back(), c);
   }
-  for (std::size_t i = 1; i < letters.size(); ++i)
-    if (i != 3 && i != 4) vocabulary.push_back({letters[i], -400.0 - static_cast<double>(random.below(1000))});
+  // A longer piece has the score of its letters and very little: the sum so far decides which way is better.
+  std::map<std::string, double> scores{{"a", -2}, {"\u2581", -1}, {"?", -9}, {"!", -9}};
+  const auto draw = [&](double from) { return from - static_cast<double>(random.below(1'000'000)) / 1e6; };
+  for (const auto& letter : letters)
+    if (!scores.contains(letter)) vocabulary.push_back({letter, scores[letter] = draw(-6)});
   for (int i = 0; i < 300; ++i) {
-    std::string piece;
-    for (auto count = 2 + random.below(3); count > 0; --count) piece += letters[random.below(i % 3 == 0 ? 3 : letters.size())];
-    vocabulary.push_back({(i % 2 == 0 ? "\u2581" : "") + piece, -700.0 - static_cast<double>(random.below(600))});
+    std::string piece = i % 2 == 0 ? "\u2581" : "";
+    double score = i % 2 == 0 ? -1 : 0;
+    for (auto count = 2 + random.below(3); count > 0; --count) {
+      const auto& letter = letters[random.below(i % 3 == 0 ? 3 : letters.size())];
+      piece += letter;
+      score += scores.at(letter);
+    }
+    vocabulary.push_back({piece, score + (static_cast<double>(random.below(21)) - 10) * 2e-4});
   }
   for (const bool bytes : {false, true}) {
     if (bytes) {
@@ -461,7 +469,7 @@ TEST(SentencePieceModel, LongTextsInPartsAreAsTheWhole) {
     const auto tokenizer = parse_tokenizer(description.dump());
     for (int round = 0; round < 12; ++round) {
       std::string text;
-      for (int i = 0; i < 2000; ++i) {
+      for (int i = 0; i < 6000; ++i) {
         for (auto count = 1 + random.below(6); count > 0; --count) text += letters[random.below(round % 2 == 0 ? 8 : letters.size())];
         text += ' ';
       }
