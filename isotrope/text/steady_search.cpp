@@ -21,7 +21,7 @@ double power_of_two(int exponent) { return std::bit_cast<double>(static_cast<std
 }  // namespace
 
 SteadySearch::SteadySearch(Model model) : model_(std::move(model)) {
-  largest_ = std::abs(static_cast<double>(model_.unknown_score));
+  largest_ = std::abs(model_.unknown_score);
   for (const double score : model_.scores) largest_ = std::max(largest_, std::abs(score));
   // All scores of a word together stay below 2^29 units.
   unit_ = std::ldexp(1, std::ilogb(std::max(largest_, 1e-6)) + 1 + std::bit_width(most_codes) - 29);
@@ -34,16 +34,16 @@ SteadySearch::SteadySearch(Model model) : model_(std::move(model)) {
   if (model_.unknown) unknown_key_ = key_of(model_.unknown_score, static_cast<std::size_t>(*model_.unknown));
 }
 
-float SteadySearch::append(std::string_view word, Scratch& scratch, std::vector<TokenId>& numbers) const {
+SteadySearch::Found SteadySearch::find(std::string_view word, Scratch& scratch) const {
   const auto& pieces = model_.pieces;
   const auto size = pieces.read(word, scratch.codes);
-  if (size > most_codes || keys_.size() > most_ids) return 0;
+  if (size > most_codes || keys_.size() > most_ids) return {};
   const auto* const codes = scratch.codes.data();
   scratch.ways.assign(size + 1, {none, none});
   auto* const ways = scratch.ways.data();
   ways[0].best = 0;
-  int characters = 0;
-  for (std::size_t start = 0; start < size; ++characters) {
+  Found found{.lead = std::numeric_limits<std::int32_t>::max()};
+  for (std::size_t start = 0; start < size; ++found.characters) {
     const auto next = start + PieceTrie::code_size(codes[start]);
     const auto before = ways[start].best & score_bits;
     const auto offer = [&](std::size_t end, std::int64_t key) {
@@ -61,45 +61,58 @@ float SteadySearch::append(std::string_view word, Scratch& scratch, std::vector<
       is_piece |= (end == next) & (id >= 0);
     }
     if (!is_piece) [[unlikely]] {
-      if (!model_.unknown) return 0;
+      if (!model_.unknown) return {};
       offer(next, unknown_key_);
     }
     start = next;
   }
-  std::int64_t lead = std::numeric_limits<std::int32_t>::max();
-  std::size_t count = 0;
-  bool has_unknown = false;
-  for (auto at = size; at > 0; at -= length_of(ways[at].best), ++count) {
-    lead = std::min(lead, (ways[at].best >> 32) - (ways[at].second >> 32));
-    has_unknown |= id_of(ways[at].best) == unknown_;
+  for (auto at = size; at > 0; at -= length_of(ways[at].best), ++found.pieces) {
+    found.lead = std::min(found.lead, (ways[at].best >> 32) - (ways[at].second >> 32));
+    found.has_unknown |= id_of(ways[at].best) == unknown_;
   }
-  const auto limit = steady_below(lead, characters);
-  if (!(limit > 0)) return 0;
-  numbers.resize(numbers.size() + count);
+  found.lead -= static_cast<std::int64_t>(found.characters);  // the scores of either way are off by half a unit each at most
+  return found;
+}
+
+void SteadySearch::append(std::string_view word, const Found& found, Scratch& scratch, std::vector<TokenId>& numbers) const {
+  if (found.has_unknown) return append_with_unknown(word, scratch, numbers);
+  numbers.resize(numbers.size() + found.pieces);
   auto number = numbers.end();
-  for (auto at = size; at > 0; at -= length_of(ways[at].best)) *--number = id_of(ways[at].best);
-  if (has_unknown) spell_unknown(word, count, scratch, numbers);
+  for (auto at = scratch.ways.size() - 1; at > 0; at -= length_of(scratch.ways[at].best)) *--number = id_of(scratch.ways[at].best);
+}
+
+float SteadySearch::append_steady(std::string_view word, Scratch& scratch, std::vector<TokenId>& numbers) const {
+  const auto found = find(word, scratch);
+  const auto limit = steady_below(found);
+  if (!(limit > 0)) return 0;
+  append(word, found, scratch, numbers);
   return limit;
+}
+
+/// A unit is far more than what double precision rounds off a word: the largest score by 2^21 at least, against n² of it by 2^53.
+bool SteadySearch::append_exact(std::string_view word, Scratch& scratch, std::vector<TokenId>& numbers) const {
+  const auto found = find(word, scratch);
+  if (found.lead <= 0) return false;
+  append(word, found, scratch, numbers);
+  return true;
 }
 
 /// Along the best way every piece must beat all others that end where it does by more than rounding can take from both: one addition of
 /// numbers below 2^e is off by 2^(e − 25) at most, and no way has more additions than characters.
-float SteadySearch::steady_below(std::int64_t lead, int characters) const {
-  lead -= characters;  // the scores of either way are off by half a unit each at most
-  if (lead <= 0) return 0;
+float SteadySearch::steady_below(const Found& found) const {
+  if (found.lead <= 0) return 0;
+  const auto characters = static_cast<double>(found.characters);
   // 2 · characters · 2^(e − 25) < lead
-  const auto exponent = exponent_of(static_cast<double>(lead) * unit_ / (2.0 * (characters + 1))) + 25;
+  const auto exponent = exponent_of(static_cast<double>(found.lead) * unit_ / (2 * (characters + 1))) + 25;
   const auto most = std::min<double>(power_of_two(std::min(exponent, 40)), model_.most_sum);
   return static_cast<float>(most - characters * largest_ * 1.001);
 }
 
-void SteadySearch::spell_unknown(std::string_view word, std::size_t count, const Scratch& scratch, std::vector<TokenId>& numbers) const {
-  const std::vector<TokenId> ids(numbers.end() - static_cast<std::ptrdiff_t>(count), numbers.end());
-  numbers.resize(numbers.size() - count);
+void SteadySearch::append_with_unknown(std::string_view word, Scratch& scratch, std::vector<TokenId>& numbers) const {
+  auto& way = scratch.way;
+  way.clear();
+  for (auto at = scratch.ways.size() - 1; at > 0; at -= length_of(way.back())) way.push_back(scratch.ways[at].best);
   // Pieces are long in codes; how long in bytes their characters tell, from the first one on.
-  const auto size = scratch.ways.size() - 1;
-  std::vector<std::size_t> ends;
-  for (auto at = size; at > 0; at -= length_of(scratch.ways[at].best)) ends.push_back(at);
   std::size_t code = 0, position = 0, run = 0;
   const auto end_run = [&] {
     if (run == position) return;
@@ -107,12 +120,13 @@ void SteadySearch::spell_unknown(std::string_view word, std::size_t count, const
     model_.append_unknown(word.substr(run, position - run), numbers);
     for (auto at = before; at < numbers.size(); ++at) numbers[at] = unscored(numbers[at]);
   };
-  for (const auto id : ids) {
+  for (; !way.empty(); way.pop_back()) {
+    const auto id = id_of(way.back());
     const bool is_unknown = id == unknown_;
     if (!is_unknown) end_run();
     numbers.push_back(is_unknown ? unknown_character : id);
-    for (const auto end = ends.back(); code < end; code += PieceTrie::code_size(scratch.codes[code])) (void)next_code_point(word, position);
-    ends.pop_back();
+    for (const auto end = code + length_of(way.back()); code < end; code += PieceTrie::code_size(scratch.codes[code]))
+      (void)next_code_point(word, position);
     if (!is_unknown) run = position;
   }
   end_run();

@@ -15,9 +15,10 @@ namespace {
 
 using Type = ScoredVocabulary::Type;
 
-constexpr double unknown_penalty = 10;             // below the least score (kUnkPenalty)
-constexpr std::size_t most_bytes = INT32_MAX / 4;  // of a word
-constexpr float most_float_sum = 100'000;          // beyond it sentencepiece counts from 0 again
+constexpr double unknown_penalty = 10;                     // below the least score (kUnkPenalty)
+constexpr std::size_t most_bytes = INT32_MAX / 4;          // of a word
+constexpr std::size_t most_steady = 4 * WordKey::longest;  // bytes of a word that the steady search is asked for
+constexpr float most_float_sum = 100'000;                  // beyond it sentencepiece counts from 0 again
 
 bool is_searched(const TokenizerDefinition& definition, std::size_t id) {
   if (!definition.sentencepiece) return true;
@@ -103,6 +104,7 @@ Unigram::Unigram(const TokenizerDefinition& definition)
   cuts_.finish();
   if (std::isinf(least)) least = single_precision_ ? std::numeric_limits<float>::max() : 0;
   float_scores_.assign(double_scores_.begin(), double_scores_.end());
+  if (single_precision_) double_scores_.assign(float_scores_.begin(), float_scores_.end());
   unknown_score_ = single_precision_ ? static_cast<double>(static_cast<float>(least) - 10.0f) : least - unknown_penalty;
   mark_is_piece_ = pieces_.find(MarkCuts::mark) >= 0 && pieces_.find(MarkCuts::mark) != definition_.unknown.value_or(-1);
 
@@ -112,13 +114,12 @@ Unigram::Unigram(const TokenizerDefinition& definition)
     largest = std::max(largest, std::abs(score));
     if (score != 0) last = std::min(last, last_bit(score));
   }
-  if (single_precision_)
-    steady_.emplace(SteadySearch::Model{.pieces = pieces_,
-                                        .scores = float_scores_,
-                                        .unknown = definition_.unknown,
-                                        .unknown_score = static_cast<float>(unknown_score_),
-                                        .append_unknown = [this](std::string_view run, auto& ids) { append_unknown(run, ids); },
-                                        .most_sum = most_float_sum});
+  steady_.emplace(SteadySearch::Model{.pieces = pieces_,
+                                      .scores = double_scores_,
+                                      .unknown = definition_.unknown,
+                                      .unknown_score = unknown_score_,
+                                      .append_unknown = [this](std::string_view run, auto& ids) { append_unknown(run, ids); },
+                                      .most_sum = most_float_sum});
   // Sums below 2^(53 + last) are whole multiples of 2^last that fit into a double.
   if (largest < 1e9) most_exact_ = static_cast<std::size_t>(std::min(std::ldexp(1, 53 + last) / std::max(largest, 1e-9), 1e15));
 }
@@ -245,8 +246,8 @@ void Unigram::Worker::learn(const WordKey& key, std::string_view word, std::stri
   // Of one that is known, but not steady after what comes before it, nothing new is to be learned.
   if (!is_known) {
     numbers_.assign(1, 0);
-    if (spelled.size() <= 4 * WordKey::longest)
-      numbers_.front() = std::bit_cast<TokenId>(model_.steady_->append(spelled, scratch_->steady, numbers_));
+    if (spelled.size() <= most_steady)
+      numbers_.front() = std::bit_cast<TokenId>(model_.steady_->append_steady(spelled, scratch_->steady, numbers_));
     words_->remember(key, word, numbers_);
     if (append_known(numbers_, ids)) return;
   }
@@ -256,6 +257,12 @@ void Unigram::Worker::learn(const WordKey& key, std::string_view word, std::stri
 void Unigram::Worker::compute_word(std::string_view word, std::vector<TokenId>& ids) {
   if (word.empty()) return;
   if (model_.single_precision_) return model_.append(word, sum_, *scratch_, ids);
+  numbers_.clear();
+  if (word.size() <= most_steady && model_.steady_->append_exact(word, scratch_->steady, numbers_)) {
+    for (const auto number : numbers_)
+      if (number != SteadySearch::unknown_character) ids.push_back(number >= 0 ? number : SteadySearch::unscored(number));
+    return;
+  }
   double sum = 0;
   model_.append(word, sum, *scratch_, ids);
 }

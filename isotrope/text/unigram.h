@@ -98,7 +98,7 @@ class Unigram {
   std::vector<double> double_scores_;  ///< by id
   std::vector<float> float_scores_;
   double unknown_score_ = 0;
-  std::optional<SteadySearch> steady_;  ///< in single precision
+  std::optional<SteadySearch> steady_;  ///< always there
   std::array<TokenId, 256> byte_ids_{};
   MarkCuts cuts_;
   bool mark_is_piece_ = false;

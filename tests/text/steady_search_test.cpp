@@ -87,37 +87,40 @@ TEST(PieceTrie, HasACodeForEveryCodePoint) {
 
 struct Vocabulary {
   std::map<std::string, TokenId> pieces;
-  std::vector<float> scores;
-  float unknown_score;
+  std::vector<double> scores;  ///< of single precision, but where double is asked for
+  double unknown_score;
 };
 
 /// The ids of a way, 0 for each unknown character, the bytes of those, and the sum of scores behind it.
+template <class Score>
 struct Way {
   Numbers ids;
   std::string unknown;
-  float sum;
+  Score sum;
   bool operator==(const Way&) const = default;
 };
 
 constexpr float most_sum = 100'000;
 
-/// Viterbi's algorithm as sentencepiece has it, which counts from 0 again where a sum is beyond most_sum.
-Way way_of(const Vocabulary& vocabulary, std::string_view word, float sum) {
+/// Viterbi's algorithm: in single precision as sentencepiece has it, which counts from 0 again where a sum is beyond most_sum, in double
+/// precision as HF tokenizers has it.
+template <class Score>
+Way<Score> way_of(const Vocabulary& vocabulary, std::string_view word, Score sum) {
   struct Node {
-    float score = 0;
+    Score score = 0;
     std::ptrdiff_t start = -1;
     TokenId id = -1;
   };
   std::vector<Node> nodes(word.size() + 1);
   nodes[0].score = sum;
   for (std::size_t start = 0; start < word.size();) {
-    if (const auto here = nodes[start].score; std::abs(here) > most_sum)
+    if (const auto here = nodes[start].score; std::is_same_v<Score, float> && std::abs(here) > most_sum)
       for (auto at = start; at <= word.size(); ++at)
         if (at == start || nodes[at].start >= 0) nodes[at].score -= here;
     auto next = start;
     (void)next_code_point(word, next);
-    const auto offer = [&](std::size_t end, float score, TokenId id) {
-      const float total = score + nodes[start].score;
+    const auto offer = [&](std::size_t end, double score, TokenId id) {
+      const Score total = static_cast<Score>(score) + nodes[start].score;
       if (nodes[end].start < 0 || total > nodes[end].score) nodes[end] = {total, static_cast<std::ptrdiff_t>(start), id};
     };
     bool has_single = false;
@@ -134,7 +137,7 @@ Way way_of(const Vocabulary& vocabulary, std::string_view word, float sum) {
     if (!has_single) offer(next, vocabulary.unknown_score, 0);
     start = next;
   }
-  Way way{.ids = {}, .unknown = "", .sum = nodes[word.size()].score};
+  Way<Score> way{.ids = {}, .unknown = "", .sum = nodes[word.size()].score};
   for (auto at = word.size(); at > 0; at = static_cast<std::size_t>(nodes[at].start)) {
     const auto& node = nodes[at];
     way.ids.insert(way.ids.begin(), node.id);
@@ -144,11 +147,12 @@ Way way_of(const Vocabulary& vocabulary, std::string_view word, float sum) {
 }
 
 /// What numbers stand for, where an unknown character becomes its bytes.
-Way way_of(const Vocabulary& vocabulary, const Numbers& numbers, float sum) {
-  Way way{.ids = {}, .unknown = "", .sum = sum};
+template <class Score>
+Way<Score> way_of(const Vocabulary& vocabulary, const Numbers& numbers, Score sum) {
+  Way<Score> way{.ids = {}, .unknown = "", .sum = sum};
   for (const auto number : numbers) {
     if (number >= 0 || number == SteadySearch::unknown_character) {
-      way.sum += number >= 0 ? vocabulary.scores[static_cast<std::size_t>(number)] : vocabulary.unknown_score;
+      way.sum += static_cast<Score>(number >= 0 ? vocabulary.scores[static_cast<std::size_t>(number)] : vocabulary.unknown_score);
       way.ids.push_back(std::max(number, 0));
     } else {
       way.unknown += static_cast<char>(SteadySearch::unscored(number));
@@ -174,7 +178,7 @@ SteadySearch search_of(const PieceTrie& trie, const Vocabulary& vocabulary) {
 bool check_below_limit(const SteadySearch& search, const Vocabulary& vocabulary, const std::string& word, RandomStream& random) {
   SteadySearch::Scratch scratch;
   Numbers numbers{7};
-  const auto limit = search.append(word, scratch, numbers);
+  const auto limit = search.append_steady(word, scratch, numbers);
   EXPECT_EQ(numbers.front(), 7);
   numbers.erase(numbers.begin());
   EXPECT_EQ(numbers.empty(), limit == 0) << word;
@@ -186,6 +190,16 @@ bool check_below_limit(const SteadySearch& search, const Vocabulary& vocabulary,
     if (!(found == expected)) return false;
   }
   return limit > 0;
+}
+
+/// The same in double precision, from 0.
+bool check_exact(const SteadySearch& search, const Vocabulary& vocabulary, const std::string& word) {
+  SteadySearch::Scratch scratch;
+  Numbers numbers;
+  const bool is_found = search.append_exact(word, scratch, numbers);
+  EXPECT_EQ(is_found, !numbers.empty());
+  if (is_found) EXPECT_TRUE(way_of(vocabulary, numbers, 0.0) == way_of(vocabulary, word, 0.0)) << word;
+  return is_found;
 }
 
 struct Kind {
@@ -218,44 +232,56 @@ TEST_P(SteadySearchProperty, HoldsAfterEverySumBelowItsLimit) {
   }
   const PieceTrie trie({vocabulary.pieces.begin(), vocabulary.pieces.end()}, "f");
   const auto search = search_of(trie, vocabulary);
-  int steady = 0, unknown = 0;
+  int steady = 0, unknown = 0, exact = 0;
   for (int round = 0; round < 4000; ++round) {
     const auto word = random_word(random, letters, 1 + random.below(14));
+    exact += check_exact(search, vocabulary, word);
     if (!check_below_limit(search, vocabulary, word, random)) continue;
     ++steady;
-    unknown += !way_of(vocabulary, word, 0).unknown.empty();
+    unknown += !way_of(vocabulary, word, 0.0f).unknown.empty();
     if (HasFailure()) return;
   }
   if (scale < 500) EXPECT_GT(steady, 500);
   if (scale < 500) EXPECT_GT(unknown, 100);
+  EXPECT_GT(exact, 300);
 }
 INSTANTIATE_TEST_SUITE_P(Kinds, SteadySearchProperty,
                          ::testing::Values(Kind{1, 0}, Kind{12, 0}, Kind{1e-3f, 0}, Kind{300, 0}, Kind{1000, 0}, Kind{1e7f, 0},
                                            Kind{12, 0, true}, Kind{12, 300}, Kind{300, 300}, Kind{12, 12500}));
 
 /// Pairs of letters whose score is that of both by themselves and a little: less than a unit of the search, or rounding, tells the two ways apart.
-TEST(SteadySearch, LeavesAloneWhatIsAllButEqual) {
+template <class Score>
+Vocabulary all_but_equal(double step) {
   RandomStream random(11, "test");
   Vocabulary vocabulary{.pieces = {}, .scores = {0}, .unknown_score = -30};
-  std::vector<std::string> words;
-  const auto put = [&](const std::string& piece, float score) {
+  const auto put = [&](const std::string& piece, double score) {
     vocabulary.pieces.emplace(piece, static_cast<TokenId>(vocabulary.scores.size()));
-    vocabulary.scores.push_back(score);
+    vocabulary.scores.push_back(static_cast<Score>(score));
+    return vocabulary.scores.back();
   };
   for (char32_t i = 0; i < 3000; ++i) {
     const auto first = spell(0x4E00 + 2 * i), second = spell(0x4E01 + 2 * i);
-    const auto a = -6 - static_cast<float>(random.below(1'000'000)) / 1e6f, b = -6 - static_cast<float>(random.below(1'000'000)) / 1e6f;
-    put(first, a);
-    put(second, b);
-    put(first + second, a + b + (static_cast<float>(random.below(41)) - 20) * 2e-6f);
-    words.push_back(first + second);
+    const auto draw = [&] { return -6 - static_cast<double>(random.below(1'000'000)) / 1e6; };
+    const auto a = put(first, draw()), b = put(second, draw());
+    put(first + second, a + b + (static_cast<double>(random.below(41)) - 20) * step);
   }
-  const PieceTrie trie({vocabulary.pieces.begin(), vocabulary.pieces.end()}, "f");
-  const auto search = search_of(trie, vocabulary);
-  int steady = 0;
-  for (const auto& word : words) steady += check_below_limit(search, vocabulary, word, random);
-  EXPECT_GT(steady, 100);
-  EXPECT_LT(steady, 2900);
+  return vocabulary;
+}
+
+TEST(SteadySearch, LeavesAloneWhatIsAllButEqual) {
+  RandomStream random(12, "test");
+  for (const bool is_exact : {false, true})
+    for (const double step : {2e-6, is_exact ? 1e-12 : 5e-7}) {
+      const auto vocabulary = is_exact ? all_but_equal<double>(step) : all_but_equal<float>(step);
+      const PieceTrie trie({vocabulary.pieces.begin(), vocabulary.pieces.end()}, "f");
+      const auto search = search_of(trie, vocabulary);
+      int found = 0;
+      for (const auto& [word, id] : vocabulary.pieces)
+        if (word.size() > 3)
+          found += is_exact ? check_exact(search, vocabulary, word) : check_below_limit(search, vocabulary, word, random);
+      EXPECT_LT(found, 2900);
+      if (step == 2e-6) EXPECT_GT(found, 100);
+    }
 }
 
 TEST(SteadySearch, LeavesAloneWhatIsTooLongOrUnknown) {
@@ -266,15 +292,15 @@ TEST(SteadySearch, LeavesAloneWhatIsTooLongOrUnknown) {
   Numbers numbers;
   for (const std::size_t size : {1, 254, 255}) {
     numbers.clear();
-    EXPECT_GT(search.append(std::string(size - 1, 'a') + "b", scratch, numbers), 0);
+    EXPECT_GT(search.append_steady(std::string(size - 1, 'a') + "b", scratch, numbers), 0);
     auto expected = Numbers(size - 1, 1);
     expected.push_back(2);
     EXPECT_EQ(numbers, expected);
   }
   numbers.clear();
-  for (const std::size_t size : {256, 257, 511, 512, 1000}) EXPECT_EQ(search.append(std::string(size, 'a'), scratch, numbers), 0);
+  for (const std::size_t size : {256, 257, 511, 512, 1000}) EXPECT_EQ(search.append_steady(std::string(size, 'a'), scratch, numbers), 0);
   EXPECT_TRUE(numbers.empty());
-  EXPECT_GT(search.append("axb", scratch, numbers), 0);
+  EXPECT_GT(search.append_steady("axb", scratch, numbers), 0);
   EXPECT_EQ(numbers, (Numbers{1, SteadySearch::unknown_character, SteadySearch::unscored('x'), 2}));
   const SteadySearch none({.pieces = trie,
                            .scores = vocabulary.scores,
@@ -283,8 +309,8 @@ TEST(SteadySearch, LeavesAloneWhatIsTooLongOrUnknown) {
                            .append_unknown = append_bytes,
                            .most_sum = most_sum});
   numbers.clear();
-  EXPECT_EQ(none.append("axb", scratch, numbers), 0);
-  EXPECT_GT(none.append("ab", scratch, numbers), 0);
+  EXPECT_EQ(none.append_steady("axb", scratch, numbers), 0);
+  EXPECT_GT(none.append_steady("ab", scratch, numbers), 0);
   EXPECT_EQ(numbers, (Numbers{1, 2}));
 }
 
