@@ -20,22 +20,28 @@ void PieceTrie::give_codes(const Pieces& pieces) {
     std::uint32_t count = 0;
     char32_t character = 0;
   };
-  std::vector<Use> uses(0x110000);
+  std::vector<Use> uses;
+  std::vector<std::uint32_t> places(codes_.size());  // by place in codes_: that in uses, and 1
   for (const auto& [piece, value] : pieces)
     for (std::size_t at = 0; at < piece.size();) {
       const auto character = next_code_point(piece, at);
-      uses[character] = {uses[character].count + 1, character};
+      auto& page = pages_[character >> 8];
+      if (page == 0) {
+        page = static_cast<std::uint16_t>(codes_.size() >> 8);
+        codes_.resize(codes_.size() + 256, no_code);
+        places.resize(codes_.size());
+      }
+      auto& place = places[std::size_t{page} << 8 | (character & 0xFF)];
+      if (place == 0) {
+        uses.push_back({.character = character});
+        place = static_cast<std::uint32_t>(uses.size());
+      }
+      ++uses[place - 1].count;
     }
-  std::erase_if(uses, [](const Use& use) { return use.count == 0; });
   std::ranges::sort(uses, [](const Use& a, const Use& b) { return a.count != b.count ? a.count > b.count : a.character < b.character; });
   for (std::uint32_t rank = 0; rank < uses.size(); ++rank) {
     const auto character = uses[rank].character;
-    auto& page = pages_[character >> 8];
-    if (page == 0) {
-      page = static_cast<std::uint16_t>(codes_.size() >> 8);
-      codes_.resize(codes_.size() + 256, no_code);
-    }
-    codes_[std::size_t{page} << 8 | (character & 0xFF)] = code_of_rank(rank);
+    codes_[std::size_t{pages_[character >> 8]} << 8 | (character & 0xFF)] = code_of_rank(rank);
   }
 }
 
