@@ -32,7 +32,7 @@ class BertScanner {
   std::size_t collect(const char* text, std::size_t blocks, std::size_t& begun);
 
   const BertCharacters* characters_ = nullptr;
-  simd::BertMaskFunction masks_of_ = simd::bert_masks();
+  simd::BertMaskFunction masks_of_ = simd::bert_masks().fastest();
   std::string_view text_;
   std::size_t position_ = 0;
   simd::BertMasks masks_[most_blocks];

@@ -54,7 +54,7 @@ bool PieceScanner::next(WordBatch& batch) {
     base_ = tail_;
     blocks_ = rest / 64 + 1;
   }
-  simd::byte_masks()(base_, blocks_, masks_);
+  simd::byte_masks().fastest()(base_, blocks_, masks_);
   masks_[blocks_] = ByteMasks{.space = all_ones};
   classify_beyond_ascii();
   switch (pattern_) {

@@ -73,12 +73,13 @@ std::size_t SentencePieceNormalizer::plain_end(std::string_view text, std::size_
       ++position;
       continue;
     }
-    const auto step = utf8_step(text, position);
-    if (!step.valid || user_defined_) return position;
-    if (step.code_point < 0x10000 ? (plain_wide_[step.code_point / 64] >> step.code_point % 64 & 1) == 0
-                                  : charsmap_ && !charsmap_->is_untouched(step.code_point))
+    // An entry of the charsmap may have ended inside a character.
+    if ((byte & 0xC0) == 0x80 || user_defined_) return position;
+    auto next = position;
+    const auto character = next_code_point(text, next);
+    if (character < 0x10000 ? (plain_wide_[character / 64] >> character % 64 & 1) == 0 : charsmap_ && !charsmap_->is_untouched(character))
       return position;
-    position += step.length;
+    position = next;
   }
   return position;
 }

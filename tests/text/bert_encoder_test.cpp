@@ -144,7 +144,7 @@ TEST(BertEncoder, EveryInstructionSetSeesTheSameBytes) {
   std::string bytes(64 * 50, '\0');
   for (auto& byte : bytes) byte = static_cast<char>(random.below(256));
   for (int i = 0; i < 256; ++i) bytes[static_cast<std::size_t>(i)] = static_cast<char>(i);
-  const auto variants = simd::bert_mask_variants();
+  const auto variants = simd::bert_masks().all();
   for (const bool lowercase : {false, true}) {
     std::vector<simd::BertMasks> expected(50), found(50);
     std::string expected_copy(bytes.size(), '\0'), copy = expected_copy;

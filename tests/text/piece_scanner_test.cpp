@@ -96,7 +96,7 @@ TEST(PieceScanner, EveryInstructionSetSeesTheSameBytes) {
   std::string bytes(64 * 50, '\0');
   for (auto& byte : bytes) byte = static_cast<char>(random.below(256));
   for (int i = 0; i < 256; ++i) bytes[i] = static_cast<char>(i);
-  const auto variants = simd::byte_mask_variants();
+  const auto variants = simd::byte_masks().all();
   std::vector<simd::ByteMasks> expected(50), found(50);
   variants.back().function(bytes.data(), 50, expected.data());
   for (const auto& variant : variants) {

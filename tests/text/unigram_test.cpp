@@ -390,7 +390,7 @@ TEST(ByteSets, EveryInstructionSetSeesTheSameBytes) {
   for (int c = 0; c < 128; ++c) sets[1].add(static_cast<unsigned char>(c));
   for (const unsigned char c : {'\0', ' ', '/', '0', '\x7F'}) sets[2].add(c);
   for (int i = 0; i < 40; ++i) sets[3].add(static_cast<unsigned char>(random.below(128)));
-  const auto variants = simd::byte_set_variants();
+  const auto variants = simd::byte_sets().all();
   std::vector<simd::ByteSetMasks> expected(50), found(50);
   variants.back().function(bytes.data(), 50, sets, expected.data());
   EXPECT_EQ(expected[0].in, (std::array<std::uint64_t, 4>{0, ~std::uint64_t{0}, expected[0].in[2], expected[0].in[3]}));

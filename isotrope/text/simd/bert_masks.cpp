@@ -4,8 +4,6 @@
 #include <immintrin.h>
 #endif
 
-#include "isotrope/text/simd/variants.h"
-
 namespace isotrope::simd {
 
 namespace {
@@ -120,21 +118,16 @@ __attribute__((target("avx512f,avx512bw"))) void avx512(const char* text, std::s
 
 }  // namespace
 
-std::span<const BertMaskVariant> bert_mask_variants() {
-  static const auto variants = usable_variants<BertMaskVariant>({
+const Variants<BertMaskFunction>& bert_masks() {
+  static const Variants<BertMaskFunction> variants{
 #if defined(__x86_64__)
       {"avx512", avx512},
       {"avx2", avx2},
       {"sse2", sse2},
 #endif
       {"plain", plain},
-  });
+  };
   return variants;
-}
-
-BertMaskFunction bert_masks() {
-  static const auto function = bert_mask_variants().front().function;
-  return function;
 }
 
 }  // namespace isotrope::simd

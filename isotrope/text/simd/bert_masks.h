@@ -2,7 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
+
+#include "isotrope/text/simd/variants.h"
 
 namespace isotrope::simd {
 
@@ -18,14 +19,6 @@ struct BertMasks {
 /// Classifies `blocks` blocks of 64 bytes each and copies them to `copy`, ASCII capitals as small letters where `lowercase` asks for it.
 /// `copy` may be `text`.
 using BertMaskFunction = void (*)(const char* text, std::size_t blocks, bool lowercase, char* copy, BertMasks* masks);
-
-struct BertMaskVariant {
-  const char* name;
-  BertMaskFunction function;
-};
-/// The variants that this processor can run, the fastest first; the last is plain C++.
-std::span<const BertMaskVariant> bert_mask_variants();
-/// The fastest of them.
-BertMaskFunction bert_masks();
+const Variants<BertMaskFunction>& bert_masks();
 
 }  // namespace isotrope::simd

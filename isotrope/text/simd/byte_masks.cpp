@@ -6,8 +6,6 @@
 #include <immintrin.h>
 #endif
 
-#include "isotrope/text/simd/variants.h"
-
 namespace isotrope::simd {
 
 namespace {
@@ -110,21 +108,16 @@ __attribute__((target("avx512f,avx512bw"))) void avx512(const char* text, std::s
 
 }  // namespace
 
-std::span<const ByteMaskVariant> byte_mask_variants() {
-  static const auto variants = usable_variants<ByteMaskVariant>({
+const Variants<ByteMaskFunction>& byte_masks() {
+  static const Variants<ByteMaskFunction> variants{
 #if defined(__x86_64__)
       {"avx512", avx512},
       {"avx2", avx2},
       {"sse2", sse2},
 #endif
       {"plain", plain},
-  });
+  };
   return variants;
-}
-
-ByteMaskFunction byte_masks() {
-  static const auto function = byte_mask_variants().front().function;
-  return function;
 }
 
 }  // namespace isotrope::simd

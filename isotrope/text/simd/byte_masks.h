@@ -2,7 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
+
+#include "isotrope/text/simd/variants.h"
 
 namespace isotrope::simd {
 
@@ -18,14 +19,6 @@ struct alignas(64) ByteMasks {
 
 /// Classifies `blocks` blocks of 64 bytes each.
 using ByteMaskFunction = void (*)(const char* text, std::size_t blocks, ByteMasks* masks);
-
-struct ByteMaskVariant {
-  const char* name;
-  ByteMaskFunction function;
-};
-/// The variants that this processor can run, the fastest first; the last is plain C++.
-std::span<const ByteMaskVariant> byte_mask_variants();
-/// The fastest of them.
-ByteMaskFunction byte_masks();
+const Variants<ByteMaskFunction>& byte_masks();
 
 }  // namespace isotrope::simd

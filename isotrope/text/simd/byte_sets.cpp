@@ -4,8 +4,6 @@
 #include <immintrin.h>
 #endif
 
-#include "isotrope/text/simd/variants.h"
-
 namespace isotrope::simd {
 
 namespace {
@@ -70,20 +68,15 @@ __attribute__((target("avx512f,avx512bw"))) void avx512(const char* text, std::s
 
 }  // namespace
 
-std::span<const ByteSetVariant> byte_set_variants() {
-  static const auto variants = usable_variants<ByteSetVariant>({
+const Variants<ByteSetFunction>& byte_sets() {
+  static const Variants<ByteSetFunction> variants{
 #if defined(__x86_64__)
       {"avx512", avx512},
       {"avx2", avx2},
 #endif
       {"plain", plain},
-  });
+  };
   return variants;
-}
-
-ByteSetFunction byte_sets() {
-  static const auto function = byte_set_variants().front().function;
-  return function;
 }
 
 }  // namespace isotrope::simd

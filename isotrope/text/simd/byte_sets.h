@@ -3,7 +3,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <span>
+
+#include "isotrope/text/simd/variants.h"
 
 namespace isotrope::simd {
 
@@ -21,14 +22,6 @@ struct ByteSetMasks {
 };
 
 using ByteSetFunction = void (*)(const char* text, std::size_t blocks, const std::array<AsciiSet, 4>& sets, ByteSetMasks* masks);
-
-struct ByteSetVariant {
-  const char* name;
-  ByteSetFunction function;
-};
-/// The variants that this processor can run, the fastest first; the last is plain C++.
-std::span<const ByteSetVariant> byte_set_variants();
-/// The fastest of them.
-ByteSetFunction byte_sets();
+const Variants<ByteSetFunction>& byte_sets();
 
 }  // namespace isotrope::simd

@@ -1,24 +1,41 @@
 #pragma once
 
 #include <initializer_list>
+#include <span>
 #include <string_view>
 #include <vector>
 
 namespace isotrope::simd {
 
-/// Those of a function's variants, each with the name of its instruction set ("avx512", "avx2", "sse2", "plain"), that this processor runs.
-template <class Variant>
-std::vector<Variant> usable_variants(std::initializer_list<Variant> all) {
-  std::vector<Variant> usable;
-  for (const auto& variant : all) {
-    [[maybe_unused]] const std::string_view name = variant.name;
-#if defined(__x86_64__)
-    if (name == "avx512" && !__builtin_cpu_supports("avx512bw")) continue;
-    if (name == "avx2" && !__builtin_cpu_supports("avx2")) continue;
-#endif
-    usable.push_back(variant);
+/// One way to compute a function, with the name of its instruction set: "avx512" (with BW), "avx2", "sse2" or "plain", which is C++ alone.
+template <class Function>
+struct Variant {
+  std::string_view name;
+  Function function;
+};
+
+/// Those variants of a function that this processor runs, the fastest first.
+template <class Function>
+class Variants {
+ public:
+  /// The last one is plain.
+  Variants(std::initializer_list<Variant<Function>> all) {
+    for (const auto& variant : all)
+      if (runs(variant.name)) usable_.push_back(variant);
   }
-  return usable;
-}
+  std::span<const Variant<Function>> all() const { return usable_; }
+  Function fastest() const { return usable_.front().function; }
+
+ private:
+  static bool runs([[maybe_unused]] std::string_view name) {
+#if defined(__x86_64__)
+    if (name == "avx512") return __builtin_cpu_supports("avx512bw");
+    if (name == "avx2") return __builtin_cpu_supports("avx2");
+#endif
+    return true;
+  }
+
+  std::vector<Variant<Function>> usable_;
+};
 
 }  // namespace isotrope::simd
