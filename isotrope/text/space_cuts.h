@@ -92,7 +92,10 @@ void for_each_part(const SpaceCuts& cuts, std::string_view text, Announce&& anno
     for (; count < ahead && start < text.size(); ++count) {
       const auto end = walk.next();
       auto& part = parts[count];
-      part = {.text = text.substr(start, end - start), .begins = start == 0, .ends = end == text.size()};
+      // One after another: GCC would put the whole together in other memory, and wait for that before it copies it here.
+      part.text = std::string_view(text.data() + start, end - start);
+      part.begins = start == 0;
+      part.ends = end == text.size();
       start = end;
       if (part.text.size() > WordKey::longest) continue;
       const bool is_readable = part.text.size() <= WordKey::longest_inline && part.text.data() + 16 <= text.data() + text.size();
