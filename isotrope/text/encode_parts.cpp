@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "isotrope/text/word_batch.h"
+#include "isotrope/text/id_room.h"
 
 namespace isotrope {
 

@@ -10,6 +10,7 @@
 #include "isotrope/base/file.h"
 #include "isotrope/base/log.h"
 #include "isotrope/text/byte_alphabet.h"
+#include "isotrope/text/id_room.h"
 #include "isotrope/text/scored_vocabulary.h"
 #include "isotrope/text/sentencepiece_decoder.h"
 #include "isotrope/text/sentencepiece_rules.h"
@@ -215,8 +216,7 @@ void reserve_for_parts(const TextPart& part, std::string_view text, std::size_t 
   if (ids.capacity() - ids.size() >= some || ids.size() - before < some) return;
   const auto done = static_cast<std::size_t>(part.text.data() - text.data()), rest = text.size() - done;
   const double a_byte = static_cast<double>(ids.size() - before) / static_cast<double>(done);
-  const auto wanted = ids.size() + static_cast<std::size_t>(std::min(a_byte * 1.1, 1.0) * static_cast<double>(rest)) + some;
-  ids.reserve(std::max(ids.size() + ids.size() / 2, wanted));
+  make_room(ids, ids.size() + static_cast<std::size_t>(std::min(a_byte * 1.1, 1.0) * static_cast<double>(rest)) + some);
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 #include <string_view>
-#include <vector>
 
 #include "isotrope/text/word_cache.h"
 
@@ -49,15 +48,6 @@ TokenId* encode_words(const WordBatch& batch, WordCache& cache, TokenId* out, En
     }
   }
   return out;
-}
-
-/// Makes room for `count` more ids: where memory has to be got, as much as the whole text will need if it is like its first `done` bytes,
-/// which gave all ids since `before`, and a tenth more.
-inline void reserve_like_before(std::vector<TokenId>& ids, std::size_t before, std::size_t count, std::size_t done, std::size_t size) {
-  if (ids.capacity() - ids.size() >= count) return;
-  const double a_byte = static_cast<double>(ids.size() - before + count) / static_cast<double>(done);
-  const auto wanted = before + static_cast<std::size_t>(a_byte * 1.1 * static_cast<double>(size)) + 4096;
-  ids.reserve(std::max(ids.size() + ids.size() / 2, wanted));
 }
 
 }  // namespace isotrope
