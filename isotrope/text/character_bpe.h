@@ -37,6 +37,7 @@ class CharacterBpe {
     ~Worker();
     Worker(const Worker&) = delete;
     void begin_text() {}
+    void end_text(std::vector<TokenId>&) {}
     /// Appends the ids of one word.
     void encode_word(std::string_view word, std::vector<TokenId>& ids);
     /// The same without a look at what is remembered.

@@ -266,6 +266,7 @@ void PipelineTokenizer::encode_as_sentencepiece(AnyWorker& worker, std::string_v
           if (part.begins || part.ends || part.text.size() > WordKey::longest) worker.compute_word(spell(part.text), ids);
           else worker.encode_spelled(part.key, part.text, ids, spell);
         });
+    worker.end_text(ids);
   });
 }
 

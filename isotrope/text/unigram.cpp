@@ -75,12 +75,12 @@ struct Unigram::Scratch {
 };
 
 template <>
-const std::vector<double>& Unigram::scores() const {
-  return double_scores_;
+const double* Unigram::scores() const {
+  return double_scores_.data();
 }
 template <>
-const std::vector<float>& Unigram::scores() const {
-  return float_scores_;
+const float* Unigram::scores() const {
+  return number_scores_.data() + 2;
 }
 
 Unigram::Unigram(const TokenizerDefinition& definition)
@@ -103,9 +103,10 @@ Unigram::Unigram(const TokenizerDefinition& definition)
   }
   cuts_.finish();
   if (std::isinf(least)) least = single_precision_ ? std::numeric_limits<float>::max() : 0;
-  float_scores_.assign(double_scores_.begin(), double_scores_.end());
-  if (single_precision_) double_scores_.assign(float_scores_.begin(), float_scores_.end());
   unknown_score_ = single_precision_ ? static_cast<double>(static_cast<float>(least) - 10.0f) : least - unknown_penalty;
+  number_scores_ = {static_cast<float>(unknown_score_), 0};
+  number_scores_.insert(number_scores_.end(), double_scores_.begin(), double_scores_.end());
+  if (single_precision_) double_scores_.assign(number_scores_.begin() + 2, number_scores_.end());
   mark_is_piece_ = pieces_.find(MarkCuts::mark) >= 0 && pieces_.find(MarkCuts::mark) != definition_.unknown.value_or(-1);
 
   double largest = std::abs(unknown_score_);
@@ -114,6 +115,7 @@ Unigram::Unigram(const TokenizerDefinition& definition)
     largest = std::max(largest, std::abs(score));
     if (score != 0) last = std::min(last, last_bit(score));
   }
+  largest_score_ = std::nextafter(static_cast<float>(largest), std::numeric_limits<float>::infinity());
   steady_.emplace(SteadySearch::Model{.pieces = pieces_,
                                       .scores = double_scores_,
                                       .unknown = definition_.unknown,
@@ -146,7 +148,7 @@ void Unigram::append(std::string_view word, Score& sum, Scratch& scratch, std::v
 template <class Score, class Put>
 void Unigram::search(std::string_view word, Score& sum, Scratch& scratch, Put&& put) const {
   if (word.size() > most_bytes) throw InputError("tokenizer", "a word of {} bytes is longer than the limit of {}", word.size(), most_bytes);
-  const auto& score_of = scores<Score>();
+  const auto* score_of = scores<Score>();
   const auto unknown = definition_.unknown.value_or(-1);
   const auto unknown_score = static_cast<Score>(unknown_score_);
   const auto size = static_cast<std::int32_t>(pieces_.read(word, scratch.codes));
@@ -217,23 +219,22 @@ void Unigram::Worker::Free::operator()(Scratch* scratch) const { delete scratch;
 Unigram::Worker::Worker(const Unigram& model) : model_(model), words_(model.caches_.take()), scratch_(new Scratch) {}
 Unigram::Worker::~Worker() { model_.caches_.give(std::move(words_)); }
 
-bool Unigram::Worker::append_known(std::span<const TokenId> known, std::vector<TokenId>& ids) {
-  if (known.empty()) return false;
-  if (!model_.single_precision_) return ids.insert(ids.end(), known.begin(), known.end()), true;
-  if (!(std::abs(sum_) < std::bit_cast<float>(known.front()))) return false;
+void Unigram::Worker::unstage(std::vector<TokenId>& ids) {
+  const auto before = ids.size();
+  ids.resize(before + staged_);
+  auto* id = ids.data() + before;
   auto sum = sum_;
-  for (const auto number : known.subspan(1)) {
-    if (number >= 0) [[likely]] {
-      ids.push_back(number);
-      sum += model_.float_scores_[static_cast<std::size_t>(number)];
-    } else if (number == SteadySearch::unknown_character) {
-      sum += static_cast<float>(model_.unknown_score_);
-    } else {
-      ids.push_back(SteadySearch::unscored(number));
-    }
+  const auto* scores = model_.scores<float>();
+  for (std::size_t i = 0; i < staged_; ++i) {
+    // Whether a number is an id is hard to foretell; nothing branches.
+    const auto number = stage_[i];
+    const bool is_unknown = number == SteadySearch::unknown_character;
+    *id = number < 0 ? SteadySearch::unscored(number) : number;
+    id += is_unknown ? 0 : 1;
+    sum += scores[is_unknown ? -2 : std::max(number, -1)];
   }
-  sum_ = sum;
-  return true;
+  ids.resize(static_cast<std::size_t>(id - ids.data()));
+  staged_ = 0, sum_ = sum, far_ = std::abs(sum);
 }
 
 void Unigram::Worker::learn(const WordKey& key, std::string_view word, std::string_view spelled, bool is_known, std::vector<TokenId>& ids) {
@@ -245,18 +246,24 @@ void Unigram::Worker::learn(const WordKey& key, std::string_view word, std::stri
   }
   // Of one that is known, but not steady after what comes before it, nothing new is to be learned.
   if (!is_known) {
-    numbers_.assign(1, 0);
-    if (spelled.size() <= most_steady)
-      numbers_.front() = std::bit_cast<TokenId>(model_.steady_->append_steady(spelled, scratch_->steady, numbers_));
+    numbers_.clear();
+    const auto limit = spelled.size() <= most_steady ? model_.steady_->append_steady(spelled, scratch_->steady, numbers_) : 0;
+    numbers_.push_back(std::bit_cast<TokenId>(limit));
     words_->remember(key, word, numbers_);
-    if (append_known(numbers_, ids)) return;
+    numbers_.resize(numbers_.size() + WordCache::most_inline_ids);  // as much can be read behind what is remembered
+    if (stage(std::span(numbers_).first(numbers_.size() - WordCache::most_inline_ids), ids)) return;
   }
   compute_word(spelled, ids);
 }
 
 void Unigram::Worker::compute_word(std::string_view word, std::vector<TokenId>& ids) {
   if (word.empty()) return;
-  if (model_.single_precision_) return model_.append(word, sum_, *scratch_, ids);
+  if (model_.single_precision_) {
+    unstage(ids);
+    model_.append(word, sum_, *scratch_, ids);
+    far_ = std::abs(sum_);
+    return;
+  }
   numbers_.clear();
   if (word.size() <= most_steady && model_.steady_->append_exact(word, scratch_->steady, numbers_)) {
     for (const auto number : numbers_)
@@ -282,20 +289,22 @@ void Unigram::Worker::align_word(std::string_view word, std::vector<WordToken>& 
 }
 
 void Unigram::Worker::encode_word(std::string_view word, std::vector<TokenId>& ids) {
-  if (word.size() > WordKey::longest) {
-    if (!model_.is_cut_at_marks(word.size())) return compute_word(word, ids);
-    return model_.cuts_.for_each_part(word, [&](std::string_view part) {
-      if (part.size() > WordKey::longest) compute_word(part, ids);
-      else encode_short(part, ids);
-    });
-  }
-  if (!word.empty()) encode_short(word, ids);
+  if (word.empty()) return;
+  const auto encode = [&](std::string_view part) {
+    if (part.size() > WordKey::longest) compute_word(part, ids);
+    else encode_short(part, ids);
+  };
+  if (word.size() > WordKey::longest && model_.is_cut_at_marks(word.size())) model_.cuts_.for_each_part(word, encode);
+  else encode(word);
+  if (model_.single_precision_) unstage(ids);
 }
 
 void Unigram::Worker::encode_short(std::string_view word, std::vector<TokenId>& ids) {
   const auto key = WordKey::of(word);
   const auto known = words_->find(key, word);
-  if (!append_known(known, ids)) learn(key, word, word, !known.empty(), ids);
+  if (known.empty()) learn(key, word, word, false, ids);
+  else if (!model_.single_precision_) ids.insert(ids.end(), known.begin(), known.end());
+  else if (!stage(known, ids)) learn(key, word, word, true, ids);
 }
 
 }  // namespace isotrope

@@ -47,7 +47,7 @@ std::uint32_t WordCache::store(std::string_view word, const TokenId* ids, std::s
   const auto size = static_cast<std::uint32_t>((is_long ? words_in(word.size()) : 0) + count);
   if (head_ > UINT32_MAX - 2 * ring_size()) clear();  // or an entry from one round of 2³² ago would look fresh
   const auto left = static_cast<std::uint32_t>(ring_size() - head_ % ring_size());
-  if (size > left) head_ += left;
+  if (size + most_inline_ids > left) head_ += left;
   const auto place = head_;
   head_ += size;
   auto* at = ring_ + place % ring_size();
