@@ -7,8 +7,8 @@
 
 namespace isotrope {
 
-/// Makes room for `wanted` ids in all, and for half as many again as there are: in huge pages where it is much and the system has them, for
-/// the first touch of small ones takes a tenth of the time that a text takes.
+/// Makes room for `wanted` ids in all, or for half as many again as there are where that is more. Where it is much, it is asked for in huge
+/// pages: the first touch of pages of 4 kB took an eighth of the time of encoding Wikipedia.
 void make_room(std::vector<TokenId>& ids, std::size_t wanted);
 
 /// Makes room for `count` more ids: where memory has to be got, as much as the whole text will need if it is like its first `done` bytes,

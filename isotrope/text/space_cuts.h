@@ -73,10 +73,10 @@ class SpaceCuts {
   Changes changes_;
 };
 
-/// A part of a text; the key of one of at most WordKey::longest bytes.
+/// A part of a text.
 struct TextPart {
   std::string_view text;
-  WordKey key;
+  WordKey key;                        ///< of a longer one than WordKey::longest bytes: anything
   bool begins = false, ends = false;  ///< it is the first, the last
 };
 

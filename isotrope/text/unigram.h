@@ -58,7 +58,7 @@ class Unigram {
     }
     void prefetch(const WordKey& key) const { words_->prefetch(key); }
     void prefetch_more(const WordKey& key) const { words_->prefetch_more(key); }
-    /// The same in single precision: spell(raw) gives what becomes of it. Ids may be held back until another function is given `ids`.
+    /// The same in single precision: spell(raw) gives what becomes of it. Ids may be held back until end_text().
     template <class Spell>
     void encode_spelled(const WordKey& key, std::string_view raw, std::vector<TokenId>& ids, Spell&& spell) {
       const auto known = words_->find(key, raw);
@@ -68,7 +68,7 @@ class Unigram {
    private:
     void encode_short(std::string_view word, std::vector<TokenId>& ids);
     /// Takes what is remembered of a word in single precision: the numbers that SteadySearch has for it, and behind them how near to 0 the sum
-    /// before it must be, 0 where that is never near enough. False: it is not.
+    /// before it must be, 0 where that is never near enough. False: it is not. Some memory behind the numbers is read (CachedWords::find).
     ///
     /// That the sum is near enough a bound tells nearly always, so that numbers can wait to be added up many at a time.
     bool stage(std::span<const TokenId> known, std::vector<TokenId>& ids) {
@@ -82,7 +82,7 @@ class Unigram {
       for (std::size_t i = 0; i < count; i += WordCache::most_inline_ids)
         std::memcpy(stage_.data() + staged_ + i, known.data() + i, WordCache::most_inline_ids * sizeof(TokenId));
       staged_ += count;
-      // Rounding takes less than a 2⁻²⁴th of the sum at each of fewer than 2¹⁰ additions.
+      // At most 255 additions of a word round, by a 2⁻²⁴th of the sum each, and this bound itself three times.
       far_ = (far_ + static_cast<float>(count) * model_.largest_score_) * (1 + 0x1p-14f);
       return true;
     }

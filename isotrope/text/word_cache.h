@@ -35,8 +35,8 @@ class WordCache {
   void prefetch_ring(const Entry& entry) const {
     if (entry.inline_count() == 0 && entry.high != 0) __builtin_prefetch(ring_at(static_cast<std::uint32_t>(entry.ids[0])));
   }
-  /// The ids in the ring for an entry that holds the word's key; null when they are gone, or when another word has the same key. Memory for
-  /// three more can be read behind them.
+  /// The ids in the ring for an entry that holds the word's key; null when they are gone, or when another word has the same key. Sixteen bytes
+  /// at a time can be read of them, as of those in an entry.
   const TokenId* ring_ids(const Entry& entry, std::string_view word, std::size_t& count) const;
   /// Takes a word in; an older one leaves.
   void insert(const WordKey& key, std::string_view word, const TokenId* ids, std::size_t count);

@@ -458,24 +458,41 @@ TEST(SentencePieceModel, LongTextsInPartsAreAsTheWhole) {
     }
     vocabulary.push_back({piece, score + (static_cast<double>(random.below(21)) - 10) * 2e-4});
   }
-  for (const bool bytes : {false, true}) {
-    if (bytes) {
+  const std::string user_defined(41, 'z');  // with a score of 4
+  for (const std::string_view kind : {"unknown", "bytes", "user-defined pieces"}) {
+    if (kind == "bytes") {
       description["model"]["byte_fallback"] = true;
       for (int byte = 0; byte < 256; ++byte) {
         description["model"]["sentencepiece"]["byte"].push_back(vocabulary.size());
         vocabulary.push_back({fmt::format("<0x{:02X}>", byte), 0});
       }
     }
+    const bool has_user_defined = kind == "user-defined pieces";
+    if (has_user_defined) {
+      description["model"]["sentencepiece"]["user_defined"].push_back(vocabulary.size());
+      vocabulary.push_back({user_defined, 0});
+      description["added_tokens"].push_back({{"id", vocabulary.size()}, {"content", "<sep>"}, {"special", true}});
+    }
     const auto tokenizer = parse_tokenizer(description.dump());
     for (int round = 0; round < 12; ++round) {
+      const auto some = [&](std::size_t count, std::size_t kinds) {
+        std::string word;
+        for (; count > 0; --count) word += letters[random.below(kinds)];
+        return word;
+      };
       std::string text;
+      if (round % 3 == 1) text = some(50'000, 5) + ' ';  // a sum far from 0 before the first part that is remembered
       for (int i = 0; i < 6000; ++i) {
-        for (auto count = 1 + random.below(6); count > 0; --count) text += letters[random.below(round % 2 == 0 ? 8 : letters.size())];
-        if (i % 700 == 0) text += std::string(130 + random.below(2), '?');  // more numbers than are added up at a time
+        text += some(1 + random.below(6), round % 2 == 0 ? 8 : letters.size());
+        if (i % 700 == 0) text += std::string(130 + random.below(2), '?');  // more numbers than are added up at a time, with bytes
+        if (i % 900 == 450) text += some(300, 3);                           // more than is remembered
+        if (has_user_defined && (round % 2 == 0 || i % 10 == 0)) text += user_defined + user_defined + user_defined;
+        if (has_user_defined && i % 1500 == 0) text += "<sep>" + some(2, 3);
         text += ' ';
       }
-      ASSERT_EQ(tokenizer->encode(text, plain),
-                tokenizer->encode_full({text}, {.add_special_tokens = false, .parse_special_tokens = false}).ids);
+      ASSERT_EQ(tokenizer->encode(text, {.add_special_tokens = false, .parse_special_tokens = has_user_defined}),
+                tokenizer->encode_full({text}, {.add_special_tokens = false, .parse_special_tokens = has_user_defined}).ids)
+          << kind;
     }
   }
 }
