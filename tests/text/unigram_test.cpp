@@ -444,6 +444,7 @@ TEST(SentencePieceModel, LongTextsInPartsAreAsTheWhole) {
     append_utf8(letters.back(), c);
   }
   // A longer piece has the score of its letters and very little: the sum so far decides which way is better.
+  std::vector<std::string> tied;  // words that are such pieces
   std::map<std::string, double> scores{{"a", -2}, {"\u2581", -1}, {"?", -9}, {"!", -9}};
   const auto draw = [&](double from) { return from - static_cast<double>(random.below(1'000'000)) / 1e6; };
   for (const auto& letter : letters)
@@ -457,8 +458,9 @@ TEST(SentencePieceModel, LongTextsInPartsAreAsTheWhole) {
       score += scores.at(letter);
     }
     vocabulary.push_back({piece, score + (static_cast<double>(random.below(21)) - 10) * 2e-4});
+    if (i % 2 == 0) tied.push_back(piece.substr(3));
   }
-  const std::string user_defined(41, 'z');  // with a score of 4
+  const std::string user_defined(201, 'z');  // with a score of 20, so that sums can be above 0
   for (const std::string_view kind : {"unknown", "bytes", "user-defined pieces"}) {
     if (kind == "bytes") {
       description["model"]["byte_fallback"] = true;
@@ -483,10 +485,12 @@ TEST(SentencePieceModel, LongTextsInPartsAreAsTheWhole) {
       std::string text;
       if (round % 3 == 1) text = some(50'000, 5) + ' ';  // a sum far from 0 before the first part that is remembered
       for (int i = 0; i < 6000; ++i) {
-        text += some(1 + random.below(6), round % 2 == 0 ? 8 : letters.size());
+        const bool rises = has_user_defined && round % 2 == 0;
+        text += rises || i < 40 || i % 5 == 0 ? tied[random.below(tied.size())]
+                                              : some(1 + random.below(6), round % 2 == 0 ? 8 : letters.size());
         if (i % 700 == 0) text += std::string(130 + random.below(2), '?');  // more numbers than are added up at a time, with bytes
         if (i % 900 == 450) text += some(300, 3);                           // more than is remembered
-        if (has_user_defined && (round % 2 == 0 || i % 10 == 0)) text += user_defined + user_defined + user_defined;
+        if (rises || (has_user_defined && i % 10 == 0)) text += user_defined;
         if (has_user_defined && i % 1500 == 0) text += "<sep>" + some(2, 3);
         text += ' ';
       }
