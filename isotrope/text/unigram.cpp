@@ -284,8 +284,9 @@ void Unigram::Worker::align_word(std::string_view word, std::vector<WordToken>& 
     for (const auto each : ids) tokens.push_back({.id = each, .begin = from, .end = to, .as_written = each == model_.definition_.unknown});
   };
   double sum = 0;
-  if (model_.single_precision_) model_.search(word, sum_, *scratch_, put);
-  else model_.search(word, sum, *scratch_, put);
+  if (!model_.single_precision_) return model_.search(word, sum, *scratch_, put);
+  model_.search(word, sum_, *scratch_, put);
+  far_ = std::abs(sum_);
 }
 
 void Unigram::Worker::encode_word(std::string_view word, std::vector<TokenId>& ids) {
