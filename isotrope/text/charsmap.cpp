@@ -123,19 +123,9 @@ void Charsmap::find_flags() {
   for (std::uint32_t byte = 0x80; byte < 0xC0; ++byte) has_whole_characters_ &= !begins[byte];
   find_inner(std::move(behind_first));
   allows_cuts_before_spaces_ &= has_whole_characters_ && begins_only(' ') && (!begins[' '] || is_space(' '));
-  for (std::uint32_t c = 0; c < 128; ++c) {
-    ascii_quiet_[c] = !(flags(c) & (changes_alone | joins));
-    ascii_alone_[c] = true;
-    if (is_untouched(c)) continue;
-    const auto unit = units_[offset(units_[0]) ^ c];
-    const auto children = offset(units_[0]) ^ c ^ offset(unit);
-    ascii_alone_[c] = !has_leaf(unit);
-    for (std::uint32_t next = 1; next < 128; ++next) ascii_alone_[c] &= label(units_[children ^ next]) != next;
-  }
+  for (std::uint32_t c = 0; c < 128; ++c) ascii_quiet_[c] = !(flags(c) & (changes_alone | joins));
 }
 
-/// Marks what entries have behind the characters that lead to the nodes, and looks at what these entries become. Of a trie made to have more
-/// ways than any real one nothing is known.
 void Charsmap::find_inner(std::vector<std::uint32_t> nodes) {
   std::ranges::sort(nodes);
   nodes.erase(std::ranges::unique(nodes).begin(), nodes.end());

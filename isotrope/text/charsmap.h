@@ -26,8 +26,6 @@ class Charsmap {
   Match longest(std::string_view text) const;
   /// … and the shortest: what HF tokenizers takes.
   Match shortest(std::string_view text) const;
-  /// Whether no entry begins with the ASCII character and goes on in ASCII, or is it.
-  bool leaves_ascii_pair(unsigned char first) const { return ascii_alone_[first]; }
   /// Whether no entry begins with the code point or is a part of it.
   bool is_untouched(char32_t code_point) const { return !(flags(code_point) & touched); }
   /// Whether a code point stays what it is wherever entries of several characters leave it.
@@ -95,7 +93,7 @@ class Charsmap {
   std::string texts_;
   std::vector<std::uint16_t> pages_ = std::vector<std::uint16_t>(0x1100);
   std::vector<std::uint8_t> flags_ = std::vector<std::uint8_t>(256);
-  std::array<bool, 128> ascii_alone_{}, ascii_quiet_{};
+  std::array<bool, 128> ascii_quiet_{};
   bool allows_cuts_before_spaces_ = true, has_whole_characters_ = true;
 };
 

@@ -1,6 +1,7 @@
 #include "isotrope/text/sentencepiece_normalizer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "isotrope/text/mark_cuts.h"
 #include "isotrope/text/scored_vocabulary.h"
@@ -17,12 +18,13 @@ SentencePieceNormalizer::SentencePieceNormalizer(const TokenizerDefinition& defi
   for (const auto& [key, value] : keys)
     for (const char c : key)
       if (const auto byte = static_cast<unsigned char>(c); byte < 0x80) in_user_defined_[byte] = true;
-  for (unsigned char c = 1; c < 128; ++c) plain_[c] = c != ' ' && (!charsmap_ || charsmap_->leaves_ascii_pair(c));
-  for (const auto& [key, value] : keys)
-    if (static_cast<unsigned char>(key.front()) < 0x80) plain_[static_cast<unsigned char>(key.front())] = false;
-  plain_wide_.resize(0x10000 / 64);
-  for (char32_t c = 0x80; c < 0x10000 && keys.empty(); ++c)
-    if (!charsmap_ || charsmap_->is_untouched(c)) plain_wide_[c / 64] |= std::uint64_t{1} << c % 64;
+  roles_.resize(0x10000);
+  for (char32_t c = 1; c < roles_.size(); ++c) roles_[c] = static_cast<std::uint8_t>(role_of(c));
+  for (const auto& [key, value] : keys) {
+    std::size_t at = 0;
+    if (const auto first = next_code_point(key, at); first < roles_.size()) roles_[first] &= static_cast<std::uint8_t>(~stays);
+  }
+  roles_[' '] &= static_cast<std::uint8_t>(~stays);
   space_stays_ = !in_user_defined_[' '] && (!charsmap_ || (charsmap_->is_untouched(' ') && charsmap_->has_whole_characters()));
   is_cuttable_ = rules_.escape_whitespaces && !rules_.treat_whitespace_as_suffix && !in_user_defined_[' '] &&
                  (!charsmap_ || charsmap_->allows_cuts_before_spaces());
@@ -35,9 +37,9 @@ std::optional<SpaceCuts> SentencePieceNormalizer::cuts(const std::function<bool(
   for (unsigned char c = 1; c < 0x7F; ++c) {
     if (c == ' ' || in_user_defined_[c]) continue;
     const bool is_punctuation = c > ' ' && !SpaceCuts::is_of_letters(c) && !(c >= '0' && c <= '9');
-    const bool stays = plain_[c] && (!charsmap_ || (charsmap_->is_untouched(c) && charsmap_->begins_only(c)));
+    const bool is_left = !charsmap_ || (charsmap_->is_untouched(c) && charsmap_->begins_only(c));
     if (charsmap_ && charsmap_->is_space(c)) cuts.add_space(c);
-    else if (is_punctuation && stays && may_cut_before(c)) cuts.add_punctuation(c);
+    else if (is_punctuation && is_left && may_cut_before(c)) cuts.add_punctuation(c);
   }
   return cuts;
 }
@@ -60,26 +62,34 @@ SentencePieceNormalizer::Step SentencePieceNormalizer::next(std::string_view tex
   return {rest.substr(0, step.length), step.length};
 }
 
+unsigned SentencePieceNormalizer::role_of(char32_t character) const {
+  if (!charsmap_) return stays;
+  // Where entries may end inside characters only what no entry begins with is sure to stay.
+  if (!charsmap_->has_whole_characters()) return charsmap_->is_untouched(character) ? stays : 0;
+  return (charsmap_->keeps(character) ? stays : 0) | (charsmap_->is_untouched(character) ? 0 : begins) |
+         (charsmap_->begins_only(character) ? 0 : inner);
+}
+
 /// The end of a stretch of text that stays what it is and has no space.
 std::size_t SentencePieceNormalizer::plain_end(std::string_view text, std::size_t position) const {
+  auto before = position;  // where the character before begins
+  unsigned role_before = 0;
   while (position < text.size()) {
-    const auto byte = static_cast<unsigned char>(text[position]);
-    if (byte < 0x80) {
-      if (!plain_[byte]) return position;
-      // What follows beyond ASCII may be a mark that the two are one entry with.
-      if (position + 1 < text.size() && static_cast<unsigned char>(text[position + 1]) >= 0x80 && charsmap_ &&
-          !charsmap_->is_untouched(byte))
-        return position;
-      ++position;
-      continue;
+    const auto first = static_cast<unsigned char>(text[position]);
+    if ((first & 0xC0) == 0x80) return position;  // an entry of the charsmap may have ended inside a character
+    auto next = position + 1;
+    unsigned role = 0;
+    if (first < 0x80) {
+      role = roles_[first];
+    } else {
+      next = position;
+      const auto character = next_code_point(text, next);
+      role = character < roles_.size() ? roles_[character] : role_of(character) & ~(user_defined_ ? stays : 0);
     }
-    // An entry of the charsmap may have ended inside a character.
-    if ((byte & 0xC0) == 0x80 || user_defined_) return position;
-    auto next = position;
-    const auto character = next_code_point(text, next);
-    if (character < 0x10000 ? (plain_wide_[character / 64] >> character % 64 & 1) == 0 : charsmap_ && !charsmap_->is_untouched(character))
-      return position;
-    position = next;
+    if ((role & (role_before & begins) << 1) != 0) return before;
+    if ((role & stays) == 0) return position;
+    before = std::exchange(position, next);
+    role_before = role;
   }
   return position;
 }

@@ -42,15 +42,18 @@ class SentencePieceNormalizer {
   };
   Step next(std::string_view text, std::size_t position) const;
   std::size_t plain_end(std::string_view text, std::size_t position) const;
+  /// What holds of a code point, as bits: it stays what it is unless an entry of several characters takes it; some entry begins with it; some
+  /// has it behind its first character.
+  static constexpr unsigned stays = 1, begins = 2, inner = begins << 1;
+  unsigned role_of(char32_t character) const;
 
   SentencePieceRules rules_;
   std::optional<Charsmap> charsmap_;
   std::optional<DoubleArray> user_defined_;
   std::string_view mark_;
-  std::array<bool, 128> plain_{};  ///< ASCII that stays what it is before ASCII and is no space
   std::array<bool, 128> in_user_defined_{};
-  std::vector<std::uint64_t> plain_wide_;  ///< a bit for each code point from U+0080 to U+FFFF that stays what it is
-  bool space_stays_ = false;               ///< as what it is or as the mark, whatever stands beside it
+  std::vector<std::uint8_t> roles_;  ///< of code points below U+10000; none of a space, NUL and what user-defined pieces begin with
+  bool space_stays_ = false;         ///< as what it is or as the mark, whatever stands beside it
   bool is_cuttable_ = false;
 };
 
