@@ -4,8 +4,7 @@
 #include <charconv>
 #include <initializer_list>
 
-#include "isotrope/base/error.h"
-#include "isotrope/chat/lexer.h"
+#include "isotrope/chat/token_reader.h"
 
 namespace isotrope::chat {
 
@@ -17,9 +16,9 @@ using Pointer = Node::Pointer;
 
 constexpr int deepest = 100;  // of blocks and expressions in each other
 
-class Parser {
+class Parser : TokenReader {
  public:
-  explicit Parser(std::vector<Token> tokens) : tokens_(std::move(tokens)) {}
+  explicit Parser(std::vector<Token> tokens) : TokenReader(std::move(tokens)) {}
 
   Pointer run() {
     auto out = block({});
@@ -41,42 +40,6 @@ class Parser {
    private:
     Parser& parser_;
   };
-
-  // ---- tokens ----
-
-  template <class... Args>
-  [[noreturn]] void fail(fmt::format_string<Args...> text, Args&&... args) const {
-    throw InputError("chat", "line {} of the template: {}", now().line, fmt::format(text, std::forward<Args>(args)...));
-  }
-  const Token& now() const { return tokens_[at_]; }
-  Token take() { return at_ + 1 < tokens_.size() ? tokens_[at_++] : tokens_[at_]; }
-  bool at_sign(string_view sign) const { return now().kind == Token::Kind::sign && now().text == sign; }
-  bool at_name(string_view name) const { return now().kind == Token::Kind::name && now().text == name; }
-  bool take_sign(string_view sign) { return at_sign(sign) && (take(), true); }
-  bool take_name(string_view name) { return at_name(name) && (take(), true); }
-  void expect_sign(string_view sign) {
-    if (!take_sign(sign)) fail("expected {}, found {}", sign, found());
-  }
-  void expect_name(string_view name) {
-    if (!take_name(name)) fail("expected {}, found {}", name, found());
-  }
-  std::string expect_any_name() {
-    if (now().kind != Token::Kind::name) fail("expected a name, found {}", found());
-    return take().text;
-  }
-  void end_of_block() {
-    if (now().kind != Token::Kind::block_end) fail("expected the end of the block, found {}", found());
-    take();
-  }
-  std::string found() const {
-    switch (now().kind) {
-      case Token::Kind::block_end: return "the end of the block";
-      case Token::Kind::print_end: return "the end of the expression";
-      case Token::Kind::end: return "the end of the template";
-      case Token::Kind::text: return "a text";
-      default: return now().text;
-    }
-  }
 
   Pointer make(Kind kind, std::string text = {}) const {
     auto node = std::make_unique<Node>();
@@ -387,8 +350,7 @@ class Parser {
         if (at_sign(one)) sign = one;
       if (!sign.empty()) take();
       else if (take_name("in")) sign = "in";
-      else if (at_name("not") && tokens_[at_ + 1].kind == Token::Kind::name && tokens_[at_ + 1].text == "in")
-        take(), take(), sign = "not in";
+      else if (at_name("not") && next().kind == Token::Kind::name && next().text == "in") take(), take(), sign = "not in";
       else break;
       node->names.push_back(std::move(sign));
       node->children.push_back(sum());
@@ -544,7 +506,7 @@ class Parser {
       if (at_sign("*") || at_sign("**")) {
         auto name = take().text;
         node.arguments.push_back({std::move(name), expression()});
-      } else if (now().kind == Token::Kind::name && tokens_[at_ + 1].kind == Token::Kind::sign && tokens_[at_ + 1].text == "=") {
+      } else if (now().kind == Token::Kind::name && next().kind == Token::Kind::sign && next().text == "=") {
         auto name = take().text;
         take();
         node.arguments.push_back({std::move(name), expression()});
@@ -599,8 +561,6 @@ class Parser {
     return negated ? with(std::move(negated), std::move(node)) : std::move(node);
   }
 
-  std::vector<Token> tokens_;
-  std::size_t at_ = 0;
   int depth_ = 0, loops_ = 0;
   bool sees_caller_ = false;  ///< the macro that is read names its caller
 };
