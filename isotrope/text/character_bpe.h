@@ -37,7 +37,6 @@ class CharacterBpe {
     ~Worker();
     Worker(const Worker&) = delete;
     void begin_text() {}
-    void end_text(std::vector<TokenId>&) {}
     /// Appends the ids of one word.
     void encode_word(std::string_view word, std::vector<TokenId>& ids);
     /// The same without a look at what is remembered.
@@ -50,11 +49,6 @@ class CharacterBpe {
     }
     void prefetch(const WordKey& key) const { words_->prefetch(key); }
     void prefetch_more(const WordKey& key) const { words_->prefetch_more(key); }
-    /// The same for spell(raw), the one word that becomes of it.
-    template <class Spell>
-    void encode_spelled(const WordKey& key, std::string_view raw, std::vector<TokenId>& ids, Spell&& spell) {
-      words_->encode(key, raw, ids, [&](std::string_view text, std::vector<TokenId>& out) { compute_word(spell(text), out); });
-    }
 
    private:
     const CharacterBpe& model_;

@@ -10,15 +10,20 @@ bool EncodeParts::claim(std::size_t& index, Part& part) {
   const std::lock_guard lock(mutex_);
   if (error_ || claimed_end_ == text_.size()) return false;
   index = claimed_++;
-  part.begin = claimed_end_;
-  const bool is_last = text_.size() - part.begin <= part_size + part_size / 2;
-  part.end = claimed_end_ = is_last ? text_.size() : cut_(part.begin + part_size);
-  if (index == 0) {
+  if (index == 0 && !settle_) {
     part.ids = std::move(ids_);
   } else if (!spares_.empty()) {
-    part.ids = std::move(spares_.back());
+    part = std::move(spares_.back());
     spares_.pop_back();
   }
+  const auto begin = claimed_end_;
+  part.begins = begin == 0;
+  part.ends = text_.size() - begin <= part_size + part_size / 2;
+  claimed_end_ = part.ends ? text_.size() : cut_(begin + part_size);
+  part.ends = claimed_end_ == text_.size();
+  part.text = text_.substr(begin, claimed_end_ - begin);
+  part.end = claimed_end_;
+  part.settles_later = settle_ != nullptr;
   return true;
 }
 
@@ -26,7 +31,7 @@ void EncodeParts::work(const EncodePart& encode) {
   std::size_t index = 0;
   for (Part part; claim(index, part); part = {}) {
     try {
-      encode(text_.substr(part.begin, part.end - part.begin), part.ids);
+      encode(part);
       std::unique_lock lock(mutex_);
       finished_.emplace(index, std::move(part));
       append_finished(lock);
@@ -41,23 +46,31 @@ void EncodeParts::fail(std::exception_ptr error) {
   if (!error_) error_ = std::move(error);
 }
 
-/// Appends what can be appended, unless another thread is at it: that one looks again before it ends.
+/// Where part 0 holds the ids from the beginning, they are taken over.
+void EncodeParts::append(Part& part) {
+  if (settle_) {
+    reserve_like_before(ids_, 0, part.staged.numbers().size(), part.end, text_.size());
+    settle_(part, ids_);
+  } else if (joined_ == 0) {
+    ids_ = std::exchange(part.ids, {});
+  } else {
+    reserve_like_before(ids_, 0, part.ids.size(), part.end, text_.size());
+    ids_.insert(ids_.end(), part.ids.begin(), part.ids.end());
+    part.ids.clear();
+  }
+}
+
+/// Appends what can be appended, unless another thread is at it: that one looks again before it ends. After an error nobody does any more.
 void EncodeParts::append_finished(std::unique_lock<std::mutex>& lock) {
   if (joining_) return;
   joining_ = true;
   while (!finished_.empty() && finished_.begin()->first == joined_) {
     auto part = std::move(finished_.extract(finished_.begin()).mapped());
     lock.unlock();
-    if (joined_ == 0) {
-      ids_ = std::exchange(part.ids, {});
-    } else {
-      reserve_like_before(ids_, 0, part.ids.size(), part.end, text_.size());
-      ids_.insert(ids_.end(), part.ids.begin(), part.ids.end());
-      part.ids.clear();
-    }
+    append(part);
     lock.lock();
     ++joined_;
-    spares_.push_back(std::move(part.ids));
+    spares_.push_back(std::move(part));
   }
   joining_ = false;
 }

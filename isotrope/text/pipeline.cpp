@@ -207,81 +207,113 @@ std::optional<SpaceCuts> PipelineTokenizer::find_cuts() const {
   return changes && added_.is_verbatim() && pre_tokenizer_.allows_parts() ? std::optional(SpaceCuts(*changes)) : std::nullopt;
 }
 
+bool PipelineTokenizer::is_encoded_by_cuts(std::size_t size) const {
+  if (!cuts_ || sentencepiece_ || !pre_tokenizer_.is_null()) return cuts_.has_value();
+  return std::visit(
+      [&](const auto& model) {
+        if constexpr (requires { model->is_cut_at_marks(size); }) return model->is_cut_at_marks(size);
+        else return false;
+      },
+      model_);
+}
+
 namespace {
 
-/// Once a text has given some ids since `before`: makes room for those of all its parts, of which this is the next, if they are like the ones
-/// so far; but for no more than an id a byte.
-void reserve_for_parts(const TextPart& part, std::string_view text, std::size_t before, std::vector<TokenId>& ids) {
+/// Once the first `done` bytes of a text have given some ids since `before`: makes room for those of all of it, if it is like them; but for
+/// no more than an id a byte.
+void reserve_for_parts(std::size_t done, std::size_t size, std::size_t before, std::vector<TokenId>& ids) {
   constexpr std::size_t some = 1024;
   if (ids.capacity() - ids.size() >= some || ids.size() - before < some) return;
-  const auto done = static_cast<std::size_t>(part.text.data() - text.data()), rest = text.size() - done;
   const double a_byte = static_cast<double>(ids.size() - before) / static_cast<double>(done);
-  make_room(ids, ids.size() + static_cast<std::size_t>(std::min(a_byte * 1.1, 1.0) * static_cast<double>(rest)) + some);
+  make_room(ids, ids.size() + static_cast<std::size_t>(std::min(a_byte * 1.1, 1.0) * static_cast<double>(size - done)) + some);
 }
 
 }  // namespace
 
+/// A stretch of a part between added tokens begins, or ends, where text does unless it goes on in the part before, or behind.
+template <class Worker, class Visit>
+void PipelineTokenizer::for_each_cut(Worker& worker, const EncodeParts::Part& part, std::string_view stretch, Visit&& visit) const {
+  const bool begins = part.begins || stretch.data() != part.text.data();
+  const bool ends = part.ends || stretch.data() + stretch.size() != part.text.data() + part.text.size();
+  for_each_part(
+      *cuts_, stretch, begins, ends, [&](const WordKey& key) { worker.prefetch(key); },
+      [&](const WordKey& key) { worker.prefetch_more(key); }, visit);
+}
+
 template <class AnyModel>
-void PipelineTokenizer::encode_parts(typename AnyModel::Worker& worker, std::string_view text, bool begins_text,
-                                     std::vector<TokenId>& ids) const {
+void PipelineTokenizer::encode_cuts(typename AnyModel::Worker& worker, EncodeParts::Part& part, bool parse_special) const {
   Normalizer::Scratch scratch;
-  const auto begins = [&](std::string_view part) { return !pre_tokenizer_.asks_for_beginning() || normalizer_.keeps_beginning(part); };
-  const auto announce = [&](const WordKey& key) { worker.prefetch(key); };
-  const auto expect = [&](const WordKey& key) { worker.prefetch_more(key); };
+  auto& ids = part.ids;
   const auto before = ids.size();
-  for_each_part(*cuts_, text, announce, expect, [&](const TextPart& part) {
-    reserve_for_parts(part, text, before, ids);
-    const auto encode = [&](std::string_view raw, std::vector<TokenId>& out) {
-      pre_tokenizer_.for_each_word(normalizer_.apply(raw, scratch, {.begins = part.begins, .ends = part.ends}),
-                                   part.begins && begins_text && begins(raw),
-                                   [&](std::string_view word) { worker.compute_word(word, out); });
-    };
-    if (part.begins || part.ends || part.text.size() > WordKey::longest) encode(part.text, ids);
-    else worker.encode_raw(part.key, part.text, ids, encode);
+  const auto may_begin = [&](std::string_view text) { return !pre_tokenizer_.asks_for_beginning() || normalizer_.keeps_beginning(text); };
+  added_.split_verbatim(part.text, parse_special, [&](std::string_view stretch, const AddedToken* token, bool begins_text) {
+    if (token) return ids.push_back(token->id);
+    for_each_cut(worker, part, stretch, [&](const TextPart& cut) {
+      reserve_for_parts(static_cast<std::size_t>(cut.text.data() - part.text.data()), part.text.size(), before, ids);
+      const auto encode = [&](std::string_view raw, std::vector<TokenId>& out) {
+        pre_tokenizer_.for_each_word(normalizer_.apply(raw, scratch, {.begins = cut.begins, .ends = cut.ends}),
+                                     cut.begins && begins_text && may_begin(raw),
+                                     [&](std::string_view word) { worker.compute_word(word, out); });
+      };
+      if (cut.begins || cut.ends || cut.text.size() > WordKey::longest) encode(cut.text, ids);
+      else worker.encode_raw(cut.key, cut.text, ids, encode);
+    });
   });
 }
 
-template <class AnyWorker>
-void PipelineTokenizer::encode_as_sentencepiece(AnyWorker& worker, std::string_view text, bool parse_special,
-                                                std::vector<TokenId>& ids) const {
+std::string_view PipelineTokenizer::spell(std::string_view raw, bool begins, bool ends, std::string& spelled) const {
+  spelled.clear();
+  sentencepiece_->append(raw, {.begins = begins, .ends = ends}, spelled);
+  return spelled;
+}
+
+void PipelineTokenizer::encode_as_sentencepiece(CharacterBpe::Worker& worker, EncodeParts::Part& part, bool parse_special) const {
   std::string spelled;
-  added_.split_verbatim(text, parse_special, [&](std::string_view stretch, const AddedToken* token, bool) {
+  auto& ids = part.ids;
+  const auto before = ids.size();
+  added_.split_verbatim(part.text, parse_special, [&](std::string_view stretch, const AddedToken* token, bool) {
     if (token) return ids.push_back(token->id);
-    worker.begin_text();
-    if (!cuts_) {
-      spelled.clear();
-      sentencepiece_->append(stretch, {}, spelled);
-      return worker.encode_word(spelled, ids);
-    }
-    const auto before = ids.size();
-    for_each_part(
-        *cuts_, stretch, [&](const WordKey& key) { worker.prefetch(key); }, [&](const WordKey& key) { worker.prefetch_more(key); },
-        [&](const TextPart& part) {
-          reserve_for_parts(part, stretch, before, ids);
-          const auto spell = [&](std::string_view raw) {
-            spelled.clear();
-            sentencepiece_->append(raw, {.begins = part.begins, .ends = part.ends}, spelled);
-            return std::string_view(spelled);
-          };
-          if (part.begins || part.ends || part.text.size() > WordKey::longest) worker.compute_word(spell(part.text), ids);
-          else worker.encode_spelled(part.key, part.text, ids, spell);
-        });
-    worker.end_text(ids);
+    if (!cuts_) return worker.encode_word(spell(stretch, true, true, spelled), ids);
+    for_each_cut(worker, part, stretch, [&](const TextPart& cut) {
+      reserve_for_parts(static_cast<std::size_t>(cut.text.data() - part.text.data()), part.text.size(), before, ids);
+      const auto encode = [&](std::string_view raw, std::vector<TokenId>& out) {
+        worker.compute_word(spell(raw, cut.begins, cut.ends, spelled), out);
+      };
+      if (cut.begins || cut.ends || cut.text.size() > WordKey::longest) encode(cut.text, ids);
+      else worker.encode_raw(cut.key, cut.text, ids, encode);
+    });
   });
+}
+
+void PipelineTokenizer::encode_as_sentencepiece(Unigram::Worker& worker, EncodeParts::Part& part, bool parse_special) const {
+  constexpr std::size_t some = 128;  // words that are settled together
+  std::string spelled;
+  const auto spell_as = [&](std::string_view raw, bool begins, bool ends) { return spell(raw, begins, ends, spelled); };
+  const auto before = part.ids.size();
+  added_.split_verbatim(part.text, parse_special, [&](std::string_view stretch, const AddedToken* token, bool) {
+    if (token && cuts_) return part.staged.put_token(token->id);
+    if (token) return part.ids.push_back(token->id);
+    if (!cuts_) {
+      worker.begin_text();
+      return worker.encode_word(spell(stretch, true, true, spelled), part.ids);
+    }
+    for_each_cut(worker, part, stretch, [&](const TextPart& cut) {
+      worker.stage(cut, spell_as, part.staged);
+      if (part.settles_later || part.staged.words().size() < some) return;
+      worker.settle(part.staged, spell_as, part.ids);
+      reserve_for_parts(static_cast<std::size_t>(cut.text.data() - part.text.data()), part.text.size(), before, part.ids);
+    });
+  });
+  if (!part.settles_later) worker.settle(part.staged, spell_as, part.ids);
 }
 
 template <class AnyModel>
-void PipelineTokenizer::encode_text(const AnyModel& model, typename AnyModel::Worker& worker, std::string_view text, bool parse_special,
-                                    std::vector<TokenId>& ids) const {
-  constexpr bool has_parts = std::is_same_v<AnyModel, Unigram> || std::is_same_v<AnyModel, CharacterBpe>;
-  if constexpr (has_parts)
-    if (sentencepiece_) return encode_as_sentencepiece(worker, text, parse_special, ids);
-  if constexpr (has_parts)
-    if (cuts_ && (!pre_tokenizer_.is_null() || model.is_cut_at_marks(text.size())))
-      return added_.split_verbatim(text, parse_special, [&](std::string_view stretch, const AddedToken* token, bool begins_text) {
-        if (token) return ids.push_back(token->id);
-        encode_parts<AnyModel>(worker, stretch, begins_text, ids);
-      });
+void PipelineTokenizer::encode_text(typename AnyModel::Worker& worker, EncodeParts::Part& part, bool parse_special) const {
+  if constexpr (std::is_same_v<AnyModel, Unigram> || std::is_same_v<AnyModel, CharacterBpe>) {
+    if (sentencepiece_) return encode_as_sentencepiece(worker, part, parse_special);
+    if (is_encoded_by_cuts(part.text.size())) return encode_cuts<AnyModel>(worker, part, parse_special);
+  }
+  auto& ids = part.ids;
   const auto pattern = pre_tokenizer_.only_pattern();
   const auto encode_stretch = [&](std::string_view stretch, const AddedToken* token, bool begins_text) {
     if (token) return ids.push_back(token->id);
@@ -296,28 +328,29 @@ void PipelineTokenizer::encode_text(const AnyModel& model, typename AnyModel::Wo
       worker.encode_word(rest, ids);
     });
   };
-  added_.split(text, parse_special, encode_stretch, pre_tokenizer_.asks_for_beginning());
+  added_.split(part.text, parse_special, encode_stretch, pre_tokenizer_.asks_for_beginning());
 }
 
 void PipelineTokenizer::with_worker(bool parse_special, const std::function<void(const EncodeParts::EncodePart&)>& use) const {
   if (aligns_) {
-    return use([&](std::string_view text, std::vector<TokenId>& ids) {
-      const auto encoding = align_text(text, parse_special).encoding;
-      ids.insert(ids.end(), encoding.ids.begin(), encoding.ids.end());
+    return use([&](EncodeParts::Part& part) {
+      const auto encoding = align_text(part.text, parse_special).encoding;
+      part.ids.insert(part.ids.end(), encoding.ids.begin(), encoding.ids.end());
     });
   }
   if (bert_) {
     BertEncoder::Worker worker(*bert_);
-    return use([&](std::string_view text, std::vector<TokenId>& ids) {
-      added_.split_verbatim(text, parse_special, [&](std::string_view stretch, const AddedToken* token, bool) {
-        token ? ids.push_back(token->id) : worker.encode(stretch, ids);
+    return use([&](EncodeParts::Part& part) {
+      added_.split_verbatim(part.text, parse_special, [&](std::string_view stretch, const AddedToken* token, bool) {
+        token ? part.ids.push_back(token->id) : worker.encode(stretch, part.ids);
       });
     });
   }
   std::visit(
       [&](const auto& model) {
-        typename std::remove_cvref_t<decltype(*model)>::Worker worker(*model);
-        use([&](std::string_view text, std::vector<TokenId>& ids) { encode_text(*model, worker, text, parse_special, ids); });
+        using AnyModel = std::remove_cvref_t<decltype(*model)>;
+        typename AnyModel::Worker worker(*model);
+        use([&](EncodeParts::Part& part) { encode_text<AnyModel>(worker, part, parse_special); });
       },
       model_);
 }
@@ -326,13 +359,29 @@ std::vector<TokenId> PipelineTokenizer::encode(std::string_view text, const Enco
   return encode_parallel(text, 1, options);
 }
 
-std::size_t PipelineTokenizer::safe_cut(std::string_view text, std::size_t position) const {
-  if (!cuttable_) return text.size();
-  for (std::size_t i = std::max<std::size_t>(position, 1); i < text.size(); ++i) {
+namespace {
+
+/// The first place at or after `position` before a space behind an ASCII letter of those allowed; text.size() when there is none.
+template <class Allowed>
+std::size_t find_cut(std::string_view text, std::size_t position, Allowed&& allowed) {
+  for (auto i = std::max<std::size_t>(position, 1); i < text.size(); ++i) {
     const char before = text[i - 1];
-    if (text[i] == ' ' && ((before >= 'a' && before <= 'z') || (before >= 'A' && before <= 'Z'))) return i;
+    if (text[i] == ' ' && ((before >= 'a' && before <= 'z') || (before >= 'A' && before <= 'Z')) && allowed(before)) return i;
   }
   return text.size();
+}
+
+}  // namespace
+
+std::size_t PipelineTokenizer::safe_cut(std::string_view text, std::size_t position) const {
+  return cuttable_ ? find_cut(text, position, [](char) { return true; }) : text.size();
+}
+
+/// As safe_cut(), for parts that know whether they are the first, the last, and of which the model may need all before.
+std::size_t PipelineTokenizer::part_cut(std::string_view text, std::size_t position) const {
+  const bool by_cuts = !cuttable_ && !aligns_ && is_encoded_by_cuts(text.size()) && added_.allow_cuts_before_spaces();
+  if (!by_cuts) return safe_cut(text, position);
+  return find_cut(text, position, [&](char before) { return cuts_->may_cut_behind(static_cast<unsigned char>(before)); });
 }
 
 std::vector<TokenId> PipelineTokenizer::encode_parallel(std::string_view text, int threads, const EncodeOptions& options) const {
@@ -341,13 +390,20 @@ std::vector<TokenId> PipelineTokenizer::encode_parallel(std::string_view text, i
     rest.max_length = 0, rest.add_special_tokens = false;
     return assemble(encode_parallel(text, threads, rest), std::nullopt, options).ids;
   }
-  EncodeParts parts(text, options.add_special_tokens ? post_processor_.before() : std::vector<TokenId>(),
-                    [&](std::size_t position) { return threads > 1 ? safe_cut(text, position) : text.size(); });
+  const auto cut = [&](std::size_t position) { return threads > 1 ? part_cut(text, position) : text.size(); };
+  EncodeParts::Settle settle;
+  if (const auto* unigram = std::get_if<std::unique_ptr<const Unigram>>(&model_); unigram && sentencepiece_ && cuts_ && threads > 1)
+    settle = [this, settler = std::make_shared<Unigram::Settler>(**unigram), spelled = std::string()](auto& part, auto& ids) mutable {
+      settler->settle(part.staged, [&](std::string_view raw, bool begins, bool ends) { return spell(raw, begins, ends, spelled); }, ids);
+    };
+  EncodeParts parts(text, options.add_special_tokens ? post_processor_.before() : std::vector<TokenId>(), cut, std::move(settle));
   const auto encode_parts = [&](const EncodeParts::EncodePart& encode) {
-    parts.work([&](std::string_view part, std::vector<TokenId>& ids) {
-      if (!check_utf8(part)) return encode(part, ids);
-      warn_once("utf8", "the text has bytes that are not UTF-8; they become U+FFFD");
-      encode(replace_invalid_utf8(part), ids);
+    parts.work([&](EncodeParts::Part& part) {
+      if (check_utf8(part.text)) {
+        warn_once("utf8", "the text has bytes that are not UTF-8; they become U+FFFD");
+        part.text = part.own = replace_invalid_utf8(part.text);
+      }
+      encode(part);
     });
   };
   const auto work = [&] {

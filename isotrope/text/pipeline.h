@@ -71,11 +71,11 @@ class PipelineTokenizer final : public Tokenizer {
   void check_id(TokenId id) const;
   bool may_be_cut() const;
   bool has_absent_byte(std::string_view text) const;
-  /// The ids of valid UTF-8 without what the post-processor adds.
+  std::size_t part_cut(std::string_view text, std::size_t position) const;
+  /// The ids of a part, which is valid UTF-8, without what the post-processor adds.
   template <class AnyModel>
-  void encode_text(const AnyModel& model, typename AnyModel::Worker& worker, std::string_view text, bool parse_special,
-                   std::vector<TokenId>& ids) const;
-  /// Calls use(encode), where encode appends the ids of a text, for one thread.
+  void encode_text(typename AnyModel::Worker& worker, EncodeParts::Part& part, bool parse_special) const;
+  /// Calls use(encode), where encode appends the ids of a part, or stages its words, for one thread.
   void with_worker(bool parse_special, const std::function<void(const EncodeParts::EncodePart&)>& use) const;
 
   /// A text's tokens with where they come from, without what the post-processor adds (pipeline_encoding.cpp).
@@ -85,11 +85,16 @@ class PipelineTokenizer final : public Tokenizer {
   PostProcessor::Part align_text(std::string_view text, bool parse_special) const;
   /// Byte-level: how many bytes each token stands for, by id.
   const std::vector<std::uint32_t>& byte_lengths() const;
-  /// The same by parts of the raw text whose ids are remembered, for models and normalizers that allow it.
+  /// The same by cuts of the raw text whose ids are remembered, for models and normalizers that allow it.
+  bool is_encoded_by_cuts(std::size_t size) const;
+  template <class Worker, class Visit>
+  void for_each_cut(Worker& worker, const EncodeParts::Part& part, std::string_view stretch, Visit&& visit) const;
   template <class AnyModel>
-  void encode_parts(typename AnyModel::Worker& worker, std::string_view text, bool begins_text, std::vector<TokenId>& ids) const;
-  template <class AnyWorker>
-  void encode_as_sentencepiece(AnyWorker& worker, std::string_view text, bool parse_special, std::vector<TokenId>& ids) const;
+  void encode_cuts(typename AnyModel::Worker& worker, EncodeParts::Part& part, bool parse_special) const;
+  void encode_as_sentencepiece(CharacterBpe::Worker& worker, EncodeParts::Part& part, bool parse_special) const;
+  void encode_as_sentencepiece(Unigram::Worker& worker, EncodeParts::Part& part, bool parse_special) const;
+  /// What becomes of raw text of a SentencePiece model; `spelled` is the memory for it.
+  std::string_view spell(std::string_view raw, bool begins, bool ends, std::string& spelled) const;
   std::optional<SpaceCuts> find_cuts() const;
 
   TokenizerDefinition definition_;

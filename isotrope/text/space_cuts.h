@@ -32,6 +32,8 @@ class SpaceCuts {
   void add_space(unsigned char ascii) { sets_[spaces].add(ascii); }
   /// One before which a cut may be, too, but behind letters and their marks alone, of those that normalization never joins to others before.
   void add_punctuation(unsigned char ascii) { sets_[punctuation].add(ascii); }
+  /// Whether a cut may be before a space behind the ASCII character.
+  bool may_cut_behind(unsigned char ascii) const { return sets_[before_spaces].has(ascii); }
   /// Whether the character is a letter, or a mark.
   static bool is_of_letters(char32_t character);
 
@@ -80,10 +82,11 @@ struct TextPart {
   bool begins = false, ends = false;  ///< it is the first, the last
 };
 
-/// Visits the parts of a text in order; announce(key) and then expect(key) are called some parts ahead, so that memory can be fetched in
-/// the meantime.
+/// Visits the parts of a text, which begins and ends there or goes on, in order; announce(key) and then expect(key) are called some parts
+/// ahead, so that memory can be fetched in the meantime.
 template <class Announce, class Expect, class Visit>
-void for_each_part(const SpaceCuts& cuts, std::string_view text, Announce&& announce, Expect&& expect, Visit&& visit) {
+void for_each_part(const SpaceCuts& cuts, std::string_view text, bool begins, bool ends, Announce&& announce, Expect&& expect,
+                   Visit&& visit) {
   constexpr std::size_t ahead = 16;
   TextPart parts[ahead];
   SpaceCuts::Walk walk(cuts, text);
@@ -94,8 +97,8 @@ void for_each_part(const SpaceCuts& cuts, std::string_view text, Announce&& anno
       auto& part = parts[count];
       // One after another: GCC would put the whole together in other memory, and wait for that before it copies it here.
       part.text = std::string_view(text.data() + start, end - start);
-      part.begins = start == 0;
-      part.ends = end == text.size();
+      part.begins = begins && start == 0;
+      part.ends = ends && end == text.size();
       start = end;
       if (part.text.size() > WordKey::longest) continue;
       const bool is_readable = part.text.size() <= WordKey::longest_inline && part.text.data() + 16 <= text.data() + text.size();

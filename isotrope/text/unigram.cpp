@@ -115,7 +115,9 @@ Unigram::Unigram(const TokenizerDefinition& definition)
     largest = std::max(largest, std::abs(score));
     if (score != 0) last = std::min(last, last_bit(score));
   }
-  largest_score_ = std::nextafter(static_cast<float>(largest), std::numeric_limits<float>::infinity());
+  // Single precision rounds numbers below 2¹⁷ by 2⁻⁷ at most: the sum, and in settle() a word's part of its bound, and the bound.
+  static_assert(most_float_sum < 0x1p17f);
+  largest_step_ = std::nextafter(static_cast<float>(largest + 3 * 0x1p-7), std::numeric_limits<float>::infinity());
   steady_.emplace(SteadySearch::Model{.pieces = pieces_,
                                       .scores = double_scores_,
                                       .unknown = definition_.unknown,
@@ -214,56 +216,46 @@ void Unigram::search(std::string_view word, Score& sum, Scratch& scratch, Put&& 
   sum = nodes.back().score;
 }
 
-void Unigram::Worker::Free::operator()(Scratch* scratch) const { delete scratch; }
+void Unigram::Settler::Free::operator()(Scratch* scratch) const { delete scratch; }
 
-Unigram::Worker::Worker(const Unigram& model) : model_(model), words_(model.caches_.take()), scratch_(new Scratch) {}
-Unigram::Worker::~Worker() { model_.caches_.give(std::move(words_)); }
+Unigram::Settler::Settler(const Unigram& model) : model_(model), scratch_(new Scratch) {}
+Unigram::Settler::~Settler() = default;
 
-void Unigram::Worker::unstage(std::vector<TokenId>& ids) {
+void Unigram::Settler::compute(std::string_view word, std::vector<TokenId>& ids) { model_.append(word, sum_, *scratch_, ids); }
+
+void Unigram::Settler::add_up(const TokenId* begin, const TokenId* end, std::vector<TokenId>& ids) {
   const auto before = ids.size();
-  ids.resize(before + staged_);
+  ids.resize(before + static_cast<std::size_t>(end - begin));
   auto* id = ids.data() + before;
   auto sum = sum_;
   const auto* scores = model_.scores<float>();
-  for (std::size_t i = 0; i < staged_; ++i) {
+  for (; begin != end; ++begin) {
     // Whether a number is an id is hard to foretell; nothing branches.
-    const auto number = stage_[i];
+    const auto number = *begin;
     const bool is_unknown = number == SteadySearch::unknown_character;
     *id = number < 0 ? SteadySearch::unscored(number) : number;
     id += is_unknown ? 0 : 1;
     sum += scores[is_unknown ? -2 : std::max(number, -1)];
   }
   ids.resize(static_cast<std::size_t>(id - ids.data()));
-  staged_ = 0, sum_ = sum, far_ = std::abs(sum);
+  sum_ = sum;
 }
 
-void Unigram::Worker::learn(const WordKey& key, std::string_view word, std::string_view spelled, bool is_known, std::vector<TokenId>& ids) {
-  const auto before = ids.size();
-  if (!model_.single_precision_) {
-    compute_word(spelled, ids);
-    words_->remember(key, word, std::span<const TokenId>(ids).subspan(before));
-    return;
-  }
-  // Of one that is known, but not steady after what comes before it, nothing new is to be learned.
-  if (!is_known) {
-    numbers_.clear();
-    const auto limit = spelled.size() <= most_steady ? model_.steady_->append_steady(spelled, scratch_->steady, numbers_) : 0;
-    numbers_.push_back(std::bit_cast<TokenId>(limit));
-    words_->remember(key, word, numbers_);
-    numbers_.resize(numbers_.size() + WordCache::most_inline_ids);  // as much can be read behind what is remembered
-    if (stage(std::span(numbers_).first(numbers_.size() - WordCache::most_inline_ids), ids)) return;
-  }
-  compute_word(spelled, ids);
+Unigram::Worker::Worker(const Unigram& model) : Settler(model), words_(model.caches_.take()) {}
+Unigram::Worker::~Worker() { model_.caches_.give(std::move(words_)); }
+
+std::span<const TokenId> Unigram::Worker::find_steady(std::string_view word) {
+  numbers_.clear();
+  const auto limit = word.size() <= most_steady ? model_.steady_->append_steady(word, scratch_->steady, numbers_) : 0;
+  numbers_.push_back(std::bit_cast<TokenId>(limit));
+  const auto count = numbers_.size();
+  numbers_.resize(count + WordCache::most_inline_ids);
+  return std::span(numbers_).first(count);
 }
 
 void Unigram::Worker::compute_word(std::string_view word, std::vector<TokenId>& ids) {
   if (word.empty()) return;
-  if (model_.single_precision_) {
-    unstage(ids);
-    model_.append(word, sum_, *scratch_, ids);
-    far_ = std::abs(sum_);
-    return;
-  }
+  if (model_.single_precision_) return compute(word, ids);
   numbers_.clear();
   if (word.size() <= most_steady && model_.steady_->append_exact(word, scratch_->steady, numbers_)) {
     for (const auto number : numbers_)
@@ -284,28 +276,22 @@ void Unigram::Worker::align_word(std::string_view word, std::vector<WordToken>& 
     for (const auto each : ids) tokens.push_back({.id = each, .begin = from, .end = to, .as_written = each == model_.definition_.unknown});
   };
   double sum = 0;
-  if (!model_.single_precision_) return model_.search(word, sum, *scratch_, put);
-  model_.search(word, sum_, *scratch_, put);
-  far_ = std::abs(sum_);
+  if (model_.single_precision_) model_.search(word, sum_, *scratch_, put);
+  else model_.search(word, sum, *scratch_, put);
 }
 
 void Unigram::Worker::encode_word(std::string_view word, std::vector<TokenId>& ids) {
   if (word.empty()) return;
+  const auto as_it_is = [](std::string_view part, bool, bool) { return part; };
   const auto encode = [&](std::string_view part) {
-    if (part.size() > WordKey::longest) compute_word(part, ids);
-    else encode_short(part, ids);
+    const bool is_short = part.size() <= WordKey::longest;
+    if (model_.single_precision_) stage({.text = part, .key = is_short ? WordKey::of(part) : WordKey()}, as_it_is, staged_);
+    else if (!is_short) compute_word(part, ids);
+    else words_->encode(WordKey::of(part), part, ids, [&](std::string_view text, std::vector<TokenId>& out) { compute_word(text, out); });
   };
   if (word.size() > WordKey::longest && model_.is_cut_at_marks(word.size())) model_.cuts_.for_each_part(word, encode);
   else encode(word);
-  if (model_.single_precision_) unstage(ids);
-}
-
-void Unigram::Worker::encode_short(std::string_view word, std::vector<TokenId>& ids) {
-  const auto key = WordKey::of(word);
-  const auto known = words_->find(key, word);
-  if (known.empty()) learn(key, word, word, false, ids);
-  else if (!model_.single_precision_) ids.insert(ids.end(), known.begin(), known.end());
-  else if (!stage(known, ids)) learn(key, word, word, true, ids);
+  if (model_.single_precision_) settle(staged_, as_it_is, ids);
 }
 
 }  // namespace isotrope

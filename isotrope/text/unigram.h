@@ -1,9 +1,8 @@
 #pragma once
 
 #include <array>
-#include <bit>
+#include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -13,6 +12,8 @@
 #include "isotrope/text/cached_words.h"
 #include "isotrope/text/mark_cuts.h"
 #include "isotrope/text/piece_trie.h"
+#include "isotrope/text/space_cuts.h"
+#include "isotrope/text/staged_words.h"
 #include "isotrope/text/steady_search.h"
 #include "isotrope/text/tokenizer_definition.h"
 #include "isotrope/text/word_token.h"
@@ -33,17 +34,65 @@ class Unigram {
  public:
   explicit Unigram(const TokenizerDefinition& definition);
 
+  /// Adds up the scores of a text in single precision, word after word.
+  class Settler {
+   public:
+    explicit Settler(const Unigram& model);
+    ~Settler();
+    Settler(const Settler&) = delete;
+    /// Goes through words in the order of the text, whoever staged them, and appends their ids. spell(raw, begins, ends) gives what
+    /// becomes of raw text; it is asked for words that depend on the sum before them.
+    template <class Spell>
+    void settle(StagedWords& staged, Spell&& spell, std::vector<TokenId>& ids) {
+      const auto* number = staged.numbers().data();
+      const auto* waiting = number;  // from here on scores have not been added up
+      auto far = std::abs(sum_);     // the sum will be no farther from 0 with all that waits
+      const auto add_up_waiting = [&] {
+        add_up(waiting, number, ids);
+        waiting = number, far = std::abs(sum_);
+      };
+      for (const auto& word : staged.words()) {
+        if (!(far < word.limit)) [[unlikely]] {
+          add_up_waiting();
+          if (!(far < word.limit)) {
+            if (word.limit == StagedWords::is_token) ids.push_back(*number), sum_ = 0;
+            else compute(spell(word.raw, word.begins(), word.ends()), ids);
+            number += word.count();
+            waiting = number, far = std::abs(sum_);
+            continue;
+          }
+        }
+        number += word.count();
+        far += static_cast<float>(word.count()) * model_.largest_step_;
+      }
+      add_up_waiting();
+      staged.clear();
+    }
+
+   protected:
+    /// Finds the ids of a word behind the sum so far.
+    void compute(std::string_view word, std::vector<TokenId>& ids);
+
+    const Unigram& model_;
+    float sum_ = 0;  ///< of the text so far: it decides between ways that are nearly equal
+    struct Free {
+      void operator()(Scratch* scratch) const;
+    };
+    std::unique_ptr<Scratch, Free> scratch_;
+
+   private:
+    /// Appends the ids of SteadySearch's numbers, and adds up their scores.
+    void add_up(const TokenId* begin, const TokenId* end, std::vector<TokenId>& ids);
+  };
+
   /// A thread's hold on the model.
-  class Worker {
+  class Worker : private Settler {
    public:
     using Model = Unigram;
     explicit Worker(const Unigram& model);
     ~Worker();
-    Worker(const Worker&) = delete;
-    /// A new text begins: what comes before it counts for nothing. Until it ends all is to be appended to the same ids.
-    void begin_text() { sum_ = far_ = 0, staged_ = 0; }
-    /// Appends what encode_spelled() has held back.
-    void end_text(std::vector<TokenId>& ids) { unstage(ids); }
+    /// A new text begins: what comes before it counts for nothing.
+    void begin_text() { sum_ = 0; }
     /// Appends the ids of a word, or of any stretch of text.
     void encode_word(std::string_view word, std::vector<TokenId>& ids);
     /// The tokens with the bytes of the word that each counts for, as HF tokenizers counts them (encoding.h).
@@ -58,49 +107,27 @@ class Unigram {
     }
     void prefetch(const WordKey& key) const { words_->prefetch(key); }
     void prefetch_more(const WordKey& key) const { words_->prefetch_more(key); }
-    /// The same in single precision: spell(raw) gives what becomes of it. Ids may be held back until end_text().
+    /// In single precision: what can be known of raw text by itself. spell(raw, begins, ends) gives what becomes of it, and must depend on
+    /// these alone.
     template <class Spell>
-    void encode_spelled(const WordKey& key, std::string_view raw, std::vector<TokenId>& ids, Spell&& spell) {
-      const auto known = words_->find(key, raw);
-      if (known.empty() || !stage(known, ids)) learn(key, raw, spell(raw), !known.empty(), ids);
+    void stage(const TextPart& part, Spell&& spell, StagedWords& staged) {
+      const bool is_remembered = !part.begins && !part.ends && part.text.size() <= WordKey::longest;
+      auto known = is_remembered ? words_->find(part.key, part.text) : std::span<const TokenId>();
+      if (known.empty()) {
+        known = find_steady(spell(part.text, part.begins, part.ends));
+        if (is_remembered) words_->remember(part.key, part.text, known);
+      }
+      staged.put(part.text, part.begins, part.ends, known);
     }
+    using Settler::settle;
 
    private:
-    void encode_short(std::string_view word, std::vector<TokenId>& ids);
-    /// Takes what is remembered of a word in single precision: the numbers that SteadySearch has for it, and behind them how near to 0 the sum
-    /// before it must be, 0 where that is never near enough. False: it is not. Some memory behind the numbers is read (CachedWords::find).
-    ///
-    /// That the sum is near enough a bound tells nearly always, so that numbers can wait to be added up many at a time.
-    bool stage(std::span<const TokenId> known, std::vector<TokenId>& ids) {
-      const auto limit = std::bit_cast<float>(known.back());
-      const auto count = known.size() - 1, room = count + WordCache::most_inline_ids;
-      if (!(far_ < limit) || staged_ + room > stage_.size()) [[unlikely]] {
-        unstage(ids);
-        if (!(far_ < limit)) return false;
-        if (room > stage_.size()) stage_.resize(room);
-      }
-      for (std::size_t i = 0; i < count; i += WordCache::most_inline_ids)
-        std::memcpy(stage_.data() + staged_ + i, known.data() + i, WordCache::most_inline_ids * sizeof(TokenId));
-      staged_ += count;
-      // At most 255 additions of a word round, by a 2⁻²⁴th of the sum each, and this bound itself three times.
-      far_ = (far_ + static_cast<float>(count) * model_.largest_score_) * (1 + 0x1p-14f);
-      return true;
-    }
-    /// Appends the ids that wait, and adds up their scores.
-    void unstage(std::vector<TokenId>& ids);
-    void learn(const WordKey& key, std::string_view word, std::string_view spelled, bool is_known, std::vector<TokenId>& ids);
+    /// What SteadySearch has of a word in single precision, behind it its limit (0: it has nothing), and some memory that may be read.
+    std::span<const TokenId> find_steady(std::string_view word);
 
-    const Unigram& model_;
     std::unique_ptr<CachedWords> words_;
-    float sum_ = 0;  ///< of the text so far: in single precision it decides between ways that are nearly equal
-    float far_ = 0;  ///< it will be no farther from 0 with all that is staged
-    std::size_t staged_ = 0;
-    std::vector<TokenId> stage_ = std::vector<TokenId>(256);  ///< the numbers of the last words
+    StagedWords staged_;  ///< of encode_word()
     std::vector<TokenId> numbers_;
-    struct Free {
-      void operator()(Scratch* scratch) const;
-    };
-    std::unique_ptr<Scratch, Free> scratch_;
   };
 
   /// Whether a text of so many bytes can be cut before "▁" with the ids of the parts those of the whole, for a worker that gets them in order.
@@ -126,7 +153,7 @@ class Unigram {
   std::vector<double> double_scores_;  ///< by id
   std::vector<float> number_scores_;   ///< of SteadySearch's numbers: an unknown character's, that of what has none, and then by id
   double unknown_score_ = 0;
-  float largest_score_ = 0;             ///< of all, without their signs; no less
+  float largest_step_ = 0;              ///< no addition of a score takes a sum below most_float_sum farther from 0
   std::optional<SteadySearch> steady_;  ///< always there
   std::array<TokenId, 256> byte_ids_{};
   MarkCuts cuts_;

@@ -20,7 +20,8 @@ namespace {
 TEST(SpaceCuts, LieBeforeWhatWasAskedFor) {
   const auto parts_of = [](const SpaceCuts& cuts, std::string_view text) {
     std::vector<std::string> parts;
-    for_each_part(cuts, text, [](const WordKey&) {}, [](const WordKey&) {}, [&](const TextPart& part) { parts.emplace_back(part.text); });
+    for_each_part(
+        cuts, text, true, true, [](const WordKey&) {}, [](const WordKey&) {}, [&](const TextPart& part) { parts.emplace_back(part.text); });
     return parts;
   };
   using Parts = std::vector<std::string>;

@@ -9,6 +9,7 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/base/random.h"
+#include "isotrope/text/encode_parts.h"
 #include "isotrope/text/encoding.h"
 #include "isotrope/text/utf8.h"
 #include "tests/text/golden_files.h"
@@ -289,9 +290,13 @@ TEST(SentencePieceModel, LongTextsInPartsAreAsTheWhole) {
         if (has_user_defined && i % 1500 == 0) text += "<sep>" + some(2, 3);
         text += ' ';
       }
-      ASSERT_EQ(tokenizer->encode(text, {.add_special_tokens = false, .parse_special_tokens = has_user_defined}),
+      const EncodeOptions how{.add_special_tokens = false, .parse_special_tokens = has_user_defined};
+      ASSERT_EQ(tokenizer->encode(text, how),
                 tokenizer->encode_full({text}, {.add_special_tokens = false, .parse_special_tokens = has_user_defined}).ids)
           << kind;
+      if (round % 3 != 0) continue;
+      while (text.size() < 5 * EncodeParts::part_size) text += text;
+      ASSERT_EQ(tokenizer->encode_parallel(text, 3, how), tokenizer->encode(text, how)) << kind;
     }
   }
 }
