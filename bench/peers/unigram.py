@@ -1,7 +1,7 @@
 """Encoding with Unigram vocabularies and with BPE over characters against kitoken, tokie and sentencepiece, on one thread.
 
 The vocabularies: Unigram of 32,000 pieces learned by `sentencepiece` from FLORES' 44 languages and of 8,000 from books8 (nmt_nfkc), as the .model
-and as the tokenizer.json that transformers makes of it; and Llama 2's BPE. Counted is the time from text in memory to ids in memory, as in
+and as the tokenizer.json that transformers makes of it; and Llama 2's BPE. `threads` is two threads against our one, on the wall. Counted is the time from text in memory to ids in memory, as in
 tokenizer.py, every measurement in a process of its own on a text that it has not seen, after another of the same kind. Peers that give
 other ids on a text are not measured there, and named: sentencepiece and kitoken normalize by the longest entry of the charsmap, tokie and HF
 tokenizers by grapheme clusters. Ours gets what the peer gets: the .model against the former, tokenizer.json against the latter.
@@ -20,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "python")
 from sentencepiece_against_peers import as_transformers_has_it, trained  # noqa: E402
 
 ONE = {"RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-PROCESSOR = 1
+TWO = {"RAYON_NUM_THREADS": "2", "TOKENIZERS_PARALLELISM": "true"}
+WALL, PROCESSOR = 0, 1
 
 
 def make_texts(data, folder):
@@ -36,6 +37,7 @@ def make_texts(data, folder):
     wiki = data / "text" / "wiki_xml"
     return {
         "books8": (put("books-first", books[:5_000_000]), put("books-later", books[30_000_000:35_000_000])),
+        "books8-20MB": (put("books-even", books[:20_000_000]), put("books-odd", books[20_000_000:40_000_000])),
         "russian": (put("russian-first", russian[:3_900_000]), put("russian-later", russian[4_000_000:])),
         "flores": (put("flores-even", b"".join(lines[0::2])), put("flores-odd", b"".join(lines[1::2]))),
         "wikipedia-xml": (put("wiki-first", (wiki / "smallwiki.xml").read_bytes()), put("wiki-later", (wiki / "enwiki-shortened.xml").read_bytes())),
@@ -55,13 +57,13 @@ def main():
     data = Path(os.environ["ISOTROPE_DATA"])
     program = Path(os.environ.get("ISOTROPE_BENCH_PROGRAMS", BUILD / "bench")) / "tokenizer_worker"
 
-    def start(who, path):
+    def start(who, path, env):
         if who == "ours":
-            return Worker(program, path, env=ONE)
-        return Worker(sys.executable, Path(__file__).with_name("_tokenizer_peer.py"), who, path, env=ONE)
+            return Worker(program, path, env=env)
+        return Worker(sys.executable, Path(__file__).with_name("_tokenizer_peer.py"), who, path, env=env)
 
-    def ask(who, path, lines):
-        worker = start(who, path)
+    def ask(who, path, lines, env=ONE):
+        worker = start(who, path, env)
         answers = [worker.ask(line) for line in lines]
         worker.close()
         return answers[-1]
@@ -69,9 +71,14 @@ def main():
     def speed(who, path, before, text):
         return lambda: text.stat().st_size / 1e6 / ask(who, path, [f"plain_encode {before}", f"plain_encode {text}"])[PROCESSOR]
 
+    def on_threads(path, texts, threads):
+        lines = [f"encode {text} {threads}" for text in texts]
+        return lambda: texts[1].stat().st_size / 1e6 / ask("ours", path, lines, TWO)[WALL]
+
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         texts = make_texts(data, folder)
+        whole = texts.pop("books8-20MB")
         models = {path.stem: path for path in trained(arguments.models or folder, data, False)}
         jobs = []  # case, our file, peer, its file, text
         for name in ("flores32k", "en8k"):
@@ -88,7 +95,9 @@ def main():
         for text in texts:
             jobs += [(f"llama2/{text}/{peer}", llama, peer, llama, text) for peer in ("sentencepiece", "kitoken")]
             jobs += [(f"llama2/{text}/{peer}", saved / "tokenizer.json", peer, saved / "tokenizer.json", text) for peer in ("tokie", "fastokens")]
-        cases = []
+        cases = [Case(f"threads/{name}", "MB/s", on_threads(path, whole, 2), on_threads(path, whole, 1), True)
+                 for name, path in {"flores32k": models["flores32k"], "flores32k.json": folder / "flores32k.json", "llama2": llama,
+                                    "llama2.json": saved / "tokenizer.json"}.items() if arguments.only in f"threads/{name}"]
         for name, path, peer, peer_path, text in jobs:
             if arguments.only not in name:
                 continue

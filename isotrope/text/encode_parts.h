@@ -4,6 +4,7 @@
 #include <exception>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -24,10 +25,10 @@ class EncodeParts {
     std::string_view text;
     bool begins = true, ends = true;  ///< it is the first, the last
     std::vector<TokenId> ids;
-    StagedWords staged;          ///< of a model that needs all that comes before: what the ids will be made of
-    bool settles_later = false;  ///< its words stay staged until those of all parts before it are settled
-    std::string own;             ///< memory for the text where it had to be changed
-    std::size_t end = 0;         ///< of the part, in the whole text
+    StagedWords staged;                      ///< of a model that needs all that comes before: what the ids will be made of
+    bool settles_later = false;              ///< its words stay staged until those of all parts before it are settled
+    std::unique_ptr<const std::string> own;  ///< the text where it had to be changed
+    std::size_t end = 0;                     ///< of the part, in the whole text
   };
   /// Appends the ids of a part, without the post-processor's, or stages its words.
   using EncodePart = std::function<void(Part& part)>;

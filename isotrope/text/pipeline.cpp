@@ -401,7 +401,8 @@ std::vector<TokenId> PipelineTokenizer::encode_parallel(std::string_view text, i
     parts.work([&](EncodeParts::Part& part) {
       if (check_utf8(part.text)) {
         warn_once("utf8", "the text has bytes that are not UTF-8; they become U+FFFD");
-        part.text = part.own = replace_invalid_utf8(part.text);
+        part.own = std::make_unique<const std::string>(replace_invalid_utf8(part.text));
+        part.text = *part.own;
       }
       encode(part);
     });

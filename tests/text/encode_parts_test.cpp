@@ -7,6 +7,8 @@
 #include <thread>
 
 #include "isotrope/base/random.h"
+#include "isotrope/text/json_field.h"
+#include "tests/text/charsmap_blob.h"
 #include "tests/text/golden_files.h"
 #include "tests/text/random_text.h"
 
@@ -86,8 +88,22 @@ TEST(EncodeParts, EveryTokenizerGivesTheSameIdsOnAnyNumberOfThreads) {
     EXPECT_TRUE(tokenizer->encode(replace_invalid_utf8(text)) == expected) << entry.path();
     for (const int threads : {2, 3, 8})
       EXPECT_TRUE(tokenizer->encode_parallel(text, threads) == expected) << entry.path() << " on " << threads;
+    for (const auto few : {"", "a", "a \xFF\xFE", " a\xE6\x97"})
+      EXPECT_EQ(tokenizer->encode_parallel(few, 2), tokenizer->encode(few)) << few;
   }
   EXPECT_GE(count, 6);
+}
+
+/// "b" disappears, and of two spaces that meet one stays: no part may end with a "b".
+TEST(EncodeParts, NoCutIsBehindALetterThatNormalizationTakesAway) {
+  auto description = nlohmann::json::parse(R"({"normalizer": {"type": "Precompiled"}, "model": {"type": "Unigram", "unk_id": 0,
+    "vocab": [["<unk>", 0], ["\u2581", -1], ["a", -2]], "sentencepiece": {"unknown": [0]}}})");
+  description["normalizer"]["precompiled_charsmap"] = json_field::spell_base64(tests::blob_of({{"b", ""}}));
+  const auto tokenizer = parse_tokenizer(description.dump());
+  RandomStream random(3, "test");
+  std::string text;
+  while (text.size() < 30 * EncodeParts::part_size) text += random.below(2) == 0 ? "a " : "b ";
+  EXPECT_TRUE(tokenizer->encode_parallel(text, 3) == tokenizer->encode(text));
 }
 
 }  // namespace
