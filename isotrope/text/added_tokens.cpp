@@ -96,6 +96,8 @@ AddedTokenMatcher::AddedTokenMatcher(std::vector<AddedToken> tokens, const Norma
     const auto& token = tokens_[i];
     patterns_.emplace_back(token.normalized ? normalizer.apply(token.content, scratch) : token.content);
     (token.normalized ? normalized_ : verbatim_).insert(patterns_[i], static_cast<std::int32_t>(i));
+    for (const char c : patterns_[i]) contains_[static_cast<unsigned char>(c)] = true;
+    if (!patterns_[i].empty()) ends_[static_cast<unsigned char>(patterns_[i].back())] = true;
   }
 }
 

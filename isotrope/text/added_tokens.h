@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -51,6 +52,9 @@ class AddedTokenMatcher {
   const std::vector<std::string>& patterns() const { return patterns_; }
   /// Whether cutting text between an ASCII letter and a space can never change what is found.
   bool allow_cuts_before_spaces() const;
+  /// Whether text can be cut between these bytes, a character's last one and ASCII, so that the first pass finds the same in the parts, and
+  /// what stands behind the cut does not follow a token.
+  bool may_cut_between(unsigned char before, unsigned char at) const { return !ends_[before] && !contains_[at]; }
 
  private:
   /// A byte trie; siblings are a linked list. Node 0 is the root.
@@ -75,6 +79,7 @@ class AddedTokenMatcher {
   const Normalizer& normalizer_;
   std::vector<AddedToken> tokens_;
   std::vector<std::string> patterns_;
+  std::array<bool, 256> ends_{}, contains_{};  ///< by byte: some pattern ends with it, has it
   Trie verbatim_, normalized_;
 };
 

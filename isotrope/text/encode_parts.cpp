@@ -7,12 +7,11 @@
 namespace isotrope {
 
 bool EncodeParts::claim(std::size_t& index, Part& part) {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  less_open_.wait(lock, [&] { return error_ || claimed_ - joined_ < most_open; });
   if (error_ || claimed_end_ == text_.size()) return false;
   index = claimed_++;
-  if (index == 0 && !settle_) {
-    part.ids = std::move(ids_);
-  } else if (!spares_.empty()) {
+  if (!spares_.empty()) {
     part = std::move(spares_.back());
     spares_.pop_back();
   }
@@ -23,7 +22,8 @@ bool EncodeParts::claim(std::size_t& index, Part& part) {
   part.ends = claimed_end_ == text_.size();
   part.text = text_.substr(begin, claimed_end_ - begin);
   part.end = claimed_end_;
-  part.settles_later = settle_ != nullptr;
+  part.settles_later = settle_ && !(part.begins && part.ends);
+  if (index == 0 && !part.settles_later) part.ids = std::move(ids_);
   return true;
 }
 
@@ -44,11 +44,12 @@ void EncodeParts::work(const EncodePart& encode) {
 void EncodeParts::fail(std::exception_ptr error) {
   const std::lock_guard lock(mutex_);
   if (!error_) error_ = std::move(error);
+  less_open_.notify_all();
 }
 
 /// Where part 0 holds the ids from the beginning, they are taken over.
 void EncodeParts::append(Part& part) {
-  if (settle_) {
+  if (part.settles_later) {
     reserve_like_before(ids_, 0, part.staged.numbers().size(), part.end, text_.size());
     settle_(part, ids_);
   } else if (joined_ == 0) {
@@ -70,6 +71,7 @@ void EncodeParts::append_finished(std::unique_lock<std::mutex>& lock) {
     append(part);
     lock.lock();
     ++joined_;
+    less_open_.notify_all();
     spares_.push_back(std::move(part));
   }
   joining_ = false;

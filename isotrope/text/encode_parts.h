@@ -1,5 +1,6 @@
 #pragma once
 
+#include <condition_variable>
 #include <cstddef>
 #include <exception>
 #include <functional>
@@ -47,6 +48,7 @@ class EncodeParts {
   std::vector<TokenId> take();
 
  private:
+  static constexpr std::size_t most_open = 256;
   bool claim(std::size_t& index, Part& part);
   void append(Part& part);
   void append_finished(std::unique_lock<std::mutex>& lock);
@@ -54,7 +56,8 @@ class EncodeParts {
   std::string_view text_;
   Cut cut_;
   Settle settle_;
-  std::mutex mutex_;  ///< guards all that follows, but ids_ belongs to who set joining_
+  std::condition_variable less_open_;  ///< parts that were claimed and not yet appended
+  std::mutex mutex_;                   ///< guards all that follows, but ids_ belongs to who set joining_
   std::size_t claimed_ = 0, claimed_end_ = 0, joined_ = 0;
   bool joining_ = false;
   std::map<std::size_t, Part> finished_;  ///< by number, those behind one that is not done

@@ -290,18 +290,25 @@ void PipelineTokenizer::encode_as_sentencepiece(Unigram::Worker& worker, EncodeP
   std::string spelled;
   const auto spell_as = [&](std::string_view raw, bool begins, bool ends) { return spell(raw, begins, ends, spelled); };
   const auto before = part.ids.size();
+  const auto settle_some = [&](std::size_t done) {
+    if (part.settles_later || part.staged.words().size() < some) return;
+    worker.settle(part.staged, spell_as, part.ids);
+    reserve_for_parts(done, part.text.size(), before, part.ids);
+  };
+  const auto place = [&](std::string_view stretch) { return static_cast<std::size_t>(stretch.data() - part.text.data()); };
   added_.split_verbatim(part.text, parse_special, [&](std::string_view stretch, const AddedToken* token, bool) {
-    if (token && cuts_) return part.staged.put_token(token->id);
-    if (token) return part.ids.push_back(token->id);
     if (!cuts_) {
+      if (token) return part.ids.push_back(token->id);
       worker.begin_text();
       return worker.encode_word(spell(stretch, true, true, spelled), part.ids);
     }
+    if (token) {
+      part.staged.put_token(token->id);
+      return settle_some(place(stretch));
+    }
     for_each_cut(worker, part, stretch, [&](const TextPart& cut) {
       worker.stage(cut, spell_as, part.staged);
-      if (part.settles_later || part.staged.words().size() < some) return;
-      worker.settle(part.staged, spell_as, part.ids);
-      reserve_for_parts(static_cast<std::size_t>(cut.text.data() - part.text.data()), part.text.size(), before, part.ids);
+      settle_some(place(cut.text));
     });
   });
   if (!part.settles_later) worker.settle(part.staged, spell_as, part.ids);
@@ -359,29 +366,23 @@ std::vector<TokenId> PipelineTokenizer::encode(std::string_view text, const Enco
   return encode_parallel(text, 1, options);
 }
 
-namespace {
-
-/// The first place at or after `position` before a space behind an ASCII letter of those allowed; text.size() when there is none.
-template <class Allowed>
-std::size_t find_cut(std::string_view text, std::size_t position, Allowed&& allowed) {
+std::size_t PipelineTokenizer::safe_cut(std::string_view text, std::size_t position) const {
+  if (!cuttable_) return text.size();
   for (auto i = std::max<std::size_t>(position, 1); i < text.size(); ++i) {
     const char before = text[i - 1];
-    if (text[i] == ' ' && ((before >= 'a' && before <= 'z') || (before >= 'A' && before <= 'Z')) && allowed(before)) return i;
+    if (text[i] == ' ' && ((before >= 'a' && before <= 'z') || (before >= 'A' && before <= 'Z'))) return i;
   }
   return text.size();
 }
 
-}  // namespace
-
-std::size_t PipelineTokenizer::safe_cut(std::string_view text, std::size_t position) const {
-  return cuttable_ ? find_cut(text, position, [](char) { return true; }) : text.size();
-}
-
 /// As safe_cut(), for parts that know whether they are the first, the last, and of which the model may need all before.
 std::size_t PipelineTokenizer::part_cut(std::string_view text, std::size_t position) const {
-  const bool by_cuts = !cuttable_ && !aligns_ && is_encoded_by_cuts(text.size()) && added_.allow_cuts_before_spaces();
-  if (!by_cuts) return safe_cut(text, position);
-  return find_cut(text, position, [&](char before) { return cuts_->may_cut_behind(static_cast<unsigned char>(before)); });
+  constexpr std::size_t most_growth = 3;  // of bytes that are not UTF-8 where they become U+FFFD
+  if (cuttable_ || aligns_ || !is_encoded_by_cuts(most_growth * text.size())) return safe_cut(text, position);
+  for (auto i = std::max<std::size_t>(position, 1); i < text.size(); ++i)
+    if (cuts_->may_cut(text, i) && added_.may_cut_between(static_cast<unsigned char>(text[i - 1]), static_cast<unsigned char>(text[i])))
+      return i;
+  return text.size();
 }
 
 std::vector<TokenId> PipelineTokenizer::encode_parallel(std::string_view text, int threads, const EncodeOptions& options) const {

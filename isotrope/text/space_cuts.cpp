@@ -38,6 +38,20 @@ SpaceCuts::Stop SpaceCuts::find_stop(char32_t wide) const {
   return (is_of_word || kind == CharKind::number) && keeps(wide, Stop::space) ? Stop::space : Stop::none;
 }
 
+bool SpaceCuts::may_cut(std::string_view text, std::size_t position) const {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const auto at = byte(position), before = byte(position - 1);
+  const bool is_space = sets_[spaces].has(at), is_punctuation = sets_[punctuation].has(at);
+  if (!is_space && !is_punctuation) return false;
+  if (before < 0x80) return (is_space && sets_[before_spaces].has(before)) || (is_punctuation && sets_[before_punctuation].has(before));
+  auto start = position - 1;
+  while (start > 0 && position - start < 4 && (byte(start) & 0xC0) == 0x80) --start;
+  const auto step = utf8_step(text, start);
+  if (!step.valid || start + step.length != position) return false;
+  const auto stop = step.code_point < 0x10000 ? stops_[step.code_point] : find_stop(step.code_point);
+  return stop >= (is_space ? Stop::space : Stop::punctuation);
+}
+
 bool SpaceCuts::Walk::next_block() {
   block_ += size;
   if (block_ >= text_.size()) return block_ = text_.size(), false;

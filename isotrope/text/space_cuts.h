@@ -32,8 +32,8 @@ class SpaceCuts {
   void add_space(unsigned char ascii) { sets_[spaces].add(ascii); }
   /// One before which a cut may be, too, but behind letters and their marks alone, of those that normalization never joins to others before.
   void add_punctuation(unsigned char ascii) { sets_[punctuation].add(ascii); }
-  /// Whether a cut may be before a space behind the ASCII character.
-  bool may_cut_behind(unsigned char ascii) const { return sets_[before_spaces].has(ascii); }
+  /// Whether a cut is at a position > 0 of text, which may have bytes that are not UTF-8 elsewhere.
+  bool may_cut(std::string_view text, std::size_t position) const;
   /// Whether the character is a letter, or a mark.
   static bool is_of_letters(char32_t character);
 

@@ -17,7 +17,6 @@ using Type = ScoredVocabulary::Type;
 
 constexpr double unknown_penalty = 10;                     // below the least score (kUnkPenalty)
 constexpr std::size_t most_bytes = INT32_MAX / 4;          // of a word
-constexpr std::size_t most_steady = 4 * WordKey::longest;  // bytes of a word that the steady search is asked for
 constexpr float most_float_sum = 100'000;                  // beyond it sentencepiece counts from 0 again
 
 bool is_searched(const TokenizerDefinition& definition, std::size_t id) {

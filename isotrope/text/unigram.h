@@ -92,7 +92,7 @@ class Unigram {
     explicit Worker(const Unigram& model);
     ~Worker();
     /// A new text begins: what comes before it counts for nothing.
-    void begin_text() { sum_ = 0; }
+    void begin_text() { sum_ = 0, staged_.clear(); }
     /// Appends the ids of a word, or of any stretch of text.
     void encode_word(std::string_view word, std::vector<TokenId>& ids);
     /// The tokens with the bytes of the word that each counts for, as HF tokenizers counts them (encoding.h).
@@ -113,7 +113,9 @@ class Unigram {
     void stage(const TextPart& part, Spell&& spell, StagedWords& staged) {
       const bool is_remembered = !part.begins && !part.ends && part.text.size() <= WordKey::longest;
       auto known = is_remembered ? words_->find(part.key, part.text) : std::span<const TokenId>();
-      if (known.empty()) {
+      if (part.text.size() > most_steady) {
+        known = std::span(nothing_known).first(1);
+      } else if (known.empty()) {
         known = find_steady(spell(part.text, part.begins, part.ends));
         if (is_remembered) words_->remember(part.key, part.text, known);
       }
@@ -122,6 +124,8 @@ class Unigram {
     using Settler::settle;
 
    private:
+    static constexpr std::size_t most_steady = 4 * WordKey::longest;              ///< bytes of a word that the steady search is asked for
+    static constexpr TokenId nothing_known[1 + WordCache::most_inline_ids] = {};  ///< no numbers, the limit 0, and what may be read
     /// What SteadySearch has of a word in single precision, behind it its limit (0: it has nothing), and some memory that may be read.
     std::span<const TokenId> find_steady(std::string_view word);
 

@@ -62,6 +62,8 @@ TEST(SpaceCuts, LieWhereTheDefinitionSaysInLongTexts) {
     while (found.back() < text.size());
     ASSERT_EQ(found, expected) << text;
     ASSERT_EQ(walk.next(), text.size());
+    for (std::size_t at = 1; at < text.size() && round < 200; ++at)
+      ASSERT_EQ(cuts.may_cut(text, at), std::ranges::binary_search(expected, at)) << at << " of " << text;
   }
 }
 
