@@ -27,7 +27,7 @@ class StagedWords {
   static constexpr float is_token = -1;
 
   /// `known` are the numbers and behind them the limit's bits; sixteen bytes at a time are read of it, beyond the last one, too.
-  void put(std::string_view raw, bool begins, bool ends, std::span<const TokenId> known) {
+  [[gnu::always_inline]] void put(std::string_view raw, bool begins, bool ends, std::span<const TokenId> known) {
     constexpr auto step = WordCache::most_inline_ids;
     const auto count = known.size() - 1;
     if (size_ + count + step > numbers_.size()) [[unlikely]]

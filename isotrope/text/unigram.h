@@ -111,15 +111,16 @@ class Unigram {
     /// these alone.
     template <class Spell>
     void stage(const TextPart& part, Spell&& spell, StagedWords& staged) {
-      const bool is_remembered = !part.begins && !part.ends && part.text.size() <= WordKey::longest;
-      auto known = is_remembered ? words_->find(part.key, part.text) : std::span<const TokenId>();
-      if (part.text.size() > most_steady) {
-        known = std::span(nothing_known).first(1);
-      } else if (known.empty()) {
-        known = find_steady(spell(part.text, part.begins, part.ends));
-        if (is_remembered) words_->remember(part.key, part.text, known);
+      if (!part.begins && !part.ends && part.text.size() <= WordKey::longest) {
+        if (const auto known = words_->find(part.key, part.text); !known.empty()) [[likely]]
+          return staged.put(part.text, false, false, known);
+        const auto found = find_steady(spell(part.text, false, false));
+        words_->remember(part.key, part.text, found);
+        return staged.put(part.text, false, false, found);
       }
-      staged.put(part.text, part.begins, part.ends, known);
+      const bool may_be_steady = part.text.size() <= most_steady;
+      staged.put(part.text, part.begins, part.ends,
+                 may_be_steady ? find_steady(spell(part.text, part.begins, part.ends)) : std::span(nothing_known).first(1));
     }
     using Settler::settle;
 
