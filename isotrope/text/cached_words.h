@@ -31,7 +31,7 @@ class CachedWords {
   }
   /// The numbers that were remembered of a word of 1 … WordKey::longest bytes; none when it is not known. Sixteen bytes at a time can be read of
   /// them, beyond the last one, too.
-  std::span<const TokenId> find(const WordKey& key, std::string_view word) const {
+  [[gnu::always_inline]] std::span<const TokenId> find(const WordKey& key, std::string_view word) const {
     const auto& entry = WordCache::pick(cache_.place(key), key);
     if (!entry.holds(key)) return {};
     std::size_t count = entry.inline_count();
