@@ -101,7 +101,7 @@ class Interpreter {
   int depth_ = 0, line_ = 0;
 };
 
-// What is there by name (builtins.cpp, methods.cpp); null where nothing is.
+// What is there by name (filters.cpp, builtins.cpp, methods.cpp); null where nothing is.
 using Function = Value (*)(Call&);
 Function find_filter(std::string_view name);
 Function find_test(std::string_view name);  ///< gives a boolean

@@ -48,7 +48,7 @@ class EncodeParts {
   std::vector<TokenId> take();
 
  private:
-  static constexpr std::size_t most_open = 256;
+  static constexpr std::size_t most_open = 256;  ///< parts claimed and not yet appended, so that what waits does not pile up
   bool claim(std::size_t& index, Part& part);
   void append(Part& part);
   void append_finished(std::unique_lock<std::mutex>& lock);
@@ -56,7 +56,7 @@ class EncodeParts {
   std::string_view text_;
   Cut cut_;
   Settle settle_;
-  std::condition_variable less_open_;  ///< parts that were claimed and not yet appended
+  std::condition_variable less_open_;  ///< a part was appended, or nothing is any more
   std::mutex mutex_;                   ///< guards all that follows, but ids_ belongs to who set joining_
   std::size_t claimed_ = 0, claimed_end_ = 0, joined_ = 0;
   bool joining_ = false;

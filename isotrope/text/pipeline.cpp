@@ -228,6 +228,14 @@ void reserve_for_parts(std::size_t done, std::size_t size, std::size_t before, s
   make_room(ids, ids.size() + static_cast<std::size_t>(std::min(a_byte * 1.1, 1.0) * static_cast<double>(size - done)) + some);
 }
 
+/// encode(raw, ids) appends the ids of a cut of the part; those of what stands at neither end are remembered.
+template <class Worker, class Encode>
+void encode_cut(Worker& worker, EncodeParts::Part& part, const TextPart& cut, std::size_t before, Encode&& encode) {
+  reserve_for_parts(static_cast<std::size_t>(cut.text.data() - part.text.data()), part.text.size(), before, part.ids);
+  if (cut.begins || cut.ends || cut.text.size() > WordKey::longest) encode(cut.text, part.ids);
+  else worker.encode_raw(cut.key, cut.text, part.ids, encode);
+}
+
 }  // namespace
 
 /// A stretch of a part between added tokens begins, or ends, where text does unless it goes on in the part before, or behind.
@@ -249,14 +257,12 @@ void PipelineTokenizer::encode_cuts(typename AnyModel::Worker& worker, EncodePar
   added_.split_verbatim(part.text, parse_special, [&](std::string_view stretch, const AddedToken* token, bool begins_text) {
     if (token) return ids.push_back(token->id);
     for_each_cut(worker, part, stretch, [&](const TextPart& cut) {
-      reserve_for_parts(static_cast<std::size_t>(cut.text.data() - part.text.data()), part.text.size(), before, ids);
       const auto encode = [&](std::string_view raw, std::vector<TokenId>& out) {
         pre_tokenizer_.for_each_word(normalizer_.apply(raw, scratch, {.begins = cut.begins, .ends = cut.ends}),
                                      cut.begins && begins_text && may_begin(raw),
                                      [&](std::string_view word) { worker.compute_word(word, out); });
       };
-      if (cut.begins || cut.ends || cut.text.size() > WordKey::longest) encode(cut.text, ids);
-      else worker.encode_raw(cut.key, cut.text, ids, encode);
+      encode_cut(worker, part, cut, before, encode);
     });
   });
 }
@@ -275,12 +281,10 @@ void PipelineTokenizer::encode_as_sentencepiece(CharacterBpe::Worker& worker, En
     if (token) return ids.push_back(token->id);
     if (!cuts_) return worker.encode_word(spell(stretch, true, true, spelled), ids);
     for_each_cut(worker, part, stretch, [&](const TextPart& cut) {
-      reserve_for_parts(static_cast<std::size_t>(cut.text.data() - part.text.data()), part.text.size(), before, ids);
       const auto encode = [&](std::string_view raw, std::vector<TokenId>& out) {
         worker.compute_word(spell(raw, cut.begins, cut.ends, spelled), out);
       };
-      if (cut.begins || cut.ends || cut.text.size() > WordKey::longest) encode(cut.text, ids);
-      else worker.encode_raw(cut.key, cut.text, ids, encode);
+      encode_cut(worker, part, cut, before, encode);
     });
   });
 }
