@@ -11,8 +11,9 @@ add_link_options(-pthread)
 
 find_program(ISOTROPE_CCACHE ccache)
 if(ISOTROPE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  # The sloppiness is what ccache asks for with precompiled headers.
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${ISOTROPE_CCACHE})
+  # The sloppiness is what ccache asks for with precompiled headers; the base folder lets another clone find what this one has compiled.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+                                  CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} ${ISOTROPE_CCACHE})
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     add_compile_options(-fpch-preprocess)
   endif()

@@ -3,6 +3,12 @@ set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(fmt REQUIRED)
+# A folder that holds fmt's headers alone, to be searched before libtorch's, which bring another version. Compiled, because header-only it
+# costs every source three seconds.
+get_target_property(fmt_include fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
+set(ISOTROPE_FMT_INCLUDE ${CMAKE_BINARY_DIR}/fmt)
+file(MAKE_DIRECTORY ${ISOTROPE_FMT_INCLUDE})
+file(CREATE_LINK ${fmt_include}/fmt ${ISOTROPE_FMT_INCLUDE}/fmt SYMBOLIC)
 find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(ZLIB REQUIRED)

@@ -7,9 +7,6 @@
 #include <string_view>
 #include <utility>
 
-#ifndef FMT_HEADER_ONLY
-#define FMT_HEADER_ONLY
-#endif
 #include <fmt/format.h>
 
 namespace isotrope {
