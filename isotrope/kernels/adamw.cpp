@@ -73,18 +73,30 @@ void adamw_(at::Tensor& weights, at::Tensor& exp_avg, at::Tensor& exp_avg_sq, co
   });
 }
 
-double squared_norm(const at::Tensor& flat) {
-  if (!has_cpu_kernel(flat)) return flat.to(at::kDouble).square().sum().item<double>();
-  const auto n = flat.numel(), blocks = (n + block - 1) / block;
-  std::vector<double> sums(blocks);
-  const auto* x = flat.const_data_ptr<float>();
+std::vector<double> squared_norms(std::span<const at::Tensor> tensors) {
+  std::vector<double> sums(tensors.size());
+  struct Block {
+    const float* begin;
+    std::int64_t count;
+    std::size_t tensor;
+  };
+  std::vector<Block> blocks;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const auto& x = tensors[i];
+    if (has_cpu_kernel(x))
+      for (std::int64_t at = 0; at < x.numel(); at += block)
+        blocks.push_back({x.const_data_ptr<float>() + at, std::min(block, x.numel() - at), i});
+    else sums[i] = x.to(at::kDouble).square().sum().item<double>();
+  }
+  std::vector<double> parts(blocks.size());
   static const auto squares_of = ISOTROPE_CHOOSE(squares_of);
-  at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (auto b = begin; b < end; ++b) sums[b] = squares_of(x + b * block, std::min(block, n - b * block));
+  at::parallel_for(0, static_cast<std::int64_t>(blocks.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (auto b = begin; b < end; ++b) parts[b] = squares_of(blocks[b].begin, blocks[b].count);
   });
-  double sum = 0;
-  for (const double part : sums) sum += part;
-  return sum;
+  for (std::size_t b = 0; b < blocks.size(); ++b) sums[blocks[b].tensor] += parts[b];
+  return sums;
 }
+
+double squared_norm(const at::Tensor& tensor) { return squared_norms({&tensor, 1}).front(); }
 
 }  // namespace isotrope

@@ -3,6 +3,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <span>
+#include <vector>
 
 namespace isotrope {
 
@@ -18,8 +20,10 @@ struct AdamWUpdate {
 void adamw_(at::Tensor& weights, at::Tensor& exp_avg, at::Tensor& exp_avg_sq, const at::Tensor& gradient, at::Tensor working,
             const AdamWUpdate& update);
 
-/// Σ x² of a flat fp32 tensor, in double, over blocks of fixed size added in order: the same bits for any number of threads.
-double squared_norm(const at::Tensor& flat);
+/// Σ x² of each of these contiguous fp32 tensors, in double, over blocks of fixed size added in order: the same bits for any number of
+/// threads, and wherever the tensor lies.
+std::vector<double> squared_norms(std::span<const at::Tensor> tensors);
+double squared_norm(const at::Tensor& tensor);
 
 namespace reference {
 void adamw_(at::Tensor& weights, at::Tensor& exp_avg, at::Tensor& exp_avg_sq, const at::Tensor& gradient, at::Tensor working,

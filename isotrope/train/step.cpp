@@ -85,7 +85,11 @@ StepOutcome compute_gradients(Model& model, FlatParameters& parameters, std::spa
     parameters.collect_gradients();
   }
   parameters.collect_gradients();  // where no batch had a loss, the gradients are zero, not those of the step before
-  outcome.grad_norm = std::sqrt(squared_norm(parameters.gradients()));
+  std::vector<at::Tensor> parts;
+  for (const auto& segment : parameters.segments()) parts.push_back(parameters.gradients().narrow(0, segment.offset, segment.count));
+  double squares = 0;
+  for (const double part : squared_norms(parts)) squares += part;
+  outcome.grad_norm = std::sqrt(squares);
   return outcome;
 }
 
