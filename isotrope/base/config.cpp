@@ -26,6 +26,7 @@ struct TomlInvariant : std::logic_error {
 
 #include "isotrope/base/error.h"
 #include "isotrope/base/file.h"
+#include "isotrope/base/log.h"
 
 namespace isotrope {
 
@@ -44,6 +45,12 @@ std::string number_text(double value) {
   return text;
 }
 
+std::string list_text(const std::vector<std::string>& list) {
+  std::vector<std::string> quoted;
+  for (const auto& text : list) quoted.push_back(toml_string(text));
+  return fmt::format("[{}]", fmt::join(quoted, ", "));
+}
+
 std::string value_text(const ConfigSchema::Value& value) {
   return std::visit(
       [](auto* bound) -> std::string {
@@ -51,14 +58,20 @@ std::string value_text(const ConfigSchema::Value& value) {
         if constexpr (std::is_same_v<T, bool>) return *bound ? "true" : "false";
         else if constexpr (std::is_same_v<T, std::string>) return toml_string(*bound);
         else if constexpr (std::is_same_v<T, double>) return number_text(*bound);
+        else if constexpr (std::is_same_v<T, std::vector<std::string>>) return list_text(*bound);
         else return std::to_string(*bound);
       },
       value);
 }
 
 const char* type_text(const ConfigSchema::Value& value) {
-  constexpr const char* names[] = {"boolean", "integer", "number", "string"};
+  constexpr const char* names[] = {"boolean", "integer", "number", "string", "list of strings"};
   return names[value.index()];
+}
+
+/// "a number", "an integer".
+std::string expected_text(const ConfigSchema::Value& value) {
+  return fmt::format("{} {}", std::holds_alternative<std::int64_t*>(value) ? "an" : "a", type_text(value));
 }
 
 const char* type_text(toml::node_type type) {
@@ -98,8 +111,12 @@ void ConfigSchema::add(std::string name, Value value, KeyInfo info) {
 }
 
 ConfigSchema::Key& ConfigSchema::find(std::string_view name, std::string_view origin) {
-  for (auto& key : keys_)
+  for (auto& key : keys_) {
     if (key.name == name) return key;
+    if (key.info.formerly.empty() || key.info.formerly != name) continue;
+    warn_once("config/" + key.name, fmt::format("[config] {}: {} is called {} now", origin, name, key.name));
+    return key;
+  }
   std::vector<std::string> names;
   for (const auto& key : keys_) names.push_back(key.name);
   const auto suggestion = nearest(name, names);
@@ -177,12 +194,18 @@ std::string lowered(std::string_view text) {
   return result;
 }
 
+void check_choice(const KeyInfo& info, const std::string& text, const std::string& name, std::string_view origin) {
+  if (info.choices.empty() || std::ranges::find(info.choices, text) != info.choices.end()) return;
+  UsageError error("config", "{}: {} = \"{}\" is not one of {}", origin, name, text, range_text(info));
+  const auto suggestion = nearest(text, info.choices);
+  throw suggestion.empty() ? std::move(error) : with_hint(std::move(error), "did you mean " + suggestion + "?");
+}
+
 /// Sets the bound variable from a TOML node; throws a UsageError that says what was expected.
 void assign(const ConfigSchema::Value& value, const KeyInfo& info, const toml::node& node, const std::string& name,
             std::string_view origin) {
   const auto wrong_type = [&] {
-    return UsageError("config", "{}: {} expects {} {}, got {}", origin, name, value.index() == 1 ? "an" : "a", type_text(value),
-                      type_text(node.type()));
+    return UsageError("config", "{}: {} expects {}, got {}", origin, name, expected_text(value), type_text(node.type()));
   };
   const auto check_range = [&](double number) {
     if (!(number >= info.min && number <= info.max))
@@ -197,22 +220,39 @@ void assign(const ConfigSchema::Value& value, const KeyInfo& info, const toml::n
           if (!std::isfinite(*number)) throw UsageError("config", "{}: {} = {} is not a finite number", origin, name, *number);
           check_range(*number);
           *bound = *number;
+        } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+          if (!node.is_array()) throw wrong_type();
+          T list;
+          for (const auto& item : *node.as_array()) {
+            const auto text = item.value_exact<std::string>();
+            if (!text) throw UsageError("config", "{}: {} expects strings in its list, got {}", origin, name, type_text(item.type()));
+            list.push_back(lowered(*text));
+            check_choice(info, list.back(), name, origin);
+          }
+          *bound = std::move(list);
         } else {
           auto exact = node.value_exact<T>();
           if (!exact) throw wrong_type();
-          if constexpr (std::is_same_v<T, std::string>) *exact = lowered(*exact);
-          if constexpr (std::is_same_v<T, std::int64_t>) check_range(static_cast<double>(*exact));
           if constexpr (std::is_same_v<T, std::string>) {
-            if (!info.choices.empty() && std::ranges::find(info.choices, *exact) == info.choices.end()) {
-              UsageError error("config", "{}: {} = \"{}\" is not one of {}", origin, name, *exact, range_text(info));
-              const auto suggestion = nearest(*exact, info.choices);
-              throw suggestion.empty() ? std::move(error) : with_hint(std::move(error), "did you mean " + suggestion + "?");
-            }
+            *exact = lowered(*exact);
+            check_choice(info, *exact, name, origin);
           }
+          if constexpr (std::is_same_v<T, std::int64_t>) check_range(static_cast<double>(*exact));
           *bound = *exact;
         }
       },
       value);
+}
+
+/// The words of `a,b,c`; none of an empty text.
+std::vector<std::string> words(std::string_view text) {
+  std::vector<std::string> found;
+  while (!text.empty()) {
+    const auto comma = std::min(text.find(','), text.size());
+    found.emplace_back(text.substr(0, comma));
+    text.remove_prefix(std::min(text.size(), comma + 1));
+  }
+  return found;
 }
 
 void each_leaf(const toml::table& table, const std::string& prefix, const auto& visit) {
@@ -237,7 +277,7 @@ void ConfigSchema::read_toml(std::string_view text, std::string_view name) {
   }
   each_leaf(table, "", [&](const std::string& key_name, const toml::node& node) {
     auto& key = find(key_name, name);
-    assign(key.value, key.info, node, key_name, name);
+    assign(key.value, key.info, node, key.name, name);
     key.origin = name;
   });
 }
@@ -253,35 +293,37 @@ void ConfigSchema::set(std::string_view assignment) {
   const std::string name(assignment.substr(0, equals)), text(assignment.substr(equals + 1));
   auto& key = find(name, "--set");
   toml::table table;
-  // A string key takes the text as it stands unless it is quoted; other types are TOML.
-  const bool bare = std::holds_alternative<std::string*>(key.value) && !(text.size() >= 2 && (text.front() == '"' || text.front() == '\''));
+  // A string key takes the text as it stands unless it is quoted, a list its words between commas; other types are TOML.
+  const auto quoted = [](const std::string& word) { return word.size() >= 2 && (word.front() == '"' || word.front() == '\''); };
+  std::string value = text;
+  if (std::holds_alternative<std::string*>(key.value) && !quoted(text)) value = toml_string(text);
+  if (std::holds_alternative<std::vector<std::string>*>(key.value) && !text.starts_with('[')) value = list_text(words(text));
   try {
-    const auto line = "value = " + (bare ? toml_string(text) : text);
-    table = toml::parse(lifted(line, "--set"));
+    table = toml::parse(lifted("value = " + value, "--set"));
   } catch (const std::exception&) {  // UsageError, parse_error or TomlInvariant
-    throw UsageError("config", "--set: {} expects {} {}, got `{}`", name, key.value.index() == 1 ? "an" : "a", type_text(key.value), text);
+    throw UsageError("config", "--set: {} expects {}, got `{}`", key.name, expected_text(key.value), text);
   }
-  assign(key.value, key.info, *table.get("value"), name, "--set");
+  assign(key.value, key.info, *table.get("value"), key.name, "--set");
   key.origin = "--set";
 }
 
 void ConfigSchema::check() const {
   for (const auto& key : keys_) {
     if (key.info.required && key.origin.empty()) throw UsageError("config", "{} is not set: {}", key.name, key.info.meaning);
-    if (!key.info.used_when || key.origin.empty() || value_text(key.value) == key.initial) continue;
-    const auto& condition = *key.info.used_when;
-    const auto other = std::ranges::find(keys_, condition.key, &Key::name);
-    const auto present = plain(other->value);
-    if (std::ranges::find(condition.values, present) == condition.values.end())
-      throw UsageError("config", "{}: {} has no effect with {} = {} (it is used with {})", key.origin, key.name, condition.key,
-                       value_text(other->value), fmt::join(condition.values, ", "));
+    if (key.origin.empty() || value_text(key.value) == key.initial) continue;
+    for (const auto& condition : key.info.used_when) {
+      const auto other = std::ranges::find(keys_, condition.key, &Key::name);
+      if (std::ranges::find(condition.values, plain(other->value)) == condition.values.end())
+        throw UsageError("config", "{}: {} has no effect with {} = {} (it is used with {})", key.origin, key.name, condition.key,
+                         value_text(other->value), fmt::join(condition.values, ", "));
+    }
   }
 }
 
 std::string ConfigSchema::to_toml() const {
   std::string text, section;
   for (const auto& key : keys_) {
-    const auto dot = key.name.find('.');
+    const auto dot = key.name.rfind('.');
     const auto group = key.name.substr(0, dot);
     if (group != section) text += fmt::format("{}[{}]\n", section.empty() ? "" : "\n", group);
     section = group;
@@ -299,13 +341,14 @@ std::vector<std::pair<std::string, std::string>> ConfigSchema::settings() const 
 std::string ConfigSchema::to_markdown() const {
   std::string text, section;
   for (const auto& key : keys_) {
-    const auto group = key.name.substr(0, key.name.find('.'));
+    const auto group = key.name.substr(0, key.name.rfind('.'));
     if (group != section)
       text += fmt::format("\n## {}\n\n| key | type | default | range | unit | meaning |\n|---|---|---|---|---|---|\n", group);
     section = group;
-    std::string meaning = key.info.meaning;
-    if (key.info.used_when)
-      meaning += fmt::format(" (used with `{}` = {})", key.info.used_when->key, fmt::join(key.info.used_when->values, ", "));
+    std::string meaning = key.info.meaning, conditions;
+    for (const auto& condition : key.info.used_when)
+      conditions += fmt::format("{}`{}` = {}", conditions.empty() ? " (used with " : " and ", condition.key, fmt::join(condition.values, ", "));
+    if (!conditions.empty()) meaning += conditions + ")";
     text += fmt::format("| `{}` | {} | {} | {} | {} | {} |\n", key.name, type_text(key.value),
                         key.info.required ? "required" : "`" + key.initial + "`", range_text(key.info), key.info.unit, meaning);
   }

@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,23 +20,24 @@ struct KeyInfo {
   double max = std::numeric_limits<double>::infinity();
   std::vector<std::string> choices = {};  ///< of a string; empty: any
   bool required = false;
-  /// The key has an effect only when that other key has one of these values; set otherwise, it is an error, never ignored.
+  /// The key has an effect only when each of these other keys has one of its values; set otherwise, it is an error, never ignored.
   struct Condition {
     std::string key;
     std::vector<std::string> values;
   };
-  std::optional<Condition> used_when = std::nullopt;
+  std::vector<Condition> used_when = {};
+  std::string formerly = "";  ///< the key's name in older files and command lines: still taken, with a note
 };
 
 /// The one table of a configuration: each key is declared once, bound to the variable that it sets, whose value at that moment is its
 /// default. Parser, `isotrope config --list|--check`, docs/config.md and the resolved config.toml of a run all come from it.
 ///
-/// A TOML file and `a.b=c` overrides set values. An unknown key, a wrong type, a value out of range, a missing required key and a key that
+/// A TOML file and `a.b=c` overrides set values; a list is a TOML array, in an override also bare words between commas. An unknown key, a wrong type, a value out of range, a missing required key and a key that
 /// has no effect under the other settings are UsageErrors naming file and key, with the nearest name as a hint.
 /// The schema refers to the bound variables: it must not outlive them.
 class ConfigSchema {
  public:
-  using Value = std::variant<bool*, std::int64_t*, double*, std::string*>;
+  using Value = std::variant<bool*, std::int64_t*, double*, std::string*, std::vector<std::string>*>;
 
   void add(std::string name, Value value, KeyInfo info);
 

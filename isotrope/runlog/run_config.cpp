@@ -22,12 +22,12 @@ ConfigSchema RunConfig::schema() {
          .choices = {"auto", "clm", "mlm", "mlm_nsp", "bilm"}});
   const KeyInfo::Condition masks{"objective.name", {"auto", "mlm", "mlm_nsp"}};
   s.add("objective.mask_rate", &objective.mask_rate,
-        {.meaning = "Share of the tokens, special ones apart, that are to be predicted", .min = 0.001, .max = 1, .used_when = masks});
+        {.meaning = "Share of the tokens, special ones apart, that are to be predicted", .min = 0.001, .max = 1, .used_when = {masks}});
   s.add("objective.mask_share", &objective.mask_share,
-        {.meaning = "Of these, the share that the mask token replaces", .min = 0, .max = 1, .used_when = masks});
+        {.meaning = "Of these, the share that the mask token replaces", .min = 0, .max = 1, .used_when = {masks}});
   s.add("objective.random_share", &objective.random_share,
-        {.meaning = "And the share that a random token replaces; the others stay", .min = 0, .max = 1, .used_when = masks});
-  s.add("objective.whole_words", &objective.whole_words, {.meaning = "Hide all tokens of a word together", .used_when = masks});
+        {.meaning = "And the share that a random token replaces; the others stay", .min = 0, .max = 1, .used_when = {masks}});
+  s.add("objective.whole_words", &objective.whole_words, {.meaning = "Hide all tokens of a word together", .used_when = {masks}});
 
   s.add("data.train", &data.train, {.meaning = "Token file to train on, written by `isotrope data pack`", .required = true});
   s.add("data.validation", &data.validation, {.meaning = "Token file to evaluate on; empty: no evaluation"});

@@ -100,6 +100,70 @@ TEST(Config, AKeyWithoutEffectIsAnError) {
             "[config] --set: optimizer.beta has no effect with optimizer.name = 'sgd' (it is used with adamw)");
 }
 
+TEST(Config, ListsAreArraysOrWordsBetweenCommas) {
+  std::vector<std::string> patterns{"*.bias"};
+  ConfigSchema schema;
+  schema.add("optimizer.skip", &patterns, {.meaning = "which"});
+  EXPECT_EQ(schema.to_toml(), "[optimizer]\nskip = ['*.bias']\n");
+  schema.set("optimizer.skip=a.*,b");
+  EXPECT_EQ(patterns, (std::vector<std::string>{"a.*", "b"}));
+  schema.read_toml("[optimizer]\nskip = [\"x, y\", 'ä']", "t.toml");
+  EXPECT_EQ(patterns, (std::vector<std::string>{"x, y", "ä"}));
+  std::vector<std::string> read;
+  ConfigSchema again;
+  again.add("optimizer.skip", &read, {.meaning = "which"});
+  again.read_toml(schema.to_toml(), "resolved");
+  EXPECT_EQ(read, patterns);
+  schema.set("optimizer.skip=[\"one\"]");
+  EXPECT_EQ(patterns, std::vector<std::string>{"one"});
+  schema.set("optimizer.skip=");
+  EXPECT_TRUE(patterns.empty());
+  EXPECT_EQ(message_of([&] { schema.read_toml("[optimizer]\nskip = 'x'", "t.toml"); }),
+            "[config] t.toml: optimizer.skip expects a list of strings, got string");
+  EXPECT_EQ(message_of([&] { schema.read_toml("[optimizer]\nskip = ['x', 3]", "t.toml"); }),
+            "[config] t.toml: optimizer.skip expects strings in its list, got integer");
+}
+
+TEST(Config, AKeyMayNeedSeveralOthers) {
+  std::string rule = "muon", scale = "plain";
+  double factor = 1;
+  ConfigSchema schema;
+  schema.add("optimizer.name", &rule, {.meaning = "which", .choices = {"adamw", "muon", "spectra"}});
+  schema.add("optimizer.scale", &scale, {.meaning = "how", .choices = {"plain", "own"}});
+  schema.add("optimizer.factor", &factor,
+             {.meaning = "much", .used_when = {{"optimizer.name", {"muon", "spectra"}}, {"optimizer.scale", {"own"}}}});
+  schema.set("optimizer.factor=2");
+  EXPECT_EQ(message_of([&] { schema.check(); }),
+            "[config] --set: optimizer.factor has no effect with optimizer.scale = 'plain' (it is used with own)");
+  schema.set("optimizer.scale=own");
+  EXPECT_NO_THROW(schema.check());
+  schema.set("optimizer.name=adamw");
+  EXPECT_EQ(message_of([&] { schema.check(); }),
+            "[config] --set: optimizer.factor has no effect with optimizer.name = 'adamw' (it is used with muon, spectra)");
+  EXPECT_NE(schema.to_markdown().find("much (used with `optimizer.name` = muon, spectra and `optimizer.scale` = own)"), std::string::npos);
+}
+
+TEST(Config, SectionsMayLieWithinSections) {
+  double lr = 1, momentum = 0.9;
+  ConfigSchema schema;
+  schema.add("optimizer.lr", &lr, {.meaning = "rate"});
+  schema.add("optimizer.muon.momentum", &momentum, {.meaning = "mean"});
+  schema.read_toml("[optimizer]\nlr = 2\n[optimizer.muon]\nmomentum = 0.5", "t.toml");
+  EXPECT_EQ(schema.to_toml(), "[optimizer]\nlr = 2.0\n\n[optimizer.muon]\nmomentum = 0.5\n");
+  EXPECT_NE(schema.to_markdown().find("## optimizer.muon\n"), std::string::npos);
+}
+
+TEST(Config, AKeysFormerNameIsStillTaken) {
+  std::int64_t period = 5;
+  ConfigSchema schema;
+  schema.add("observe.weights", &period, {.meaning = "how often", .min = 0, .formerly = "log.weights_every"});
+  schema.read_toml("[log]\nweights_every = 7", "old.toml");
+  EXPECT_EQ(period, 7);
+  schema.set("log.weights_every=9");
+  EXPECT_EQ(schema.to_toml(), "[observe]\nweights = 9\n");
+  EXPECT_EQ(message_of([&] { schema.set("log.weights_every=-1"); }), "[config] --set: observe.weights = -1 is out of range (≥ 0)");
+}
+
 TEST(Config, TheResolvedFileReadsBackToTheSameValues) {
   Settings first;
   auto schema = first.schema();
