@@ -83,7 +83,9 @@ class Bloom final : public Model {
     const LinearOptions options{.bias = true, .std = c_.initializer_range};
     Block b{.index = index};
     b.input_norm = add_layer_norm(parameters_, name + "input_layernorm", d, c_.layer_norm_epsilon);
-    b.query_key_value = add_linear(parameters_, name + "self_attention.query_key_value", d, 3 * d, options);
+    const auto head = d / c_.n_head;  // a head's queries, keys and values follow each other
+    b.query_key_value = add_linear(parameters_, name + "self_attention.query_key_value", d, 3 * d,
+                                   {.bias = true, .std = c_.initializer_range, .parts = {head, head, head}, .blocks = c_.n_head});
     b.dense = add_linear(parameters_, name + "self_attention.dense", d, d, options);
     b.post_attention_norm = add_layer_norm(parameters_, name + "post_attention_layernorm", d, c_.layer_norm_epsilon);
     b.up = add_linear(parameters_, name + "mlp.dense_h_to_4h", d, 4 * d, options);

@@ -90,7 +90,9 @@ class Gpt2 final : public Model {
         .bias = true, .transposed = true, .std = c_.initializer_range / std::sqrt(2.0 * static_cast<double>(c_.n_layer))};
     Block b{.index = index};
     b.ln_1 = add_layer_norm(parameters_, name + "ln_1", d, c_.layer_norm_epsilon);
-    b.c_attn = add_linear(parameters_, name + "attn.c_attn", d, 3 * d, plain);
+    auto attention = plain;
+    attention.parts = {d, d, d};
+    b.c_attn = add_linear(parameters_, name + "attn.c_attn", d, 3 * d, attention);
     b.attn_proj = add_linear(parameters_, name + "attn.c_proj", d, d, residual);
     b.ln_2 = add_layer_norm(parameters_, name + "ln_2", d, c_.layer_norm_epsilon);
     b.c_fc = add_linear(parameters_, name + "mlp.c_fc", d, c_.n_inner, plain);

@@ -106,7 +106,10 @@ class GptNeox final : public Model {
     Block b{.index = index};
     b.input_norm = add_layer_norm(parameters_, name + "input_layernorm", d, c_.layer_norm_eps);
     b.post_attention_norm = add_layer_norm(parameters_, name + "post_attention_layernorm", d, c_.layer_norm_eps);
-    b.query_key_value = add_linear(parameters_, name + "attention.query_key_value", d, 3 * d, attention);
+    const auto head = shape_.head_dim;  // a head's queries, keys and values follow each other
+    b.query_key_value = add_linear(
+        parameters_, name + "attention.query_key_value", d, 3 * d,
+        {.bias = c_.attention_bias, .std = c_.initializer_range, .parts = {head, head, head}, .blocks = c_.num_attention_heads});
     b.dense = add_linear(parameters_, name + "attention.dense", d, d, attention);
     b.up = add_linear(parameters_, name + "mlp.dense_h_to_4h", d, c_.intermediate_size, mlp);
     b.down = add_linear(parameters_, name + "mlp.dense_4h_to_h", c_.intermediate_size, d, mlp);

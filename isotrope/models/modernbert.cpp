@@ -147,10 +147,12 @@ class ModernBert final : public Model {
     const auto d = c_.hidden_size, ff = c_.intermediate_size;
     Block b{.index = index};
     if (index > 0) b.attention_norm = add_norm(name + "attn_norm");
-    b.qkv = add_linear(parameters_, name + "attn.Wqkv", d, 3 * d, {.bias = c_.attention_bias, .std = c_.initializer_range});
+    b.qkv = add_linear(parameters_, name + "attn.Wqkv", d, 3 * d,
+                       {.bias = c_.attention_bias, .std = c_.initializer_range, .parts = {d, d, d}});
     b.attention_output = add_linear(parameters_, name + "attn.Wo", d, d, {.bias = c_.attention_bias, .std = output_std()});
     b.mlp_norm = add_norm(name + "mlp_norm");
-    b.mlp_in = add_linear(parameters_, name + "mlp.Wi", d, 2 * ff, {.bias = c_.mlp_bias, .std = c_.initializer_range});
+    b.mlp_in = add_linear(parameters_, name + "mlp.Wi", d, 2 * ff,
+                          {.bias = c_.mlp_bias, .std = c_.initializer_range, .parts = {ff, ff}});
     b.mlp_out = add_linear(parameters_, name + "mlp.Wo", ff, d, {.bias = c_.mlp_bias, .std = output_std()});
     return b;
   }

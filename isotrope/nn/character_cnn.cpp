@@ -39,9 +39,9 @@ at::Tensor CharacterCnn::operator()(const at::Tensor& table) const {
 
 CharacterCnn add_character_cnn(Parameters& parameters, const std::string& name, std::int64_t character_width,
                                std::span<const std::pair<std::int64_t, std::int64_t>> filters, std::int64_t highways, std::int64_t out) {
-  const auto matrix = [&](const std::string& part, std::int64_t rows, std::int64_t columns) {
+  const auto matrix = [&](const std::string& part, std::int64_t rows, std::int64_t columns, MatrixForm form = {}) {
     return parameters.add(name + part + ".weight", {rows, columns}, ParameterClass::matrix,
-                          {.std = 1 / std::sqrt(static_cast<double>(columns))});
+                          {.std = 1 / std::sqrt(static_cast<double>(columns))}, std::move(form));
   };
   const auto bias = [&](const std::string& part, std::int64_t size, Initialization::Kind kind = Initialization::Kind::zeros) {
     return parameters.add(name + part + ".bias", {size}, ParameterClass::vector, {kind});
@@ -51,7 +51,7 @@ CharacterCnn add_character_cnn(Parameters& parameters, const std::string& name, 
   std::int64_t n = 0;
   for (const auto& [width, count] : filters) {
     const auto part = ".filters." + std::to_string(cnn.filters.size());
-    cnn.filters.push_back({width, matrix(part, count, character_width * width), bias(part, count)});
+    cnn.filters.push_back({width, matrix(part, count, character_width * width, {.convolution = true}), bias(part, count)});
     n += count;
   }
   for (std::int64_t i = 0; i < highways; ++i) {

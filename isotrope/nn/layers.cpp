@@ -27,7 +27,8 @@ std::vector<at::Tensor> project(const at::Tensor& x, std::initializer_list<const
 Linear add_linear(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t out, const LinearOptions& options) {
   Linear linear{.transposed = options.transposed};
   const std::vector<std::int64_t> shape = options.transposed ? std::vector{in, out} : std::vector{out, in};
-  linear.weight = parameters.add(name + ".weight", shape, ParameterClass::matrix, {.std = options.std});
+  linear.weight = parameters.add(name + ".weight", shape, ParameterClass::matrix, {.std = options.std},
+                                 {.transposed = options.transposed, .parts = options.parts, .blocks = options.blocks});
   if (options.bias) linear.bias = parameters.add(name + ".bias", {out}, ParameterClass::vector, {Initialization::Kind::zeros});
   return linear;
 }

@@ -25,6 +25,9 @@ struct LinearOptions {
   bool bias = false;
   bool transposed = false;
   double std = 0.02;  ///< of the weight's initial values; the bias starts at 0
+  /// The matrices that are stored as one, where there are several (MatrixForm).
+  std::vector<std::int64_t> parts = {};
+  std::int64_t blocks = 1;
 };
 
 /// Adds `name.weight` (class matrix) and, if asked, `name.bias` (class vector).

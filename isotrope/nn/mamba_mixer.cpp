@@ -32,13 +32,15 @@ at::Tensor grouped_rms_norm(const at::Tensor& x, const at::Tensor& gain, std::in
 
 MambaMixer::MambaMixer(Parameters& parameters, const std::string& name, const MambaMixerOptions& options) : o_(options) {
   using Kind = Initialization::Kind;
-  const auto vector = [&](const char* suffix, std::vector<std::int64_t> shape, Initialization init) {
-    return parameters.add(name + suffix, std::move(shape), ParameterClass::vector, init);
+  const auto vector = [&](const char* suffix, std::vector<std::int64_t> shape, Initialization init, MatrixForm form = {}) {
+    return parameters.add(name + suffix, std::move(shape), ParameterClass::vector, init, std::move(form));
   };
-  const auto inner = o_.inner(), channels = o_.channels();
-  in_proj_ = add_linear(parameters, name + ".in_proj", o_.width, inner + channels + o_.heads, {.bias = o_.projection_bias, .std = o_.std});
+  const auto inner = o_.inner(), channels = o_.channels(), shared = o_.groups * o_.states;
+  in_proj_ = add_linear(parameters, name + ".in_proj", o_.width, inner + channels + o_.heads,
+                        {.bias = o_.projection_bias, .std = o_.std, .parts = {inner, inner, shared, shared, o_.heads}});  // z, x, B, C, dt
   // The variance of libtorch's own start of a convolution, uniform in ±1/√K.
-  conv_weight_ = vector(".conv1d.weight", {channels, 1, o_.taps}, {.std = 1 / std::sqrt(3.0 * static_cast<double>(o_.taps))});
+  conv_weight_ = vector(".conv1d.weight", {channels, 1, o_.taps}, {.std = 1 / std::sqrt(3.0 * static_cast<double>(o_.taps))},
+                        {.convolution = true});
   if (o_.convolution_bias) conv_bias_ = vector(".conv1d.bias", {channels}, {Kind::zeros});
   dt_bias_ = vector(".dt_bias", {o_.heads},
                     {.kind = Kind::time_step, .low = o_.initial_step_low, .high = o_.initial_step_high, .floor = o_.initial_step_floor});

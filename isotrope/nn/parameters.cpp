@@ -30,9 +30,15 @@ at::Tensor allocate(std::vector<std::int64_t> shape, const at::TensorOptions& op
   }
 }
 
-at::Tensor Parameters::add(std::string name, std::vector<std::int64_t> shape, ParameterClass kind, Initialization init) {
+std::vector<at::Tensor> matrix_views(const at::Tensor& stored, const MatrixForm& form) {
+  const auto rows = (form.transposed ? stored.t() : stored).unflatten(0, {form.blocks, -1});
+  if (form.parts.empty()) return {rows};
+  return rows.split_with_sizes(form.parts, 1);
+}
+
+at::Tensor Parameters::add(std::string name, std::vector<std::int64_t> shape, ParameterClass kind, Initialization init, MatrixForm form) {
   auto value = allocate(std::move(shape), options_, name).set_requires_grad(true);
-  all_.push_back({std::move(name), kind, init, value});
+  all_.push_back({std::move(name), kind, init, value, std::move(form)});
   return value;
 }
 

@@ -23,11 +23,26 @@ struct Initialization {
   double low = 1, high = 1, floor = 0;
 };
 
+/// How a stored weight is made of matrices [out, in], for all that looks at singular vectors: optimizers, spectra.
+struct MatrixForm {
+  bool convolution = false;  ///< taps of a filter, no matrix
+  bool transposed = false;   ///< stored [in, out]
+  /// Output rows of the matrices that are stored as one; empty: a single matrix. Where the heads of queries, keys and values take turns,
+  /// there are `blocks` stretches of rows, and each holds the given number of every part.
+  std::vector<std::int64_t> parts = {};
+  std::int64_t blocks = 1;
+};
+
+/// The matrices of a stored weight (or of a tensor of its shape), as views [blocks, rows, in] whose first two axes are the output.
+std::vector<at::Tensor> matrix_views(const at::Tensor& stored, const MatrixForm& form);
+
 struct Parameter {
   std::string name;  ///< as in the Hugging Face checkpoint
   ParameterClass kind;
   Initialization init;
-  at::Tensor value;  ///< a leaf that requires its gradient; the model holds the same tensor
+  at::Tensor value;      ///< a leaf that requires its gradient; the model holds the same tensor
+  MatrixForm form = {};  ///< of matrices; set by the family that stores it otherwise than as one [out, in]
+  bool trains = true;    ///< whether optimizers move it
 };
 
 /// An uninitialised tensor. WorkError naming `what` when there is no memory for it.
@@ -40,7 +55,7 @@ class Parameters {
   explicit Parameters(at::TensorOptions options) : options_(options) {}
 
   /// Allocates (uninitialised), records and returns the tensor. WorkError when there is no memory for it.
-  at::Tensor add(std::string name, std::vector<std::int64_t> shape, ParameterClass kind, Initialization init);
+  at::Tensor add(std::string name, std::vector<std::int64_t> shape, ParameterClass kind, Initialization init, MatrixForm form = {});
 
   const std::vector<Parameter>& all() const { return all_; }
   std::vector<Parameter>& all() { return all_; }
