@@ -4,7 +4,7 @@
 #include "CLI/CLI.hpp"
 #include "app/commands.h"
 #include "app/common.h"
-#include "isotrope/runlog/run_config.h"
+#include "isotrope/train/run_config.h"
 
 namespace isotrope::app {
 

@@ -45,7 +45,7 @@ function samplesPanel(board) {
   let chosen = null, place = null;
   return panel("Samples", async (body) => {
     const able = board.runs.filter((run) => run.summary.samples > 0);
-    if (able.length === 0) return body.replaceChildren(make("p", { class: "none" }, "No run has samples of its model (set sample.every)."));
+    if (able.length === 0) return body.replaceChildren(make("p", { class: "none" }, "No run has samples of its model (set observe.samples)."));
     if (chosen === null || !able.some((run) => run.index === chosen)) chosen = able[0].index;
     const samples = await board.source.samples(chosen);
     const following = place === null || place >= samples.length - 1;

@@ -6,7 +6,7 @@
 
 #include "app/engine.h"
 #include "isotrope/models/model.h"
-#include "isotrope/runlog/run_config.h"
+#include "isotrope/train/run_config.h"
 
 namespace isotrope::app {
 

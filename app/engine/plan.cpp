@@ -27,11 +27,6 @@ std::string operations(double flops) {
   return fmt::format("{:.3g} {}FLOP", flops, units[unit]);
 }
 
-/// Short times need more than whole seconds.
-std::string short_time(double seconds) {
-  return seconds < 1 ? fmt::format("{:.3g} ms", seconds * 1e3) : seconds < 60 ? fmt::format("{:.3g} s", seconds) : duration_text(seconds);
-}
-
 void print_work(const RunPlan& plan) {
   std::string classes;
   for (const auto& [kind, number] : plan.parameters) classes += fmt::format("{}{} {}", classes.empty() ? "" : ", ", kind, count(number));
@@ -62,18 +57,25 @@ void print_space(const RunPlan& plan) {
                                bytes(std::max<std::int64_t>(0, plan.calibration->peak_bytes - held))));
   else line("memory", fmt::format("{} ({}), and activations", bytes(held), parts));
   const auto kept = plan.checkpoints_kept > 0 ? std::min(plan.checkpoints_kept, plan.checkpoints_written) : plan.checkpoints_written;
-  line("disk", fmt::format("{}: {} checkpoints kept of {}", bytes(kept * plan.checkpoint_bytes), kept, bytes(plan.checkpoint_bytes)));
+  const auto archive = plan.archived * plan.parameter_count * 4;
+  auto disk = fmt::format("{}: {} checkpoints kept of {}", bytes(kept * plan.checkpoint_bytes + archive), kept, bytes(plan.checkpoint_bytes));
+  if (plan.archived > 0) disk += fmt::format(", weights archived {} times, {} in all", plan.archived, bytes(archive));
+  line("disk", disk);
+}
+
+void print_rules(const RunPlan& plan) {
+  for (const auto& share : plan.rules) line(&share == plan.rules.data() ? "rules" : "", text_of(share) + ": " + names_of(share));
 }
 
 void print_time(const RunPlan& plan) {
   if (!plan.calibration) return;
   const auto& c = *plan.calibration;
-  line("speed", fmt::format("{:.0f} tokens/s, {} a step (median of {}), {}/s", plan.tokens_per_second(), short_time(c.step_seconds),
+  line("speed", fmt::format("{:.0f} tokens/s, {} a step (median of {}), {}/s", plan.tokens_per_second(), short_duration_text(c.step_seconds),
                             c.steps, operations(plan.flops.all() * plan.tokens_per_second())));
   auto time = duration_text(plan.training_seconds()) + " of training";
   if (plan.max_seconds > 0 && plan.training_seconds() >= plan.max_seconds)
     time += fmt::format(" (train.max_minutes; {:.0f} of {} steps)", plan.max_seconds / c.step_seconds, plan.steps);
-  if (plan.evaluations > 0) time += fmt::format(", {} for {} evaluations", short_time(plan.evaluation_seconds()), plan.evaluations);
+  if (plan.evaluations > 0) time += fmt::format(", {} for {} evaluations", short_duration_text(plan.evaluation_seconds()), plan.evaluations);
   line("time", time);
 }
 
@@ -99,7 +101,7 @@ void print_comparison(const RunPlan& plan, const RunMeasure& run) {
   const auto seconds = done * plan.calibration->step_seconds;
   row("tokens/s", fmt::format("{:.0f}", plan.tokens_per_second()), fmt::format("{:.0f}", run.tokens_per_second),
       run.tokens_per_second / plan.tokens_per_second());
-  row("training", short_time(seconds), short_time(run.seconds), run.seconds / seconds);
+  row("training", short_duration_text(seconds), short_duration_text(run.seconds), run.seconds / seconds);
   row("memory", bytes(plan.calibration->peak_bytes), bytes(run.peak_bytes),
       static_cast<double>(run.peak_bytes) / static_cast<double>(plan.calibration->peak_bytes));
 }
@@ -143,7 +145,7 @@ void run_plan(const PlanCommand& options) {
     json["measured"] = measured ? to_json(*measured) : nlohmann::json(nullptr);
     return print_json(json);
   }
-  print_work(plan), print_space(plan), print_time(plan);
+  print_work(plan), print_rules(plan), print_space(plan), print_time(plan);
   if (measured && measured->steps > 0) print_comparison(plan, *measured);
 }
 

@@ -66,23 +66,23 @@ class Step {
                                      {"rms_norm_eps", 1e-5}},
                                     {}, "step_parts")) {
     isotrope::initialize_(model_->parameters(), 1);
-    parameters_ = std::make_unique<isotrope::FlatParameters>(model_->parameters(), at::kBFloat16);
-    optimizer_ = isotrope::make_adamw(*parameters_, {});
+    optimizer_ = isotrope::make_optimizer(model_->parameters(), at::kBFloat16, {});
+    gradients_ = std::make_unique<isotrope::Gradients>(optimizer_->parameters());
     const auto ids = at::randint(0, s.vocabulary, {s.batch, s.tokens}, at::kLong);
     batches_.push_back({.ids = ids, .targets = ids.flip(1), .counted = s.rows()});
   }
   void take() {
-    const auto outcome = isotrope::compute_gradients(*model_, *parameters_, batches_);
-    optimizer_->step_(1e-4, isotrope::clip_factor(1.0, outcome.grad_norm));
+    isotrope::compute_gradients(*model_, *gradients_, batches_);
+    optimizer_->step_(*gradients_, 1e-4, isotrope::clip_factor(1.0, norm()));
   }
-  void optimize() { optimizer_->step_(1e-4, 1.0); }
-  double norm() { return isotrope::squared_norm(parameters_->gradients()); }
+  void optimize() { optimizer_->step_(*gradients_, 1e-4, 1.0); }
+  double norm() { return optimizer_->gradient_norm(*gradients_); }
   std::int64_t parameters() const { return model_->parameters().count(); }
 
  private:
   std::unique_ptr<isotrope::Model> model_;
-  std::unique_ptr<isotrope::FlatParameters> parameters_;
   std::unique_ptr<isotrope::Optimizer> optimizer_;
+  std::unique_ptr<isotrope::Gradients> gradients_;
   std::vector<isotrope::Batch> batches_;
 };
 

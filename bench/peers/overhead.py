@@ -19,15 +19,15 @@ from _models import LLAMA10M, pack_random_text
 from _side_by_side import BUILD, Case, compare
 
 FIRST, LAST = 50, 110
-OFF = {"log.every": 10, "log.weights_every": 0, "checkpoint.every": 0}
-ON = {"log.every": 1, "log.weights_every": 50, "checkpoint.every": 60}
+OFF = {"log.every": 10, "observe.weights": 0, "checkpoint.every": 0}
+ON = {"log.every": 1, "observe.weights": 50, "checkpoint.every": 60}
 
 
 def seconds_a_step(folder, tokens, settings, outside):
     """Wall time a step between two records. What lies outside of the steps themselves is appended to `outside`, as a share."""
     run = Path(tempfile.mkdtemp(dir=folder)) / "run"
     settings = {"run.folder": run, "model.config": folder / "model.json", "data.train": tokens, "train.steps": LAST, "train.batch_size": 4,
-                "train.context": 256, "eval.every": 0, **settings}
+                "train.context": 256, "observe.evaluation": 0, **settings}
     config = folder / "run.toml"
     config.write_text("")
     command = [BUILD / "isotrope", "train", config, "--quiet"]

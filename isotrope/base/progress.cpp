@@ -63,6 +63,10 @@ std::string duration_text(double seconds) {
   return fmt::format("{}s", total);
 }
 
+std::string short_duration_text(double seconds) {
+  return seconds < 1 ? fmt::format("{:.3g} ms", seconds * 1e3) : seconds < 60 ? fmt::format("{:.3g} s", seconds) : duration_text(seconds);
+}
+
 namespace {
 
 std::string scaled(double value, std::initializer_list<const char*> units) {

@@ -28,6 +28,8 @@ class Progress {
 
 /// `1h02m`, `3m20s`, `12s`.
 std::string duration_text(double seconds);
+/// The same below a minute with more than whole seconds: `1.65 s`, `280 ms`.
+std::string short_duration_text(double seconds);
 /// `1.5 GB`, `640 B`: decimal units.
 std::string bytes_text(double bytes);
 /// `3.21 M`, `124 k`: counts of parameters and tokens.

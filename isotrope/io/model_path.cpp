@@ -24,14 +24,16 @@ std::optional<std::uint64_t> step_of(const std::string& name) {
 
 }  // namespace
 
-std::vector<std::pair<std::uint64_t, fs::path>> all_checkpoints(const fs::path& run) {
+std::vector<std::pair<std::uint64_t, fs::path>> step_folders(const fs::path& folder) {
   std::vector<std::pair<std::uint64_t, fs::path>> found;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(run / "checkpoints", error))
+  for (const auto& entry : fs::directory_iterator(folder, error))
     if (const auto step = step_of(entry.path().filename().string()); step && entry.is_directory()) found.emplace_back(*step, entry.path());
   std::ranges::sort(found, std::greater{});
   return found;
 }
+
+std::vector<std::pair<std::uint64_t, fs::path>> all_checkpoints(const fs::path& run) { return step_folders(run / "checkpoints"); }
 
 std::optional<fs::path> newest_checkpoint(const fs::path& run) {
   const auto found = all_checkpoints(run);

@@ -18,6 +18,9 @@ std::optional<fs::path> single_file_model(const fs::path& path);
 /// file that single_file_model names. Throws InputError that says what was looked for.
 fs::path resolve_model(const fs::path& model);
 
+/// Every step-N in this folder with its N, the newest (largest N) first. Other names, unfinished ones among them, are passed over.
+std::vector<std::pair<std::uint64_t, fs::path>> step_folders(const fs::path& folder);
+
 /// Every RUN/checkpoints/step-N with its N, the newest (largest N) first. Other names, unfinished ones among them, are passed over.
 std::vector<std::pair<std::uint64_t, fs::path>> all_checkpoints(const fs::path& run);
 

@@ -1,64 +1,44 @@
+// AdamW (Loshchilov & Hutter 2019) over a whole group in one pass; the formula stands in kernels/adamw.h.
+#include "isotrope/kernels/adamw.h"
+
 #include <ATen/ATen.h>
 
-#include "isotrope/kernels/adamw.h"
-#include "isotrope/optim/optimizer.h"
+#include "isotrope/optim/update_rule.h"
 
 namespace isotrope {
 
-std::int64_t Optimizer::state_bytes() {
-  std::int64_t bytes = 0;
-  for (const auto& [name, tensor] : state()) bytes += static_cast<std::int64_t>(tensor.nbytes());
-  return bytes;
-}
-
 namespace {
 
-class AdamW final : public Optimizer {
+class AdamW final : public UpdateRule {
  public:
-  AdamW(FlatParameters& parameters, const AdamWOptions& options)
-      : parameters_(parameters),
-        options_(options),
-        exp_avg_(at::zeros_like(parameters.master())),
-        exp_avg_sq_(at::zeros_like(parameters.master())) {}
+  AdamW(const ParameterGroup& group, const at::TensorOptions& options, const OptimizerConfig& config)
+      : group_(group), config_(config), exp_avg_(at::zeros({group.count}, options)), exp_avg_sq_(at::zeros({group.count}, options)) {}
 
-  void step_(double lr, double gradient_scale) override {
-    ++steps_;
-    for (const auto& [offset, count, decay] : ranges()) {
-      const auto piece = [&, at = offset, n = count](const at::Tensor& flat) { return flat.defined() ? flat.narrow(0, at, n) : flat; };
-      auto weights = piece(parameters_.master()), mean = piece(exp_avg_), square = piece(exp_avg_sq_);
-      adamw_(weights, mean, square, piece(parameters_.gradients()), piece(parameters_.working()),
-             {lr, options_.beta1, options_.beta2, options_.eps, decay ? options_.weight_decay : 0.0, steps_, gradient_scale});
-    }
+  /// The gaps between segments hold zeros, which stay zeros.
+  void update_(const GroupBuffers& b, const StepSettings& s) override {
+    auto weights = b.master;
+    adamw_(weights, exp_avg_, exp_avg_sq_, b.gradients, b.working,
+           {s.lr, config_.beta1, config_.beta2, config_.eps, s.weight_decay, s.step, s.gradient_scale});
   }
 
-  std::vector<std::pair<std::string, at::Tensor>> state() override { return {{"exp_avg", exp_avg_}, {"exp_avg_sq", exp_avg_sq_}}; }
+  std::vector<NamedTensor> state() const override {
+    auto all = named_parts("exp_avg", exp_avg_, group_);
+    std::ranges::move(named_parts("exp_avg_sq", exp_avg_sq_, group_), std::back_inserter(all));
+    return all;
+  }
 
  private:
-  struct Range {
-    std::int64_t offset, count;
-    bool decay;
-  };
-
-  /// Neighbouring segments with the same decay as one range; the gaps between them hold zeros, which stay zeros.
-  std::vector<Range> ranges() const {
-    std::vector<Range> out;
-    for (const auto& segment : parameters_.segments()) {
-      const bool decay = segment.kind != ParameterClass::vector && segment.kind != ParameterClass::multiplier;
-      if (!out.empty() && out.back().decay == decay) out.back().count = segment.offset + segment.count - out.back().offset;
-      else out.push_back({segment.offset, segment.count, decay});
-    }
-    return out;
-  }
-
-  FlatParameters& parameters_;
-  AdamWOptions options_;
+  const ParameterGroup& group_;
+  OptimizerConfig config_;
   at::Tensor exp_avg_, exp_avg_sq_;
 };
 
+const RuleKind registered{"adamw",
+                          [](const ParameterGroup& group, const at::TensorOptions& options,
+                             const OptimizerConfig& config) -> std::unique_ptr<UpdateRule> {
+                            return std::make_unique<AdamW>(group, options, config);
+                          },
+                          [](const Parameter&) { return true; }};
+
 }  // namespace
-
-std::unique_ptr<Optimizer> make_adamw(FlatParameters& parameters, const AdamWOptions& options) {
-  return std::make_unique<AdamW>(parameters, options);
-}
-
 }  // namespace isotrope

@@ -2,36 +2,54 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "isotrope/base/error.h"
+#include "isotrope/kernels/adamw.h"
 #include "isotrope/kernels/gradient_sink.h"
 
 namespace isotrope {
 
-FlatParameters::FlatParameters(Parameters& parameters, at::ScalarType working) : mixed_(working != at::kFloat) {
+at::Tensor Segment::in(const at::Tensor& flat) const { return flat.narrow(0, offset, count).view(shape); }
+
+at::Tensor ParameterGroup::in(const at::Tensor& flat) const { return flat.defined() ? flat.narrow(0, offset, count) : flat; }
+
+FlatParameters::FlatParameters(Parameters& parameters, at::ScalarType working, std::span<const std::size_t> groups)
+    : mixed_(working != at::kFloat) {
   const at::NoGradGuard no_grad;
   constexpr std::int64_t alignment = 64;
+  const auto& all = parameters.all();
+  for (const auto& p : all) segments_.push_back({p.name, p.kind, 0, p.value.numel(), p.value.sizes().vec(), p.form, p.trains});
   std::int64_t total = 0;
-  for (const auto& p : parameters.all()) {
-    segments_.push_back({p.name, p.kind, total, p.value.numel(), p.value.sizes().vec()});
-    total += (p.value.numel() + alignment - 1) / alignment * alignment;
-  }
+  const auto place = [&](const auto& belongs) {
+    ParameterGroup group{.offset = total};
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      if (!belongs(i)) continue;
+      segments_[i].offset = total;
+      group.segments.push_back(&segments_[i]);
+      group.count = total + segments_[i].count - group.offset;
+      total += (segments_[i].count + alignment - 1) / alignment * alignment;
+    }
+    return group;
+  };
+  const auto count = groups.empty() ? 1 : std::ranges::max(groups) + 1;
+  for (std::size_t g = 0; g < count; ++g)
+    groups_.push_back(place([&](std::size_t i) { return all[i].trains && (groups.empty() || groups[i] == g); }));
+  trained_size_ = total;
+  place([&](std::size_t i) { return !all[i].trains; });
+
   const auto options = parameters.options().dtype(at::kFloat);
   master_ = at::zeros({total}, options);
-  gradients_ = at::zeros({total}, options);
   if (mixed_) working_ = at::zeros({total}, options.dtype(working));
   for (std::size_t i = 0; i < segments_.size(); ++i) {
     auto& value = parameters.all()[i].value;
-    part(master_, segments_[i]).copy_(value);
-    value.set_data(part(mixed_ ? working_ : master_, segments_[i]));
+    segments_[i].in(master_).copy_(value);
+    value.set_data(segments_[i].in(mixed_ ? working_ : master_));
     value.mutable_grad() = at::Tensor();
-    if (value.dim() == 2) attach_gradient_sink(value, part(gradients_, segments_[i]));
+    value.set_requires_grad(segments_[i].trains);
     values_.push_back(value);
   }
   refresh_working();
-}
-
-at::Tensor FlatParameters::part(const at::Tensor& flat, const Segment& segment) {
-  return flat.narrow(0, segment.offset, segment.count).view(segment.shape);
 }
 
 const Segment& FlatParameters::segment(std::string_view name) const {
@@ -40,20 +58,38 @@ const Segment& FlatParameters::segment(std::string_view name) const {
   throw WorkError("optim", "no parameter is named {}", name);
 }
 
-void FlatParameters::zero_gradients() {
-  for (std::size_t i = 0; i < segments_.size(); ++i) {
-    if (auto* sink = gradient_sink(values_[i])) sink->empty = true;
-    else part(gradients_, segments_[i]).zero_();
+void FlatParameters::refresh_working() {
+  const at::NoGradGuard no_grad;
+  if (mixed_) working_.copy_(master_);
+}
+
+Gradients::Gradients(const FlatParameters& parameters)
+    : parameters_(parameters), flat_(at::zeros({parameters.trained_size()}, parameters.master().options())) {}
+
+void Gradients::begin() {
+  for (std::size_t i = 0; i < parameters_.values().size(); ++i) {
+    const auto& segment = parameters_.segments()[i];
+    const auto& value = parameters_.values()[i];
+    if (!segment.trains) continue;
+    if (value.dim() != 2) {
+      of(segment).zero_();
+      continue;
+    }
+    auto* sink = gradient_sink(value);
+    if (!sink || !sink->value.is_alias_of(flat_)) attach_gradient_sink(value, of(segment)), sink = gradient_sink(value);
+    sink->empty = true;
   }
 }
 
-void FlatParameters::collect_gradients() {
+void Gradients::collect() {
   const at::NoGradGuard no_grad;
-  for (std::size_t i = 0; i < segments_.size(); ++i) {
-    auto* sink = gradient_sink(values_[i]);
-    auto& carried = values_[i].mutable_grad();
+  for (std::size_t i = 0; i < parameters_.values().size(); ++i) {
+    const auto& segment = parameters_.segments()[i];
+    if (!segment.trains) continue;
+    auto* sink = gradient_sink(parameters_.values()[i]);
+    auto& carried = parameters_.values()[i].mutable_grad();
     if (carried.defined()) {
-      (sink ? sink->filled() : part(gradients_, segments_[i])).add_(carried);
+      (sink ? sink->filled() : of(segment)).add_(carried);
       carried = at::Tensor();
     } else if (sink) {
       sink->filled();
@@ -61,9 +97,15 @@ void FlatParameters::collect_gradients() {
   }
 }
 
-void FlatParameters::refresh_working() {
-  const at::NoGradGuard no_grad;
-  if (mixed_) working_.copy_(master_);
+std::vector<double> Gradients::squared_norms() const {
+  std::vector<at::Tensor> trained;
+  for (const auto& segment : parameters_.segments())
+    if (segment.trains) trained.push_back(of(segment));
+  const auto found = isotrope::squared_norms(trained);
+  std::vector<double> norms;
+  std::size_t next = 0;
+  for (const auto& segment : parameters_.segments()) norms.push_back(segment.trains ? found[next++] : 0.0);
+  return norms;
 }
 
 }  // namespace isotrope

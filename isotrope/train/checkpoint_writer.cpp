@@ -13,18 +13,18 @@ CheckpointWriter::~CheckpointWriter() {
 void CheckpointWriter::start() {
   wait();
   started_at_ = session_.state.step;
-  auto content = snapshot(*session_.parameters, *session_.optimizer, session_.state);
+  auto content = snapshot(*session_.optimizer, session_.state);
   under_way_ =
       std::async(std::launch::async, [&s = session_, folder = session_.checkpoint_folder(started_at_), content = std::move(content)] {
-        save_checkpoint(folder, *s.model, *s.parameters, content, *s.tokenizer);
+        save_checkpoint(folder, *s.model, s.optimizer->parameters(), content, *s.tokenizer);
       });
 }
 
 void CheckpointWriter::write() {
   wait();
   started_at_ = session_.state.step;
-  save_checkpoint(session_.checkpoint_folder(started_at_), *session_.model, *session_.parameters,
-                  checkpoint_content(*session_.parameters, *session_.optimizer, session_.state), *session_.tokenizer);
+  save_checkpoint(session_.checkpoint_folder(started_at_), *session_.model, session_.optimizer->parameters(),
+                  checkpoint_content(*session_.optimizer, session_.state), *session_.tokenizer);
   complete();
 }
 

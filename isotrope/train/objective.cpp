@@ -72,8 +72,8 @@ CollatorOptions collation_for(const Model& model, const Tokenizer& tokenizer, co
                           .context = config.train.context,
                           .document_mask = config.data.document_mask,
                           .device = model.parameters().options().device()};
-  if (options.objective != Objective::clm && config.sample.every > 0)
-    throw UsageError("train", "sample.every = {}: this model writes no text; 0 leaves samples out", config.sample.every);
+  if (options.objective != Objective::clm && config.observe.samples > 0)
+    throw UsageError("train", "observe.samples = {}: this model writes no text; 0 leaves samples out", config.observe.samples);
   const bool pairs = options.objective == Objective::mlm_nsp;
   if (options.objective != Objective::mlm && !pairs) {
     const RunConfig defaults;

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "isotrope/models/model.h"
-#include "isotrope/runlog/run_config.h"
+#include "isotrope/train/run_config.h"
 #include "isotrope/text/tokenizer.h"
 #include "isotrope/train/batch.h"
 

@@ -15,6 +15,7 @@
 #include "isotrope/eval/perplexity.h"
 #include "isotrope/io/json.h"
 #include "isotrope/kernels/retained_memory.h"
+#include "isotrope/observe/archive_config.h"
 #include "isotrope/runlog/reader.h"
 #include "isotrope/train/objective.h"
 #include "isotrope/train/run_state.h"
@@ -58,8 +59,8 @@ class Rehearsal {
       : model_(model),
         config_(config),
         document_length_(document_length),
-        parameters_(model.parameters(), config.train.precision == "bf16" ? at::kBFloat16 : at::kFloat),
-        optimizer_(make_adamw(parameters_, {.beta1 = config.optimizer.beta1, .beta2 = config.optimizer.beta2})) {}
+        optimizer_(make_optimizer(model.parameters(), config.train.precision == "bf16" ? at::kBFloat16 : at::kFloat, config.optimizer)),
+        gradients_(optimizer_->parameters()) {}
 
   Calibration run(std::int64_t steps) {
     const auto batches = make_batches();
@@ -71,9 +72,9 @@ class Rehearsal {
       progress.update(i + 1);
     }
     Calibration measured{.steps = steps, .step_seconds = median(seconds)};
-    if (config_.eval.every > 0) measured.evaluation_seconds = evaluate();
+    if (config_.observe.evaluation > 0) measured.evaluation_seconds = evaluate();
     // The copy that a checkpoint in the midst of the run is written from: the moment when it needs most.
-    if (config_.checkpoint.every > 0 && config_.checkpoint.every < config_.train.steps) snapshot(parameters_, *optimizer_, {});
+    if (config_.checkpoint.every > 0 && config_.checkpoint.every < config_.train.steps) snapshot(*optimizer_, {});
     measured.peak_bytes = peak_resident_bytes();
     return measured;
   }
@@ -116,8 +117,8 @@ class Rehearsal {
   }
 
   void step(const std::vector<Batch>& batches) {
-    const auto outcome = compute_gradients(model_, parameters_, batches, {.z_loss = config_.train.z_loss});
-    optimizer_->step_(0.0, clip_factor(config_.train.clip, outcome.grad_norm));
+    compute_gradients(model_, gradients_, batches, {.z_loss = config_.train.z_loss});
+    optimizer_->step_(gradients_, 0.0, clip_factor(config_.train.clip, optimizer_->gradient_norm(gradients_)));
   }
 
   /// Seconds of one full batch of windows.
@@ -149,8 +150,8 @@ class Rehearsal {
   Model& model_;
   const RunConfig& config_;
   std::int64_t document_length_;
-  FlatParameters parameters_;
   std::unique_ptr<Optimizer> optimizer_;
+  Gradients gradients_;
 };
 
 /// Of the tokens, the share that the head is computed for.
@@ -180,8 +181,10 @@ void count_occasions(RunPlan& plan, const RunConfig& config) {
   const auto& t = config.train;
   plan.checkpoints_kept = config.checkpoint.keep;
   plan.checkpoints_written = std::max<std::int64_t>(1, occasions(t.steps, config.checkpoint.every));
-  if (config.data.validation.empty() || config.eval.every == 0 || plan.validation_tokens < 2) return;
-  plan.evaluations = occasions(t.steps, config.eval.every);
+  const auto archive = parse_archive_schedule(config.checkpoint.archive);
+  plan.archived = static_cast<std::int64_t>(archive.losses.size() + archive.steps(t.steps).size());
+  if (config.data.validation.empty() || config.observe.evaluation == 0 || plan.validation_tokens < 2) return;
+  plan.evaluations = occasions(t.steps, config.observe.evaluation);
   const auto windows = divided_up(plan.validation_tokens - 1, t.context);
   plan.evaluation_batches =
       divided_up(config.eval.max_windows > 0 ? std::min(windows, config.eval.max_windows) : windows, config.eval.batch_size);
@@ -266,6 +269,7 @@ RunPlan plan_run(const RunConfig& given, std::int64_t calibration_steps) {
   Rehearsal rehearsal(*model, config, document_length(data, t.context));
   plan.weight_bytes = plan.parameter_count * (t.precision == "bf16" ? 6 : 4);
   plan.gradient_bytes = plan.parameter_count * 4;
+  plan.rules = rehearsal.optimizer().shares();
   plan.optimizer_bytes = rehearsal.optimizer().state_bytes();
   plan.checkpoint_bytes = plan.parameter_count * 4 + plan.optimizer_bytes;
   if (calibration_steps > 0) plan.calibration = rehearsal.run(calibration_steps);
@@ -290,6 +294,8 @@ nlohmann::json to_json(const RunPlan& plan) {
                       {"checkpoint_bytes", plan.checkpoint_bytes},
                       {"checkpoints_kept", plan.checkpoints_kept},
                       {"checkpoints_written", plan.checkpoints_written},
+                      {"archived", plan.archived},
+                      {"rules", to_json(plan.rules)},
                       {"evaluations", plan.evaluations},
                       {"evaluation_batches", plan.evaluation_batches},
                       {"max_seconds", plan.max_seconds},
@@ -326,6 +332,8 @@ RunPlan read_plan(const fs::path& file) {
   const auto parameters = reader.object("parameters"), settings = reader.object("settings"), flops = reader.object("flops_per_token");
   for (const auto& [kind, count] : parameters.json().object().items()) plan.parameters[kind] = parameters.integer(kind);
   for (const auto& [key, value] : settings.json().object().items()) plan.settings[key] = settings.json().get_string(key);
+  if (reader.json().has("archived")) plan.archived = reader.integer("archived");  // not written by the first plans, as the rules
+  if (reader.json().has("rules")) plan.rules = rule_shares(json.at("rules"), file.string());
   plan.flops = {flops.number("matrices"), flops.number("head"), flops.number("attention"),
                 flops.json().has("recurrence") ? flops.number("recurrence") : 0};  // not written by the first plans
   if (reader.json().has("calibration")) {

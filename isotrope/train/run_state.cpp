@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <set>
+
 #include "isotrope/base/error.h"
 #include "isotrope/base/file.h"
 #include "isotrope/base/log.h"
@@ -19,69 +21,106 @@ constexpr const char* state_file = "train_state.json";
 constexpr const char* optimizer_file = "optimizer.safetensors";
 constexpr const char* optimizer_format = "isotrope-optimizer-1";
 
-nlohmann::json to_json(const TrainState& s, std::int64_t optimizer_steps) {
-  return {{"format", state_format},   {"step", s.step},       {"position", s.position},
-          {"tokens", s.tokens},       {"skipped", s.skipped}, {"skipped_in_row", s.skipped_in_row},
-          {"seconds", s.seconds},     {"seed", s.seed},       {"context", s.context},
-          {"objective", s.objective}, {"data", s.data},       {"optimizer_steps", optimizer_steps}};
+nlohmann::json to_json(const CheckpointContent& content) {
+  const auto& s = content.state;
+  return {{"format", state_format},
+          {"step", s.step},
+          {"position", s.position},
+          {"tokens", s.tokens},
+          {"skipped", s.skipped},
+          {"skipped_in_row", s.skipped_in_row},
+          {"seconds", s.seconds},
+          {"seed", s.seed},
+          {"context", s.context},
+          {"objective", s.objective},
+          {"data", s.data},
+          {"optimizer", content.optimizer_name},
+          {"optimizer_steps", content.optimizer_steps},
+          {"observers", s.observers}};
 }
 
-/// The views of every parameter's part of the optimizer's buffers: "exp_avg.NAME".
-std::vector<TensorView> optimizer_views(const FlatParameters& parameters, const CheckpointContent& content) {
-  std::vector<TensorView> views;
-  for (const auto& [name, flat] : content.optimizer) {
-    const auto* data = static_cast<const std::byte*>(flat.const_data_ptr());
-    for (const auto& s : parameters.segments())
-      views.push_back({name + "." + s.name, DType::f32, s.shape, {data + s.offset * 4, static_cast<std::size_t>(s.count) * 4}});
-  }
-  return views;
-}
-
-/// Copies the stored tensors `prefix + NAME` into the parts of a flat buffer.
-void restore(const TensorFolder& stored, const std::string& prefix, const FlatParameters& parameters, const at::Tensor& flat) {
+/// Copies a stored tensor to where training has it.
+void restore(const TensorFolder& stored, const std::string& name, const at::Tensor& value) {
   const at::NoGradGuard no_grad;
-  for (const auto& segment : parameters.segments()) {
-    const auto* view = stored.find(prefix + segment.name);
-    const auto file = stored.path().string();
-    if (!view) throw InputError("checkpoint", "{}: tensor {}{} is missing", file, prefix, segment.name);
-    expect_shape("checkpoint", fmt::format("{}: tensor {}", file, view->name), segment.shape, view->shape);
-    if (view->dtype != DType::f32)
-      throw InputError("checkpoint", "{}: tensor {} is {}, a resume needs F32 masters", file, view->name, dtype_name(view->dtype));
-    FlatParameters::part(flat, segment).copy_(tensor_of(*view));
-  }
+  const auto* view = stored.find(name);
+  const auto file = stored.path().string();
+  if (!view) throw InputError("checkpoint", "{}: tensor {} is missing", file, name);
+  expect_shape("checkpoint", fmt::format("{}: tensor {}", file, view->name), value.sizes().vec(), view->shape);
+  if (view->dtype != DType::f32)
+    throw InputError("checkpoint", "{}: tensor {} is {}, a resume needs F32", file, view->name, dtype_name(view->dtype));
+  value.copy_(tensor_of(*view));
+}
+
+/// The state of the rules: every stored tensor has its place, and every place its tensor.
+void restore_optimizer(const fs::path& file, Optimizer& optimizer) {
+  const TensorFolder saved(file);
+  const auto written = saved.metadata().find("format");
+  if (written == saved.metadata().end() || written->second != optimizer_format)
+    throw InputError("checkpoint", "{}: format {}, expected {}", saved.path().string(),
+                     written == saved.metadata().end() ? "unknown" : written->second, optimizer_format);
+  const auto state = optimizer.state();
+  std::set<std::string> expected;
+  for (const auto& [name, value] : state) expected.insert(name);
+  for (const auto& view : saved.tensors())
+    if (!expected.contains(std::string(view.name)))
+      throw with_hint(InputError("checkpoint", "{}: tensor {} belongs to no update rule of this run", saved.path().string(), view.name),
+                      "optimizer.adamw_matrices decides which rule serves a matrix: it must be what it was");
+  for (const auto& [name, value] : state) restore(saved, name, value);
 }
 
 }  // namespace
 
-CheckpointContent checkpoint_content(FlatParameters& parameters, Optimizer& optimizer, const TrainState& state) {
+CheckpointContent checkpoint_content(const Optimizer& optimizer, const TrainState& state) {
   const at::NoGradGuard no_grad;
-  CheckpointContent content{.master = parameters.master().to(at::kCPU), .optimizer_steps = optimizer.steps(), .state = state};
-  for (const auto& [name, flat] : optimizer.state()) content.optimizer.emplace_back(name, flat.to(at::kCPU));
+  CheckpointContent content{.master = optimizer.parameters().master().to(at::kCPU),
+                            .optimizer_name = optimizer.name(),
+                            .optimizer_steps = optimizer.steps(),
+                            .state = state};
+  for (const auto& [name, value] : optimizer.state()) content.optimizer.push_back({name, value.to(at::kCPU)});
   return content;
 }
 
-CheckpointContent snapshot(FlatParameters& parameters, Optimizer& optimizer, const TrainState& state) {
+CheckpointContent snapshot(const Optimizer& optimizer, const TrainState& state) {
   const at::NoGradGuard no_grad;
-  auto content = checkpoint_content(parameters, optimizer, state);
-  if (!parameters.master().device().is_cpu()) return content;  // that has copied it
+  auto content = checkpoint_content(optimizer, state);
+  if (!optimizer.parameters().master().device().is_cpu()) return content;  // that has copied it
   content.master = content.master.clone();
-  for (auto& [name, flat] : content.optimizer) flat = flat.clone();
+  for (auto& [name, value] : content.optimizer) value = value.clone();
   return content;
+}
+
+namespace {
+
+void write_weights(const fs::path& folder, const Model& model, const at::Tensor& master, const FlatParameters& parameters,
+                   const Tokenizer& tokenizer) {
+  save_model(model, folder, {.value = [&](const Parameter& p) { return parameters.segment(p.name).in(master); }});
+  tokenizer.save(folder);
+}
+
+}  // namespace
+
+void save_weights(const fs::path& folder, const Model& model, const at::Tensor& master, const FlatParameters& parameters,
+                  const Tokenizer& tokenizer) {
+  create_folders(folder.parent_path(), "archive");
+  AtomicFolder atomic(folder, "archive");
+  write_weights(atomic.path(), model, master, parameters, tokenizer);
+  atomic.commit();
 }
 
 void save_checkpoint(const fs::path& folder, const Model& model, const FlatParameters& parameters, const CheckpointContent& content,
                      const Tokenizer& tokenizer) {
   create_folders(folder.parent_path(), "checkpoint");
   AtomicFolder atomic(folder, "checkpoint");
-  save_model(model, atomic.path(),
-             {.value = [&](const Parameter& p) { return FlatParameters::part(content.master, parameters.segment(p.name)); }});
-  tokenizer.save(atomic.path());
-  write_safetensors(atomic.path() / optimizer_file, optimizer_views(parameters, content), {{"format", optimizer_format}});
-  write_file(atomic.path() / state_file, to_json(content.state, content.optimizer_steps).dump(2) + "\n", "checkpoint");
+  write_weights(atomic.path(), model, content.master, parameters, tokenizer);
+  std::vector<TensorView> views;
+  for (const auto& [name, value] : content.optimizer)
+    views.push_back({name, DType::f32, value.sizes().vec(), {static_cast<const std::byte*>(value.const_data_ptr()), value.nbytes()}});
+  write_safetensors(atomic.path() / optimizer_file, views, {{"format", optimizer_format}});
+  write_file(atomic.path() / state_file, to_json(content).dump(2) + "\n", "checkpoint");
   atomic.commit();
 }
 
-TrainState load_checkpoint(const fs::path& folder, FlatParameters& parameters, Optimizer& optimizer) {
+TrainState load_checkpoint(const fs::path& folder, Optimizer& optimizer) {
   const auto name = (folder / state_file).string();
   const auto json = read_json(folder / state_file, "checkpoint");
   const JsonReader reader(json, "checkpoint", name);
@@ -103,13 +142,15 @@ TrainState load_checkpoint(const fs::path& folder, FlatParameters& parameters, O
   state.context = static_cast<std::uint64_t>(count("context"));
   state.objective = reader.get_string("objective", "clm");  // older checkpoints are of decoders
   state.data = reader.get_string("data");
-  restore(TensorFolder(folder), "", parameters, parameters.master());
-  const TensorFolder saved(folder / optimizer_file);
-  const auto written = saved.metadata().find("format");
-  if (written == saved.metadata().end() || written->second != optimizer_format)
-    throw InputError("checkpoint", "{}: format {}, expected {}", saved.path().string(),
-                     written == saved.metadata().end() ? "unknown" : written->second, optimizer_format);
-  for (const auto& [buffer, flat] : optimizer.state()) restore(saved, buffer + ".", parameters, flat);
+  if (reader.has("observers")) state.observers = reader.get_object("observers").object();
+  if (const auto rule = reader.get_string("optimizer", "adamw"); rule != optimizer.name())
+    throw with_hint(UsageError("train", "{}: was trained with optimizer.name = {}, whose state {} cannot go on from", folder.string(), rule,
+                               optimizer.name()),
+                    fmt::format("--set optimizer.name={} goes on; model.init_from takes the weights alone into a new run", rule));
+  const TensorFolder weights(folder);
+  auto& parameters = optimizer.parameters();
+  for (const auto& segment : parameters.segments()) restore(weights, segment.name, segment.in(parameters.master()));
+  restore_optimizer(folder / optimizer_file, optimizer);
   optimizer.set_steps(count("optimizer_steps"));
   parameters.refresh_working();
   return state;

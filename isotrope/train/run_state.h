@@ -1,8 +1,8 @@
 #pragma once
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "isotrope/models/model.h"
@@ -23,20 +23,26 @@ struct TrainState {
   std::uint64_t context = 0;  ///< tokens a row
   std::string objective;      ///< "clm", …: with the context, what a window is that `position` counts
   std::string data;           ///< token count and fingerprint of the training file
+  nlohmann::json observers = nlohmann::json::object();  ///< what observers remember, by their names
 };
 
 /// What a checkpoint holds besides the model's description: fp32 masters, the optimizer's buffers and where the run stands.
 struct CheckpointContent {
   at::Tensor master;
-  std::vector<std::pair<std::string, at::Tensor>> optimizer;
+  std::vector<NamedTensor> optimizer;
+  std::string optimizer_name;
   std::int64_t optimizer_steps = 0;
   TrainState state;
 };
 
 /// The present moment, on the CPU; where training itself is there, views of what the next step changes.
-CheckpointContent checkpoint_content(FlatParameters& parameters, Optimizer& optimizer, const TrainState& state);
+CheckpointContent checkpoint_content(const Optimizer& optimizer, const TrainState& state);
 /// A copy of it: training may go on while it is written.
-CheckpointContent snapshot(FlatParameters& parameters, Optimizer& optimizer, const TrainState& state);
+CheckpointContent snapshot(const Optimizer& optimizer, const TrainState& state);
+
+/// Saves weights alone, `master` in the layout of `parameters`, as a Hugging Face folder with the tokenizer. Appears whole or not at all.
+void save_weights(const fs::path& folder, const Model& model, const at::Tensor& master, const FlatParameters& parameters,
+                  const Tokenizer& tokenizer);
 
 /// Saves a checkpoint as a Hugging Face folder with the fp32 master weights, the tokenizer, optimizer.safetensors and train_state.json.
 /// The folder appears whole or not at all (AtomicFolder). Throws WorkError when it cannot be written; earlier checkpoints stay.
@@ -44,8 +50,9 @@ CheckpointContent snapshot(FlatParameters& parameters, Optimizer& optimizer, con
 void save_checkpoint(const fs::path& folder, const Model& model, const FlatParameters& parameters, const CheckpointContent& content,
                      const Tokenizer& tokenizer);
 
-/// Restores weights, optimizer and state bit for bit. Throws InputError when the folder does not fit the model or the optimizer.
-TrainState load_checkpoint(const fs::path& folder, FlatParameters& parameters, Optimizer& optimizer);
+/// Restores weights, optimizer and state bit for bit. Throws UsageError for a checkpoint of another update rule, InputError when the folder
+/// does not fit the model or what the optimizer remembers of it.
+TrainState load_checkpoint(const fs::path& folder, Optimizer& optimizer);
 
 /// Removes all but the newest `keep` of RUN/checkpoints/step-N; 0 keeps all.
 void rotate_checkpoints(const fs::path& run, std::int64_t keep);

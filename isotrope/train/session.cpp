@@ -31,7 +31,7 @@ void open_data(Session& s) {
   if (!s.config.data.validation.empty()) {
     s.validation = std::make_unique<TokenFile>(s.config.data.validation);
     s.validation->expect_tokenizer(*s.tokenizer);
-  } else if (s.config.eval.every > 0) {
+  } else if (s.config.observe.evaluation > 0) {
     warn("[train] data.validation is empty: the run is not evaluated");
   }
 }
@@ -41,7 +41,7 @@ void open_sampler(Session& s) {
   s.collation = collation_for(*s.model, *s.tokenizer, s.config);
   const auto window = static_cast<std::uint64_t>(text_tokens(s.collation));
   s.sampler = std::make_unique<WindowSampler>(*s.data, window, static_cast<std::uint64_t>(s.config.train.seed));
-  const bool evaluates = s.validation && s.config.eval.every > 0 && s.collation.objective != Objective::clm;
+  const bool evaluates = s.validation && s.config.observe.evaluation > 0 && s.collation.objective != Objective::clm;
   if (evaluates) s.validation_sampler = std::make_unique<WindowSampler>(*s.validation, window, /*seed=*/0);
   if (s.collation.objective != Objective::mlm_nsp) return;
   expect_pairs(*s.data);
@@ -71,9 +71,9 @@ void check_dropouts(const Model& model, const std::string& name, bool act) {
 void make_model(Session& s) {
   s.model = starting_model(s.config, s.tokenizer.get());
   check_dropouts(*s.model, s.config.model.init_from.empty() ? s.config.model.config : s.config.model.init_from, s.config.model.dropout);
-  s.parameters = std::make_unique<FlatParameters>(s.model->parameters(), s.config.train.precision == "bf16" ? at::kBFloat16 : at::kFloat);
-  const auto& o = s.config.optimizer;
-  s.optimizer = make_adamw(*s.parameters, {o.beta1, o.beta2, o.eps, o.weight_decay});
+  s.optimizer =
+      make_optimizer(s.model->parameters(), s.config.train.precision == "bf16" ? at::kBFloat16 : at::kFloat, s.config.optimizer);
+  s.gradients = std::make_unique<Gradients>(s.optimizer->parameters());
 }
 
 /// A resumed run with other settings is no longer the run that was interrupted: each difference is said.
@@ -95,7 +95,7 @@ void restore(Session& s) {
   const auto checkpoint = newest_checkpoint(s.folder);
   if (fs::exists(s.folder / "config.toml")) report_changes(s);
   if (checkpoint) {
-    s.state = load_checkpoint(*checkpoint, *s.parameters, *s.optimizer);
+    s.state = load_checkpoint(*checkpoint, *s.optimizer);
     if (s.state.seed != static_cast<std::uint64_t>(s.config.train.seed) ||
         s.state.context != static_cast<std::uint64_t>(s.config.train.context))
       throw UsageError("train",
@@ -114,7 +114,7 @@ void restore(Session& s) {
 
 /// What a killed process was writing: nobody else works here while we hold the lock.
 void remove_leftovers(const fs::path& run) {
-  for (const auto& folder : {run, run / "checkpoints"}) {
+  for (const auto& folder : {run, run / "checkpoints", run / "archive"}) {
     std::error_code ignored;
     std::vector<fs::path> found;
     for (const auto& entry : fs::directory_iterator(folder, ignored)) {
@@ -177,7 +177,7 @@ std::unique_ptr<Model> starting_model(const RunConfig& config, const Tokenizer* 
 }
 
 Session open_session(const RunConfig& config, bool resume) {
-  Session s{.config = config, .folder = config.run.folder};
+  Session s{.config = config, .folder = config.run.folder, .resumed = resume};
   if (config.train.threads > 0) at::set_num_threads(static_cast<int>(config.train.threads));
   const bool exists = fs::exists(s.folder / "run.jsonl");
   if (resume && !exists) throw InputError("train", "{}: holds no run to resume", s.folder.string());

@@ -8,7 +8,7 @@
 #include "isotrope/data/token_file.h"
 #include "isotrope/models/model.h"
 #include "isotrope/optim/optimizer.h"
-#include "isotrope/runlog/run_config.h"
+#include "isotrope/train/run_config.h"
 #include "isotrope/runlog/run_log.h"
 #include "isotrope/text/tokenizer.h"
 #include "isotrope/train/batch.h"
@@ -26,13 +26,14 @@ struct Session {
   std::unique_ptr<TokenFile> validation;  ///< null without one
   std::vector<std::int32_t> byte_counts;  ///< of each token id
   std::unique_ptr<Model> model;
-  std::unique_ptr<FlatParameters> parameters;
-  std::unique_ptr<Optimizer> optimizer;
+  std::unique_ptr<Optimizer> optimizer;  ///< with the model's parameters
+  std::unique_ptr<Gradients> gradients;  ///< of a step
   CollatorOptions collation;  ///< what is predicted, and how rows are put together for it
   std::unique_ptr<WindowSampler> sampler;
   std::unique_ptr<WindowSampler> validation_sampler;  ///< of objectives other than clm: the same rows at every evaluation
   std::unique_ptr<RunLog> log;
   TrainState state;
+  bool resumed = false;
 
   fs::path checkpoint_folder(std::int64_t step) const { return folder / "checkpoints" / ("step-" + std::to_string(step)); }
 };

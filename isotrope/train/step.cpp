@@ -3,10 +3,9 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
+#include <nlohmann/json.hpp>
 
-#include "isotrope/kernels/adamw.h"
 #include "isotrope/kernels/gradient_sink.h"
 
 namespace isotrope {
@@ -68,10 +67,10 @@ at::Tensor batch_loss(Model& model, const Batch& batch, const StepCounts& counts
   return loss;
 }
 
-StepOutcome compute_gradients(Model& model, FlatParameters& parameters, std::span<const Batch> batches, const GradientOptions& options) {
+StepOutcome compute_gradients(Model& model, Gradients& gradients, std::span<const Batch> batches, const GradientOptions& options) {
   StepOutcome outcome;
   const StepCounts counts(batches);
-  parameters.zero_gradients();
+  gradients.begin();
   std::int64_t first_row = 0;
   for (const auto& batch : batches) {
     ForwardContext context{.documents = batch.documents, .token_types = batch.token_types};
@@ -82,15 +81,18 @@ StepOutcome compute_gradients(Model& model, FlatParameters& parameters, std::spa
     if (!loss.defined()) continue;
     outcome.loss += loss.item<double>();
     loss.backward();
-    parameters.collect_gradients();
+    gradients.collect();
   }
-  parameters.collect_gradients();  // where no batch had a loss, the gradients are zero, not those of the step before
-  std::vector<at::Tensor> parts;
-  for (const auto& segment : parameters.segments()) parts.push_back(parameters.gradients().narrow(0, segment.offset, segment.count));
-  double squares = 0;
-  for (const double part : squared_norms(parts)) squares += part;
-  outcome.grad_norm = std::sqrt(squares);
+  gradients.collect();  // where no batch had a loss, the gradients are zero, not those of the step before
   return outcome;
+}
+
+void add_predictions(nlohmann::json& record, const Predictions& p) {
+  if (p.tokens.count > 0) record["accuracy"] = p.tokens.accuracy();
+  if (p.backward.count == 0 && p.pairs.count == 0) return;
+  if (p.tokens.count > 0) record["token_loss"] = p.tokens.loss();
+  if (p.backward.count > 0) record["backward_loss"] = p.backward.loss(), record["backward_accuracy"] = p.backward.accuracy();
+  if (p.pairs.count > 0) record["pair_loss"] = p.pairs.loss(), record["pair_accuracy"] = p.pairs.accuracy();
 }
 
 double clip_factor(double clip, double grad_norm) { return clip > 0 ? std::min(1.0, clip / (grad_norm + 1e-6)) : 1.0; }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <span>
 
@@ -44,8 +45,10 @@ struct StepOutcome {
   double loss = 0;  ///< nats; z-loss included
   Predictions predictions;
   std::int64_t tokens = 0;  ///< learnt from, [CLS] and [SEP] included
-  double grad_norm = 0;     ///< before clipping
 };
+
+/// Into a record of the log: the accuracy, and where there is more than one part, the loss of each (docs/formats/run_log.md).
+void add_predictions(nlohmann::json& record, const Predictions& predictions);
 
 struct GradientOptions {
   double z_loss = 0;
@@ -56,10 +59,9 @@ struct GradientOptions {
   std::optional<DropoutSeed> dropout = {};
 };
 
-/// Forward and backward over all batches of a step; afterwards parameters.gradients() holds the gradient of the mean over all counted
-/// targets, however the sequences were split into batches.
-StepOutcome compute_gradients(Model& model, FlatParameters& parameters, std::span<const Batch> batches,
-                              const GradientOptions& options = {});
+/// Forward and backward over all batches of a step; afterwards `gradients` holds the gradient of the mean over all counted targets, however
+/// the sequences were split into batches.
+StepOutcome compute_gradients(Model& model, Gradients& gradients, std::span<const Batch> batches, const GradientOptions& options = {});
 
 /// What gradients are multiplied with so that their norm does not exceed `clip`; 1 for clip = 0.
 double clip_factor(double clip, double grad_norm);

@@ -10,15 +10,12 @@
 #include "isotrope/base/memory_use.h"
 #include "isotrope/base/progress.h"
 #include "isotrope/base/stop.h"
-#include "isotrope/eval/perplexity.h"
-#include "isotrope/infer/generate.h"
-#include "isotrope/kernels/adamw.h"
 #include "isotrope/optim/schedule.h"
 #include "isotrope/train/batch.h"
 #include "isotrope/train/checkpoint_writer.h"
+#include "isotrope/train/observer.h"
 #include "isotrope/train/session.h"
 #include "isotrope/train/step.h"
-#include "isotrope/train/weight_norms.h"
 
 namespace isotrope {
 
@@ -40,20 +37,12 @@ std::vector<Batch> step_batches(const Session& s, std::uint64_t position) {
 }
 
 /// What is not finite: the loss, or the first parameter whose gradient is not; empty when all is well.
-std::string non_finite(Session& s, const StepOutcome& outcome) {
-  if (std::isfinite(outcome.loss) && std::isfinite(outcome.grad_norm)) return "";
-  for (const auto& segment : s.parameters->segments())
-    if (!std::isfinite(squared_norm(s.parameters->gradients().narrow(0, segment.offset, segment.count)))) return segment.name;
+std::string non_finite(const Session& s, double loss, double grad_norm) {
+  if (std::isfinite(loss) && std::isfinite(grad_norm)) return "";
+  const auto squares = s.gradients->squared_norms();
+  for (std::size_t i = 0; i < squares.size(); ++i)
+    if (!std::isfinite(squares[i])) return s.optimizer->parameters().segments()[i].name;
   return "loss";
-}
-
-/// Into a record of the log: the accuracy, and where there is more than one part, the loss of each (docs/formats/run_log.md).
-void add_predictions(nlohmann::json& record, const Predictions& p) {
-  if (p.tokens.count > 0) record["accuracy"] = p.tokens.accuracy();
-  if (p.backward.count == 0 && p.pairs.count == 0) return;
-  if (p.tokens.count > 0) record["token_loss"] = p.tokens.loss();
-  if (p.backward.count > 0) record["backward_loss"] = p.backward.loss(), record["backward_accuracy"] = p.backward.accuracy();
-  if (p.pairs.count > 0) record["pair_loss"] = p.pairs.loss(), record["pair_accuracy"] = p.pairs.accuracy();
 }
 
 ScheduleOptions schedule_options(const RunConfig& config) {
@@ -70,32 +59,30 @@ class Training {
  public:
   Training(Session session, std::vector<Observer*> observers)
       : s_(std::move(session)),
-        observers_(std::move(observers)),
+        observers_(s_, std::move(observers)),
         schedule_(schedule_options(s_.config)),
         checkpoints_(s_),
         progress_("train", s_.config.train.steps, "steps") {
     if (s_.state.step > 0) checkpoints_.resume_from(s_.state.step);
+    observers_.restore(s_.state.observers);
   }
 
   TrainResult run() {
-    StopRequest stop;
     const auto& state = s_.state;
     if (state.step == 0) announce();
+    log_rules();
     const double limit =
         s_.config.train.max_minutes > 0 ? state.seconds + 60 * s_.config.train.max_minutes : std::numeric_limits<double>::infinity();
-    while (state.step < s_.config.train.steps && state.seconds < limit && !stop.requested()) {
+    while (state.step < s_.config.train.steps && state.seconds < limit && !stop_.requested()) {
       step();
-      if (state.skipped_in_row > 0) continue;  // weights that gave a non-finite loss are neither judged nor saved
-      if (due(s_.config.eval.every)) evaluate(stop);
-      if (due(s_.config.sample.every)) write_sample();
-      if (due(s_.config.log.weights_every)) write_weight_norms();
-      if (due(s_.config.checkpoint.every)) checkpoints_.start();
+      if (state.skipped_in_row > 0) continue;  // weights that gave a non-finite loss are not saved
+      if (due(s_.config.checkpoint.every)) keep_observers(), checkpoints_.start();
     }
-    if (state.skipped_in_row > 0) give_up(stop.requested() ? ExitCode::interrupted : ExitCode::failed);
-    const bool finished = !stop.requested() || state.step >= s_.config.train.steps;
-    if (finished && s_.validation && s_.config.eval.every > 0 && evaluated_at_ != state.step) evaluate(stop);
+    if (state.skipped_in_row > 0) give_up(stop_.requested() ? ExitCode::interrupted : ExitCode::failed);
+    const bool finished = !stop_.requested() || state.step >= s_.config.train.steps;
+    if (finished) observers_.finish(view(result_.loss, 0, 0, 1));
     checkpoints_.wait();
-    if (checkpoints_.started_at() != state.step) checkpoints_.write();
+    if (checkpoints_.started_at() != state.step) keep_observers(), checkpoints_.write();
     end(!finished ? "interrupted" : state.step < s_.config.train.steps ? "time" : "done");
     if (!finished)
       throw Interrupted("train", "at step {} of {}; saved {}; --resume goes on", state.step, s_.config.train.steps,
@@ -120,13 +107,28 @@ class Training {
                      s_.config.train.batch_size * s_.config.train.context, s_.config.train.steps));
   }
 
+  /// Which rule serves which parameters, once a session.
+  void log_rules() {
+    const auto shares = s_.optimizer->shares();
+    for (const auto& share : shares) note("  " + text_of(share));
+    s_.log->append({{"type", "rules"}, {"step", s_.state.step}, {"rules", to_json(shares)}});
+  }
+
+  StepView view(double loss, double lr, double grad_norm, double gradient_scale) {
+    return {s_.state.step,  loss,         lr,     grad_norm, gradient_scale, *s_.model, s_.optimizer->parameters(),
+            *s_.gradients, *s_.optimizer, *s_.log, stop_};
+  }
+
+  void keep_observers() { s_.state.observers = observers_.state(); }
+
   void step() {
     checkpoints_.poll();
     auto& state = s_.state;
-    const auto begun = Clock::now();
+    auto begun = Clock::now();
     GradientOptions options{.z_loss = s_.config.train.z_loss};
     if (s_.config.model.dropout) options.dropout = {state.seed, static_cast<std::uint64_t>(state.step)};
-    const auto outcome = compute_gradients(*s_.model, *s_.parameters, step_batches(s_, state.position), options);
+    const auto outcome = compute_gradients(*s_.model, *s_.gradients, step_batches(s_, state.position), options);
+    const double grad_norm = s_.optimizer->gradient_norm(*s_.gradients);
     state.position += static_cast<std::uint64_t>(s_.config.train.batch_size);
     const double lr = s_.config.optimizer.lr * schedule_.factor(state.step);
     ++state.step;
@@ -134,19 +136,22 @@ class Training {
       state.seconds += seconds_since(begun);
       return pass_over();
     }
-    if (const auto culprit = non_finite(s_, outcome); !culprit.empty()) {
+    if (const auto culprit = non_finite(s_, outcome.loss, grad_norm); !culprit.empty()) {
       state.seconds += seconds_since(begun);
-      return skip(culprit, outcome);
+      return skip(culprit, outcome.loss, grad_norm);
     }
-    s_.optimizer->step_(lr, clip_factor(s_.config.train.clip, outcome.grad_norm));
-    for (auto* observer : observers_)
-      observer->after_step({state.step, outcome.loss, lr, outcome.grad_norm, *s_.model, *s_.parameters, *s_.optimizer});
+    const auto seen = view(outcome.loss, lr, grad_norm, clip_factor(s_.config.train.clip, grad_norm));
+    double seconds = seconds_since(begun);
+    observers_.before_update(seen);
+    begun = Clock::now();
+    s_.optimizer->step_(*s_.gradients, lr, seen.gradient_scale);
+    seconds += seconds_since(begun);
     state.skipped_in_row = 0;
     state.tokens += outcome.tokens;
-    const double seconds = seconds_since(begun);
     state.seconds += seconds;
     result_.loss = outcome.loss;
-    record_step(outcome, lr, seconds);
+    record_step(outcome, seen, seconds);
+    observers_.after_update(seen);
   }
 
   /// A step whose batch asks for nothing (no token was hidden, or every target belongs to another document) changes no weight.
@@ -157,7 +162,7 @@ class Training {
     warn_once("empty-step", fmt::format("[train] step {}: the batch has nothing to predict; the step is passed over", state.step));
   }
 
-  void skip(const std::string& culprit, const StepOutcome& outcome) {
+  void skip(const std::string& culprit, double loss, double grad_norm) {
     auto& state = s_.state;
     ++state.skipped, ++state.skipped_in_row;
     const auto* reason = culprit == "loss" ? "loss" : "gradient";
@@ -165,8 +170,8 @@ class Training {
                     {"step", state.step},
                     {"reason", reason},
                     {"tensor", culprit},
-                    {"loss", outcome.loss},
-                    {"grad_norm", outcome.grad_norm}});
+                    {"loss", loss},
+                    {"grad_norm", grad_norm}});
     warn(fmt::format("[train] step {}: {} is not finite; the step is skipped", state.step,
                      culprit == "loss" ? "the loss" : "the gradient of " + culprit));
     if (state.skipped_in_row > s_.config.train.max_skipped) give_up(ExitCode::failed);
@@ -182,7 +187,7 @@ class Training {
     throw WorkError("train", "{}", what);
   }
 
-  void record_step(const StepOutcome& outcome, double lr, double seconds) {
+  void record_step(const StepOutcome& outcome, const StepView& seen, double seconds) {
     const auto& state = s_.state;
     const double speed = static_cast<double>(outcome.tokens) / seconds;
     smoothed_speed_ = smoothed_speed_ > 0 ? 0.9 * smoothed_speed_ + 0.1 * speed : speed;
@@ -192,90 +197,13 @@ class Training {
     nlohmann::json record{{"type", "step"},
                           {"step", state.step},
                           {"loss", outcome.loss},
-                          {"lr", lr},
-                          {"grad_norm", outcome.grad_norm},
+                          {"lr", seen.lr},
+                          {"grad_norm", seen.grad_norm},
                           {"tokens", state.tokens},
                           {"tokens_per_second", speed},
                           {"seconds", state.seconds},
                           {"memory_bytes", resident_bytes()}};
     add_predictions(record, outcome.predictions);
-    s_.log->append(record);
-  }
-
-  /// Given up without a record when the user asks to stop meanwhile.
-  void evaluate(const StopRequest& stop) {
-    evaluated_at_ = s_.state.step;
-    if (!s_.validation) return;
-    if (s_.collation.objective == Objective::clm) evaluate_text(stop);
-    else evaluate_objective(stop);
-  }
-
-  /// What the objective asks, of the validation file: the same rows, masks and pairs at every evaluation.
-  void evaluate_objective(const StopRequest& stop) {
-    const at::NoGradGuard no_grad;
-    const auto& sampler = *s_.validation_sampler;
-    auto windows = static_cast<std::int64_t>(sampler.windows_per_epoch());
-    if (s_.config.eval.max_windows > 0) windows = std::min(windows, s_.config.eval.max_windows);
-    Predictions predictions;
-    for (std::int64_t at = 0; at < windows; at += s_.config.eval.batch_size) {
-      if (stop.requested()) return;
-      const auto batch =
-          collate(sampler, *s_.validation, static_cast<std::uint64_t>(at), std::min(s_.config.eval.batch_size, windows - at), s_.collation);
-      batch_loss(*s_.model, batch, StepCounts({&batch, 1}), {.documents = batch.documents, .token_types = batch.token_types}, 0,
-                 predictions);
-    }
-    result_.validation_nll = predictions.loss();
-    nlohmann::json record{{"type", "eval"}, {"step", s_.state.step}, {"nll", predictions.loss()}, {"tokens", predictions.tokens.count}};
-    add_predictions(record, predictions);
-    s_.log->append(record);
-    note(fmt::format("step {:>6}  train loss {:.4f}  validation loss {:.4f}  accuracy {:.1f}%{}  {}", s_.state.step, result_.loss,
-                     predictions.loss(), 100 * predictions.tokens.accuracy(),
-                     predictions.pairs.count > 0 ? fmt::format("  pairs {:.1f}%", 100 * predictions.pairs.accuracy()) : "",
-                     duration_text(s_.state.seconds)));
-  }
-
-  void evaluate_text(const StopRequest& stop) {
-    const auto context = s_.config.train.context;
-    TextScore score;
-    try {
-      score = score_text(*s_.model, token_text(*s_.validation, s_.config.data.document_mask), s_.byte_counts,
-                         {.context = context + 1,
-                          .stride = context,
-                          .batch_size = s_.config.eval.batch_size,
-                          .max_windows = s_.config.eval.max_windows,
-                          .stop_requested = [&] { return stop.requested(); }});
-    } catch (const Interrupted&) {
-      return;
-    }
-    result_.validation_nll = score.nll(), result_.validation_bits_per_byte = score.bits_per_byte();
-    s_.log->append({{"type", "eval"},
-                    {"step", s_.state.step},
-                    {"nll", score.nll()},
-                    {"accuracy", score.accuracy()},
-                    {"bits_per_byte", score.bits_per_byte()},
-                    {"perplexity", score.perplexity()},
-                    {"tokens", score.tokens},
-                    {"bytes", score.bytes}});
-    note(fmt::format("step {:>6}  train loss {:.4f}  validation loss {:.4f}  {:.4f} bits per byte  {}", s_.state.step, result_.loss,
-                     score.nll(), score.bits_per_byte(), duration_text(s_.state.seconds)));
-  }
-
-  void write_sample() {
-    auto prompt = s_.tokenizer->encode(s_.config.sample.prompt);
-    if (prompt.empty() && s_.tokenizer->eos()) prompt.push_back(*s_.tokenizer->eos());
-    if (prompt.empty()) return warn_once("sample", "[train] no sample: sample.prompt is empty and the tokenizer has no end-of-text token");
-    GenerationOptions options{
-        .max_tokens = s_.config.sample.max_tokens, .sampling = {.temperature = 0.8, .top_k = 50}, .seed = s_.state.seed, .slide = true};
-    options.vocab_size = static_cast<std::int64_t>(s_.tokenizer->vocab_size());
-    if (s_.tokenizer->eos()) options.stop_ids.push_back(*s_.tokenizer->eos());
-    const auto answer = generate(*s_.model, prompt, options);
-    s_.log->append(
-        {{"type", "sample"}, {"step", s_.state.step}, {"prompt", s_.config.sample.prompt}, {"text", s_.tokenizer->decode(answer)}});
-  }
-
-  void write_weight_norms() {
-    auto record = weight_norms(*s_.parameters);
-    record["type"] = "weights", record["step"] = s_.state.step;
     s_.log->append(record);
   }
 
@@ -286,22 +214,24 @@ class Training {
                     {"reason", reason},
                     {"seconds", state.seconds},
                     {"tokens", state.tokens},
+                    {"observers", observers_.costs()},
                     {"peak_memory_bytes", peak_resident_bytes()}});
     s_.log->sync();
+    if (const auto cost = observers_.cost_text(); !cost.empty()) note("observers: " + cost);
     result_.checkpoint = s_.checkpoint_folder(checkpoints_.saved_at());
     result_.folder = s_.folder, result_.steps = state.step, result_.tokens = state.tokens, result_.skipped = state.skipped,
     result_.seconds = state.seconds;
+    result_.measures = observers_.results();
   }
 
   Session s_;
-  std::vector<Observer*> observers_;
+  StopRequest stop_;
+  Observers observers_;
   Schedule schedule_;
   CheckpointWriter checkpoints_;
   Progress progress_;
   double smoothed_speed_ = 0;
-  std::int64_t evaluated_at_ = -1;
-  TrainResult result_{.validation_nll = std::numeric_limits<double>::quiet_NaN(),
-                      .validation_bits_per_byte = std::numeric_limits<double>::quiet_NaN()};
+  TrainResult result_;
 };
 
 }  // namespace

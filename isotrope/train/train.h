@@ -1,10 +1,11 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
-#include "isotrope/runlog/run_config.h"
+#include "isotrope/train/run_config.h"
 #include "isotrope/train/observer.h"
 
 namespace isotrope {
@@ -13,17 +14,17 @@ struct TrainResult {
   std::filesystem::path folder;      ///< the run
   std::filesystem::path checkpoint;  ///< the last one saved
   std::int64_t steps = 0, tokens = 0, skipped = 0;
-  double loss = 0;                                          ///< mean of the last steps logged
-  double validation_nll = 0, validation_bits_per_byte = 0;  ///< of the last evaluation; NaN without one
-  double seconds = 0;                                       ///< of training, evaluation and checkpoints apart
+  double loss = 0;                         ///< of the last step
+  std::map<std::string, double> measures;  ///< of observers: validation_nll, validation_bits_per_byte (NaN where there is none) …
+  double seconds = 0;                      ///< of training, observers and checkpoints apart
 };
 
 struct TrainOptions {
   bool resume = false;               ///< go on from the run's newest checkpoint
-  std::vector<Observer*> observers;  ///< called after every step, in order
+  std::vector<Observer*> observers;  ///< besides those that the configuration asks for
 };
 
-/// Trains as the configuration says and leaves a run folder: config.toml, run.jsonl, checkpoints/step-N.
+/// Trains as the configuration says and leaves a run folder: config.toml, run.jsonl, checkpoints/step-N, archive/step-N.
 ///
 /// Same configuration, same number of threads: the same bits, also across kill −9 and resume.
 /// Throws UsageError (contradicting configuration), InputError (data, tokenizer and model that do not fit; a folder that holds a run,

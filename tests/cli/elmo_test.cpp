@@ -17,7 +17,7 @@ TEST(ElmoCommands, TrainPlanAndWriteFeatures) {
   for (const auto* config : {elmo_json, characters_json}) {
     const Workplace place(config);
     const std::string validation = "data.validation=" + place("data/validation.tokens");
-    const auto trained = place.train({validation, "eval.every=6", "model.dropout=true"}, "--json");
+    const auto trained = place.train({validation, "observe.evaluation=6", "model.dropout=true"}, "--json");
     ASSERT_EQ(trained.code, 0) << trained.err;
     EXPECT_EQ(trained.err.find("warning"), std::string::npos) << trained.err;
     const auto result = nlohmann::json::parse(trained.out.substr(trained.out.rfind('{')));

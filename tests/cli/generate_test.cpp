@@ -150,7 +150,7 @@ TEST(GenerateWithAPaddedVocabulary, NeverDrawsAnIdThatTheTokenizerLacks) {
 
 TEST(GenerateWithAPaddedVocabulary, DoesNotEndATrainingRunAtItsSample) {
   const Workplace place(with(llama_json, "\"vocab_size\": 257", "\"vocab_size\": 2048"));
-  const auto result = place.train({"train.steps=2", "sample.every=1", "sample.max_tokens=60"});
+  const auto result = place.train({"train.steps=2", "observe.samples=1", "sample.max_tokens=60"});
   ASSERT_EQ(result.code, 0) << result.err;
   EXPECT_EQ(records(place / "run", "sample").size(), 2u);
 }

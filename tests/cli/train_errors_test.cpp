@@ -51,7 +51,7 @@ TEST(TrainData, OfAnotherVocabularyIsRefused) {
   place.pack("text.txt", place("bpe"), "other");
   expect_error(place.train({"data.train=" + place("other/train.tokens"), "data.tokenizer=bytes"}), 3,
                {place("other/train.tokens"), "tokenizer"});
-  expect_error(place.train({"data.validation=" + place("other/validation.tokens"), "eval.every=5"}), 3,
+  expect_error(place.train({"data.validation=" + place("other/validation.tokens"), "observe.evaluation=5"}), 3,
                {place("other/validation.tokens"), "tokenizer"});
   // A vocabulary that the model has no room for: both files are named.
   const auto vocabulary = nlohmann::json::parse(slurp(place / "bpe/tokenizer.json"))["model"]["vocab"].size();
@@ -162,7 +162,7 @@ TEST(ConfigurationsSlow, OfTheRepositoryTrainAStepOnTheirModels) {
 TEST(TrainJson, IsTheLastLineAndHoldsItsKeys) {
   const Workplace place;
   const auto result =
-      place.train({"eval.every=6", "data.validation=" + place("data/validation.tokens"), "eval.max_windows=4"}, "--json --quiet");
+      place.train({"observe.evaluation=6", "data.validation=" + place("data/validation.tokens"), "eval.max_windows=4"}, "--json --quiet");
   ASSERT_EQ(result.code, 0) << result.err;
   EXPECT_EQ(result.err, "");
   EXPECT_EQ(lines_of(result.out).size(), 1u);

@@ -55,7 +55,7 @@ class Workplace : public TemporaryFolder {
   std::string configuration() const {
     return "[run]\nfolder = '" + (*this)("run") + "'\n[model]\nconfig = '" + (*this)("model.json") + "'\n[data]\ntrain = '" +
            (*this)("data/train.tokens") + "'\n[train]\nsteps = 12\nbatch_size = 4\ncontext = 32\nthreads = 1\n[optimizer]\nlr = 1e-2\n" +
-           "[schedule]\nname = 'constant'\nwarmup_steps = 2\n[eval]\nevery = 0\n[checkpoint]\nevery = 5\n";
+           "[schedule]\nname = 'constant'\nwarmup_steps = 2\n[observe]\nevaluation = 0\n[checkpoint]\nevery = 5\n";
   }
   void pack(const std::string& text, const std::string& tokenizer, const std::string& output) const {
     const auto result = run_program("data pack " + (*this)(text) + " --tokenizer " + tokenizer + " -o " + (*this)(output) +

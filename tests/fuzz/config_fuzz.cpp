@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "isotrope/base/error.h"
-#include "isotrope/runlog/run_config.h"
+#include "isotrope/train/run_config.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::string_view text(reinterpret_cast<const char*>(data), size);

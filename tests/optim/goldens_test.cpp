@@ -105,18 +105,19 @@ TEST(FlatParameters, AreTheModelsOwnTensors) {
   for (const auto working : {at::kFloat, at::kBFloat16}) {
     FlatParameters flat(parameters, working);
     EXPECT_TRUE(at::equal(a.detach().to(at::kFloat), working == at::kFloat ? before : before.to(at::kBFloat16).to(at::kFloat)));
-    flat.zero_gradients();
+    Gradients gradients(flat);
+    gradients.begin();
     for (int pass = 0; pass < 3; ++pass) {
       ((a.to(at::kFloat) * 2).sum() + b.to(at::kFloat).sum()).backward();
-      flat.collect_gradients();
+      gradients.collect();
     }
-    EXPECT_EQ(FlatParameters::part(flat.gradients(), flat.segment("a")).sum().item<double>(), 3 * 2 * 15);
-    EXPECT_EQ(flat.gradients().sum().item<double>(), 3 * (2 * 15 + 7));  // the gaps hold nothing
+    EXPECT_EQ(gradients.of(flat.segment("a")).sum().item<double>(), 3 * 2 * 15);
+    EXPECT_EQ(gradients.flat().sum().item<double>(), 3 * (2 * 15 + 7));  // the gaps hold nothing
     flat.master().fill_(0.5);
     flat.refresh_working();
     EXPECT_EQ(a.sum().item<double>(), 7.5);
     flat.master().copy_(at::zeros_like(flat.master()));
-    FlatParameters::part(flat.master(), flat.segment("a")).copy_(before);
+    flat.segment("a").in(flat.master()).copy_(before);
     flat.refresh_working();
   }
 }

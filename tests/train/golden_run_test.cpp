@@ -72,7 +72,7 @@ class GoldenRun : public testing::Test {
                                       "data.tokenizer=" + (folder_ / "tokenizer.json").string(),
                                       "train.precision=" + precision,
                                       "train.threads=1",
-                                      "eval.every=0",
+                                      "observe.evaluation=0",
                                       "checkpoint.every=0"};
     std::istringstream lines(goldens().file().metadata().at("settings." + model));
     for (std::string line; std::getline(lines, line);) settings.push_back(line);

@@ -72,7 +72,7 @@ class Objectives : public testing::Test {
     c.data.tokenizer = (folder_ / "vocab.txt").string();
     c.train.steps = steps, c.train.batch_size = 6, c.train.context = 32, c.train.threads = 2, c.train.precision = "fp32";
     c.optimizer.lr = 3e-3;
-    c.eval.every = 0, c.checkpoint.every = 0;
+    c.observe.evaluation = 0, c.checkpoint.every = 0;
     return c;
   }
 
@@ -172,20 +172,21 @@ TEST_F(Objectives, AnySplitOfTheBatchGivesTheSameGradientWithDropoutToo) {
   for (const auto* name : {"bert", "masked"}) {
     auto c = config(name);
     auto model = starting_model(c, tokenizer_.get());
-    FlatParameters parameters(model->parameters(), at::kFloat);
+    const FlatParameters parameters(model->parameters(), at::kFloat);
+    Gradients gradients(parameters);
     const auto options = collation_for(*model, *tokenizer_, c);
     const TokenFile file(c.data.train);
     const WindowSampler sampler(file, static_cast<std::uint64_t>(text_tokens(options)), 3);
-    const auto gradients = [&](std::int64_t micro, std::uint64_t step) {
+    const auto gradient = [&](std::int64_t micro, std::uint64_t step) {
       std::vector<Batch> batches;
       for (std::int64_t row = 0; row < 6; row += micro)
         batches.push_back(collate(sampler, file, static_cast<std::uint64_t>(row), std::min(micro, 6 - row), options));
-      compute_gradients(*model, parameters, batches, {.dropout = GradientOptions::DropoutSeed{1, step}});
-      return parameters.gradients().clone();
+      compute_gradients(*model, gradients, batches, {.dropout = GradientOptions::DropoutSeed{1, step}});
+      return gradients.flat().clone();
     };
-    const auto whole = gradients(6, 0);
-    for (const std::int64_t micro : {1, 2, 4}) EXPECT_LT(test::relative(gradients(micro, 0), whole), 2e-6) << name << ' ' << micro;
-    EXPECT_GT(test::relative(gradients(6, 1), whole), 1e-2);  // another step drops others
+    const auto whole = gradient(6, 0);
+    for (const std::int64_t micro : {1, 2, 4}) EXPECT_LT(test::relative(gradient(micro, 0), whole), 2e-6) << name << ' ' << micro;
+    EXPECT_GT(test::relative(gradient(6, 1), whole), 1e-2);  // another step drops others
   }
 }
 
@@ -208,7 +209,7 @@ TEST_F(Objectives, TheLossIsTheMeanOverHiddenTokensPlusThatOverPairs) {
 
 TEST_F(Objectives, AnEncoderLearnsAndItsRunSaysHowWell) {
   auto c = config("bert", 300);
-  c.train.batch_size = 16, c.eval.every = 150, c.optimizer.lr = 1e-2;
+  c.train.batch_size = 16, c.observe.evaluation = 150, c.optimizer.lr = 1e-2;
   const auto result = train(c);
   std::vector<nlohmann::json> steps, evaluations;
   for (const auto& record : read_run_log(c.run.folder).records) {
@@ -268,7 +269,7 @@ TEST_F(Objectives, WhatAModelCannotBeTrainedForIsSaid) {
   c.data.document_mask = true;
   EXPECT_THROW(collation_for(*starting_model(c, nullptr), *tokenizer_, c), UsageError);
   c = config("masked");
-  c.sample.every = 2;
+  c.observe.samples = 2;
   EXPECT_THROW(collation_for(*starting_model(c, nullptr), *tokenizer_, c), UsageError);
   c = config("masked");
   const auto padded = make_model(
@@ -279,12 +280,14 @@ TEST_F(Objectives, WhatAModelCannotBeTrainedForIsSaid) {
 TEST_F(Objectives, AStepThatAsksForNothingHasNoGradientAndNoLoss) {
   const auto c = config("masked");
   auto model = starting_model(c, tokenizer_.get());
-  FlatParameters parameters(model->parameters(), at::kFloat);
+  const FlatParameters parameters(model->parameters(), at::kFloat);
+  Gradients gradients(parameters);
   auto batch = rows("masked", 4);
-  EXPECT_GT(compute_gradients(*model, parameters, {&batch, 1}).grad_norm, 0);
+  compute_gradients(*model, gradients, {&batch, 1});
+  EXPECT_GT(gradients.flat().norm().item<double>(), 0);
   batch.predicted = batch.predicted.narrow(0, 0, 0), batch.targets = batch.targets.narrow(0, 0, 0), batch.counted = 0;
-  const auto outcome = compute_gradients(*model, parameters, {&batch, 1});
-  EXPECT_EQ(outcome.grad_norm, 0);
+  const auto outcome = compute_gradients(*model, gradients, {&batch, 1});
+  EXPECT_EQ(gradients.flat().norm().item<double>(), 0);
   EXPECT_FALSE(outcome.predictions.any());
   EXPECT_TRUE(std::isnan(outcome.predictions.loss()));
 }
@@ -306,7 +309,7 @@ TEST_F(Objectives, StepsThatAskForNothingAreLoggedAndChangeNothing) {
 TEST_F(Objectives, WhatCannotBeEvaluatedIsSaidBeforeTheFirstStep) {
   write_tokens(folder_ / "one.tokens", 1);
   auto c = config("bert");
-  c.train.context = 8, c.eval.every = 2, c.data.validation = (folder_ / "one.tokens").string();
+  c.train.context = 8, c.observe.evaluation = 2, c.data.validation = (folder_ / "one.tokens").string();
   EXPECT_THROW(train(c), InputError);
   EXPECT_FALSE(fs::exists(fs::path(c.run.folder) / "run.jsonl"));
 }
@@ -322,7 +325,7 @@ TEST_F(Objectives, AResumeCannotChangeTheObjective) {
 TEST_F(Objectives, AnEncoderCanBePlanned) {
   for (const std::string name : {"bert", "masked", "elmo"}) {
     auto c = config(name, 300);
-    c.eval.every = 100;
+    c.observe.evaluation = 100;
     const auto plan = plan_run(c, 2);
     ASSERT_TRUE(plan.calibration);
     EXPECT_GT(plan.calibration->evaluation_seconds, 0);
@@ -334,7 +337,7 @@ TEST_F(Objectives, AnEncoderCanBePlanned) {
 
 TEST_F(Objectives, ABiLmLearnsFromBothSides) {
   auto c = config("elmo", 120);
-  c.train.batch_size = 16, c.eval.every = 120, c.optimizer.lr = 1e-2;
+  c.train.batch_size = 16, c.observe.evaluation = 120, c.optimizer.lr = 1e-2;
   train(c);
   nlohmann::json last, evaluation;
   for (const auto& record : read_run_log(c.run.folder).records) {

@@ -31,7 +31,7 @@ class Plan : public testing::Test {
     config_.data.validation = (folder_ / "validation.tokens").string();
     config_.data.tokenizer = "bytes";
     config_.train.steps = 11, config_.train.batch_size = 3, config_.train.context = 32, config_.train.threads = 2;
-    config_.eval.every = 4, config_.eval.batch_size = 4, config_.checkpoint.every = 5;
+    config_.observe.evaluation = 4, config_.eval.batch_size = 4, config_.checkpoint.every = 5;
   }
   void write_tokens(const char* name, std::size_t count) const {
     const auto tokenizer = byte_tokenizer();

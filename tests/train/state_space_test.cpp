@@ -12,6 +12,7 @@
 #include "isotrope/train/plan.h"
 #include "isotrope/train/train.h"
 #include "tests/engine_support.h"
+#include "tests/train/small_run.h"
 
 namespace isotrope {
 namespace {
@@ -72,8 +73,8 @@ TEST_F(TrainStateSpace, LearnsAndIsResumedBitForBit) {
       EXPECT_LT(losses.back(), 0.55 * losses.front());
       auto part = whole;
       part.run.folder = (folder_ / ("part-" + name)).string();
-      struct StopAt : Observer {
-        void after_step(const StepView& view) override {
+      struct StopAt : test::Watcher {
+        void after_update(const StepView& view) override {
           if (view.step == 20) throw WorkError("test", "crash");
         }
       } crash;

@@ -18,64 +18,12 @@
 #include "isotrope/text/tokenizer.h"
 #include "isotrope/train/session.h"
 #include "tests/engine_support.h"
+#include "tests/train/small_run.h"
 
 namespace isotrope {
 namespace {
 
-using test::TestFolder;
-
-/// A text with structure to learn: byte tokens of sentences, in documents of uneven length.
-void write_tokens(const fs::path& path, int documents) {
-  const auto tokenizer = byte_tokenizer();
-  TokenFileWriter writer(
-      path,
-      {.vocab_size = tokenizer->vocab_size(), .eos = tokenizer->eos(), .fingerprint = tokenizer->fingerprint(), .tokenizer_name = "bytes"});
-  for (int i = 0; i < documents; ++i) {
-    for (int j = 0; j <= i % 5; ++j)
-      writer.add(tokenizer->encode("the number " + std::to_string(i * 7 % 13) + " follows the number " + std::to_string(j) + ". "));
-    writer.add(std::vector<TokenId>{*tokenizer->eos()});
-    writer.end_document();
-  }
-  writer.finish();
-  writer.commit();
-}
-
-class Train : public testing::Test {
- protected:
-  Train() {
-    set_verbosity(Verbosity::quiet);
-    write_tokens(folder_ / "train.tokens", 200);
-    write_tokens(folder_ / "validation.tokens", 20);
-    write_file(
-        folder_ / "model.json",
-        R"({"architectures": ["LlamaForCausalLM"], "vocab_size": 257, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
-                   "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64, "tie_word_embeddings": true})",
-        "test");
-  }
-  RunConfig config(const std::string& run, std::int64_t steps = 12) const {
-    RunConfig c;
-    c.run.folder = (folder_ / run).string();
-    c.model.config = (folder_ / "model.json").string();
-    c.data.train = (folder_ / "train.tokens").string();
-    c.data.validation = (folder_ / "validation.tokens").string();
-    c.data.tokenizer = "bytes";
-    c.train.steps = steps, c.train.batch_size = 6, c.train.context = 32, c.train.threads = 2;
-    c.optimizer.lr = 1e-2;
-    c.schedule.warmup_steps = 3;
-    c.eval.every = 6, c.checkpoint.every = 5;
-    return c;
-  }
-  static std::string bytes_of(const fs::path& run, const std::string& file = "model.safetensors") {
-    return read_file(newest_checkpoint(run).value() / file, "test");
-  }
-  static std::vector<nlohmann::json> records(const fs::path& run, const std::string& type) {
-    std::vector<nlohmann::json> out;
-    for (const auto& record : read_run_log(run).records)
-      if (record["type"] == type) out.push_back(record);
-    return out;
-  }
-  TestFolder folder_;
-};
+class Train : public test::SmallRun {};
 
 TEST_F(Train, LearnsAndLeavesACompleteRun) {
   auto c = config("run", 60);
@@ -84,7 +32,7 @@ TEST_F(Train, LearnsAndLeavesACompleteRun) {
   const auto steps = records(c.run.folder, "step");
   ASSERT_EQ(steps.size(), 60u);
   EXPECT_LT(steps.back()["loss"].get<double>(), 0.6 * steps.front()["loss"].get<double>());
-  EXPECT_LT(result.validation_nll, 3.0);
+  EXPECT_LT(result.measures.at("validation_nll"), 3.0);
   EXPECT_EQ(records(c.run.folder, "eval").size(), 10u);
   EXPECT_TRUE(fs::exists(fs::path(c.run.folder) / "config.toml"));
   EXPECT_FALSE(fs::exists(fs::path(c.run.folder) / "checkpoints/step-20"));  // rotated away
@@ -112,8 +60,8 @@ TEST_F(Train, AResumedRunEqualsAnUninterruptedOneBitForBit) {
     whole.train.precision = parts.train.precision = precision;
     train(whole);
     const fs::path run = parts.run.folder;
-    struct StopAt : Observer {
-      void after_step(const StepView& view) override {
+    struct StopAt : test::Watcher {
+      void after_update(const StepView& view) override {
         if (view.step == 7) throw WorkError("test", "crash");  // two steps past the checkpoint of step 5
       }
     } crash;
@@ -132,9 +80,9 @@ TEST_F(Train, AnySplitOfTheBatchGivesTheSameGradient) {
   const auto weights_after_one_step = [&](std::int64_t micro, bool mask) {
     auto c = config("split-" + std::to_string(micro) + (mask ? "m" : ""), 1);
     c.train.precision = "fp32", c.train.micro_batch_size = micro, c.data.document_mask = mask, c.schedule.warmup_steps = 0;
-    struct Keep : Observer {
+    struct Keep : test::Watcher {
       at::Tensor gradients;
-      void after_step(const StepView& view) override { gradients = view.parameters.gradients().clone(); }
+      void after_update(const StepView& view) override { gradients = view.gradients.flat().clone(); }
     } keep;
     train(c, {.observers = {&keep}});
     return keep.gradients;
@@ -149,12 +97,10 @@ TEST_F(Train, AnySplitOfTheBatchGivesTheSameGradient) {
 TEST_F(Train, ANonFiniteLossIsNamedSkippedAndInTheEndFatal) {
   auto c = config("nan", 10);
   c.train.max_skipped = 2, c.checkpoint.every = 2;
-  struct Poison : Observer {
-    void after_step(const StepView& view) override {
+  struct Poison : test::Watcher {
+    void after_update(const StepView& view) override {
       if (view.step == 3)
-        FlatParameters::part(view.parameters.working().defined() ? view.parameters.working() : view.parameters.master(),
-                             view.parameters.segment("model.norm.weight"))
-            .fill_(std::nan(""));
+        view.parameters.segment("model.norm.weight").in(view.parameters.working()).fill_(std::nan(""));
     }
   } poison;
   EXPECT_THROW(
@@ -175,9 +121,9 @@ TEST_F(Train, ANonFiniteLossIsNamedSkippedAndInTheEndFatal) {
 TEST_F(Train, ARunWhoseLastStepsWereNotFiniteSavesNothingMore) {
   auto c = config("bad-end", 4);
   c.checkpoint.every = 2;
-  struct Poison : Observer {
-    void after_step(const StepView& view) override {
-      if (view.step == 2) view.parameters.master().fill_(std::nan("")), view.parameters.refresh_working();
+  struct Poison : test::Watcher {
+    void after_update(const StepView& view) override {
+      if (view.step == 2) view.parameters.working().fill_(std::nan(""));
     }
   } poison;
   EXPECT_THROW(train(c, {.observers = {&poison}}), WorkError);
@@ -207,7 +153,7 @@ TEST_F(Train, AModelPaddedPastItsTokenizerCanWriteSamples) {
                  "num_hidden_layers": 1, "num_attention_heads": 4, "max_position_embeddings": 64})",
              "test");
   c.model.config = (folder_ / "padded.json").string();
-  c.sample.every = 1, c.sample.max_tokens = 40, c.sample.prompt = "the";
+  c.observe.samples = 1, c.sample.max_tokens = 40, c.sample.prompt = "the";
   train(c);
   EXPECT_EQ(records(c.run.folder, "sample").size(), 2u);
 }
@@ -254,7 +200,7 @@ TEST_F(Train, RefusesWhatDoesNotFitTogether) {
 
 TEST_F(Train, ATimeLimitEndsTheSessionWithACheckpoint) {
   auto c = config("time", 1000000);
-  c.train.max_minutes = 0.5 / 60, c.checkpoint.every = 0, c.eval.every = 0;
+  c.train.max_minutes = 0.5 / 60, c.checkpoint.every = 0, c.observe.evaluation = 0;
   const auto result = train(c);
   EXPECT_LT(result.steps, 1000000);
   EXPECT_EQ(records(c.run.folder, "end").back()["reason"], "time");
@@ -263,7 +209,7 @@ TEST_F(Train, ATimeLimitEndsTheSessionWithACheckpoint) {
 
 TEST_F(Train, WritesTheSizeOfItsWeights) {
   auto c = config("sized", 4);
-  c.log.weights_every = 2;
+  c.observe.weights = 2;
   const auto result = train(c);
   const auto written = records(result.folder, "weights");
   ASSERT_EQ(written.size(), 2u);
@@ -305,11 +251,11 @@ TEST_F(Train, ACheckpointThatCannotBeWrittenEndsTheRun) {
 
 TEST_F(Train, TouchesNoNewPagesAfterItsSecondStep) {
   auto c = config("pages", 30);
-  c.eval.every = 0, c.checkpoint.every = 0, c.log.weights_every = 0;
+  c.observe.evaluation = 0, c.checkpoint.every = 0, c.observe.weights = 0;
   ::mallopt(M_MMAP_THRESHOLD, 1 << 14);  // so that an activation in memory that is not kept is new pages every time
-  struct Faults final : Observer {
+  struct Faults final : test::Watcher {
     std::vector<std::int64_t> seen, resident;
-    void after_step(const StepView&) override {
+    void after_update(const StepView&) override {
       rusage usage{};
       ::getrusage(RUSAGE_SELF, &usage);
       seen.push_back(usage.ru_minflt);

@@ -15,9 +15,9 @@
 #include "isotrope/io/json.h"
 #include "isotrope/io/model_path.h"
 #include "isotrope/kernels/isa.h"
-#include "isotrope/runlog/run_config.h"
 #include "isotrope/text/sha256.h"
 #include "isotrope/text/tokenizer.h"
+#include "isotrope/train/run_config.h"
 #include "isotrope/train/train.h"
 #include "tests/engine_support.h"
 
@@ -87,9 +87,9 @@ class WeightHash : public testing::Test {
                                             "train.context=32",
                                             "optimizer.lr=1e-2",
                                             "schedule.warmup_steps=5",
-                                            "eval.every=0",
+                                            "observe.evaluation=0",
                                             "checkpoint.every=0",
-                                            "log.weights_every=0"};
+                                            "observe.weights=0"};
     const SafetensorsFile weights(train(read_run_config({}, settings)).checkpoint / "model.safetensors");
     std::map<std::string, const TensorView*> sorted;
     for (const auto& view : weights.tensors()) sorted[view.name] = &view;

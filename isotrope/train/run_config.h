@@ -5,10 +5,13 @@
 #include <string>
 
 #include "isotrope/base/config.h"
+#include "isotrope/observe/observe_config.h"
+#include "isotrope/optim/optimizer_config.h"
 
 namespace isotrope {
 
-/// Everything that decides a training run. Plain values; their names, ranges and meanings stand once, in schema().
+/// Everything that decides a training run. Plain values; their names, ranges and meanings stand once, in schema(). Sections that belong to
+/// a folder are declared there (NAME_config.h), without tensors: the core knows them all.
 struct RunConfig {
   struct {
     std::string folder = "runs/run";
@@ -33,28 +36,27 @@ struct RunConfig {
     double clip = 1.0, z_loss = 0.0, max_minutes = 0.0;
     std::int64_t max_skipped = 10;
   } train;
-  struct {
-    std::string name = "adamw";
-    double lr = 1e-3, beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0.1;
-  } optimizer;
+  OptimizerConfig optimizer;
   struct {
     std::string name = "cosine", decay_shape = "linear";
     std::int64_t warmup_steps = -1, decay_steps = 0;
     double min_lr_factor = 0.1;
   } schedule;
+  ObserveConfig observe;
   struct {
-    std::int64_t every = 200, batch_size = 16, max_windows = 0;
+    std::int64_t batch_size = 16, max_windows = 0;
   } eval;
   struct {
-    std::int64_t every = 500, keep = 2;
-  } checkpoint;
-  struct {
-    std::int64_t every = 1, weights_every = 50;
-  } log;
-  struct {
-    std::int64_t every = 0, max_tokens = 64;
+    std::int64_t max_tokens = 64;
     std::string prompt;
   } sample;
+  struct {
+    std::int64_t every = 500, keep = 2;
+    std::string archive;
+  } checkpoint;
+  struct {
+    std::int64_t every = 1;
+  } log;
 
   /// Puts numbers in place of defaults that depend on other keys (a warm-up of −1). Called by read_run_config() and train().
   void resolve();

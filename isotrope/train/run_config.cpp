@@ -1,8 +1,9 @@
-#include "isotrope/runlog/run_config.h"
+#include "isotrope/train/run_config.h"
 
 #include <algorithm>
 
 #include "isotrope/base/error.h"
+#include "isotrope/observe/archive_config.h"
 
 namespace isotrope {
 
@@ -62,13 +63,7 @@ ConfigSchema RunConfig::schema() {
          .unit = "minutes",
          .min = 0});
 
-  s.add("optimizer.name", &optimizer.name, {.meaning = "Update rule", .choices = {"adamw"}});
-  s.add("optimizer.lr", &optimizer.lr, {.meaning = "Peak learning rate", .min = 0});
-  s.add("optimizer.beta1", &optimizer.beta1, {.meaning = "Decay of the mean of gradients", .min = 0, .max = 0.999999});
-  s.add("optimizer.beta2", &optimizer.beta2, {.meaning = "Decay of the mean of squared gradients", .min = 0, .max = 0.999999});
-  s.add("optimizer.eps", &optimizer.eps, {.meaning = "Added to the root of the second moment", .min = 1e-30});
-  s.add("optimizer.weight_decay", &optimizer.weight_decay,
-        {.meaning = "Decoupled decay of matrices and embeddings; vectors (norm gains, biases) are not decayed", .min = 0});
+  optimizer.declare(s);
 
   s.add("schedule.name", &schedule.name,
         {.meaning = "Learning rate over the run after warm-up: constant; cosine; wsd = constant, then decay; exponential = constant, then "
@@ -93,8 +88,8 @@ ConfigSchema RunConfig::schema() {
          .choices = {"linear", "sqrt"},
          .used_when = {{"schedule.name", {"wsd"}}}});
 
-  s.add("eval.every", &eval.every,
-        {.meaning = "Evaluate on data.validation every so many steps and at the end; 0: never", .unit = "steps", .min = 0});
+  observe.declare(s);
+
   s.add("eval.batch_size", &eval.batch_size, {.meaning = "Sequences evaluated together", .unit = "sequences", .min = 1});
   s.add("eval.max_windows", &eval.max_windows,
         {.meaning =
@@ -102,21 +97,17 @@ ConfigSchema RunConfig::schema() {
          .unit = "windows",
          .min = 0});
 
+  s.add("sample.max_tokens", &sample.max_tokens, {.meaning = "Length of a sample", .unit = "tokens", .min = 1});
+  s.add("sample.prompt", &sample.prompt, {.meaning = "Text that samples go on from; empty: the end-of-text token"});
+
   s.add("checkpoint.every", &checkpoint.every,
         {.meaning = "Save a checkpoint every so many steps and at the end; 0: only at the end", .unit = "steps", .min = 0});
   s.add("checkpoint.keep", &checkpoint.keep, {.meaning = "Newest checkpoints to keep; 0: all", .min = 0});
+  s.add("checkpoint.archive", &checkpoint.archive,
+        {.meaning = "Keep weights alone besides, in archive/step-N, for looking at training later: every:N = every N steps; log:N = N times, "
+                    "at equal ratios of steps; loss:a,b,c = when the training loss first reaches each; empty: none"});
 
   s.add("log.every", &log.every, {.meaning = "Write a step record every so many steps", .unit = "steps", .min = 1});
-
-  s.add("log.weights_every", &log.weights_every,
-        {.meaning = "Write the root mean square of the weights, by class and matrix, every so many steps; 0: never",
-         .unit = "steps",
-         .min = 0});
-
-  s.add("sample.every", &sample.every,
-        {.meaning = "Write a sample of generated text every so many steps; 0: never", .unit = "steps", .min = 0});
-  s.add("sample.max_tokens", &sample.max_tokens, {.meaning = "Length of a sample", .unit = "tokens", .min = 1});
-  s.add("sample.prompt", &sample.prompt, {.meaning = "Text that samples go on from; empty: the end-of-text token"});
   return s;
 }
 
@@ -131,6 +122,7 @@ RunConfig read_run_config(const std::filesystem::path& path, std::span<const std
   for (const auto& assignment : overrides) schema.set(assignment);
   schema.check();
   config.resolve();
+  parse_archive_schedule(config.checkpoint.archive);  // refuses what it does not understand
   if (config.model.config.empty() == config.model.init_from.empty())
     throw UsageError("config", "set one of model.config (train from scratch) and model.init_from (go on from a model)");
   if (config.objective.mask_share + config.objective.random_share > 1)

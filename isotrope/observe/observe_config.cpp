@@ -1,0 +1,14 @@
+#include "isotrope/observe/observe_config.h"
+
+namespace isotrope {
+
+void ObserveConfig::declare(ConfigSchema& s) {
+  const auto add = [&](std::string name, std::int64_t* period, std::string meaning, std::string formerly = "") {
+    s.add("observe." + name, period, {.meaning = meaning + "; 0: never", .unit = "steps", .min = 0, .formerly = std::move(formerly)});
+  };
+  add("evaluation", &evaluation, "Evaluate on data.validation every so many steps and at the end", "eval.every");
+  add("samples", &samples, "Write a sample of generated text every so many steps", "sample.every");
+  add("weights", &weights, "Write the root mean square of the weights, by class and matrix, every so many steps", "log.weights_every");
+}
+
+}  // namespace isotrope
