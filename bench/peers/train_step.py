@@ -1,9 +1,9 @@
 """Training steps against PyTorch and transformers: tokens/s, peak memory and the time to the first step.
 
-    ./dev bench train_step [--rounds N] [--only llama10m|gpt2|falcon_h1_10m]
+    ./dev bench train_step [--rounds N] [--only llama10m|gpt2|falcon_h1_10m] [--before PROGRAM]
 
 Ours is the program itself (`isotrope train` on packed text, logging every step), the peers keep a process each and take steps on command;
-every round runs each of them once. Ours keeps fp32 master weights; the peers' bf16 forms do not.
+every round runs each of them once. With --before the peer is an earlier build of the program instead: nothing may get slower or larger. Ours keeps fp32 master weights; the peers' bf16 forms do not.
 """
 import argparse
 import functools
@@ -29,8 +29,9 @@ MODELS = {"llama10m": ("llama10m", LLAMA10M, 16, 256, (*EAGER, "compile-bf16", "
 class Ours:
     """`isotrope train` for a few steps; the first two are left out of the speed."""
 
-    def __init__(self, folder, model, batch, context, steps=8):
-        self.folder, self.batch, self.context, self.steps, self.runs = folder, batch, context, steps, 0
+    def __init__(self, folder, model, batch, context, steps=8, program=BUILD / "isotrope"):
+        folder.mkdir(exist_ok=True)
+        self.folder, self.batch, self.context, self.steps, self.program, self.runs = folder, batch, context, steps, program, 0
         self.memory, self.first = [], []
         self.model = folder / "ours.json"
         self.model.write_text(json.dumps(model))
@@ -40,15 +41,15 @@ class Ours:
         self.runs += 1
         run = self.folder / f"run-{self.model.stem}-{self.runs}"
         settings = {"run.folder": run, "model.config": self.model, "data.train": self.tokens, "train.steps": self.steps,
-                    "train.batch_size": self.batch, "train.context": self.context, "train.precision": "bf16", "eval.every": 0,
+                    "train.batch_size": self.batch, "train.context": self.context, "train.precision": "bf16",
                     "checkpoint.every": 0, "train.clip": 1.0}
         config = self.folder / "ours.toml"
         config.write_text("")
-        command = [BUILD / "isotrope", "train", config, "--quiet"]
+        command = [self.program, "train", config, "--quiet"]
         for key, value in settings.items():
             command += ["--set", f"{key}={value}"]
         begun = time.perf_counter()
-        process = subprocess.Popen([str(c) for c in command], stdout=subprocess.DEVNULL)
+        process = subprocess.Popen([str(c) for c in command], stdout=subprocess.DEVNULL, stderr=(run.parent / "errors").open("w"))
         log, first, ended = run / "run.jsonl", None, 0
         while ended == 0:
             if first is None and log.exists() and '"type":"step"' in log.read_text():
@@ -56,7 +57,7 @@ class Ours:
             time.sleep(0.02)
             ended, status, usage = os.wait4(process.pid, os.WNOHANG)
         if status:
-            sys.exit(f"error: [bench] isotrope train ended with {os.waitstatus_to_exitcode(status)}")
+            sys.exit(f"error: [bench] isotrope train ended with {os.waitstatus_to_exitcode(status)}: {(run.parent / 'errors').read_text()}")
         records = [json.loads(line) for line in log.read_text().splitlines()]
         steps = [r for r in records if r["type"] == "step"]
         self.memory.append(1024 * usage.ru_maxrss)
@@ -107,15 +108,31 @@ def run_model(name, model, batch, context, forms, peer_steps, rounds, results):
                 print(f"{kind + '/' + name + '/' + form:40} {mine:12.5g} {theirs:12.5g} {unit:10} {theirs / mine:16.3f}")
 
 
+def run_before(name, model, batch, context, program, rounds, results):
+    """The program of this tree against an earlier build of it."""
+    with tempfile.TemporaryDirectory() as temporary:
+        ours = Ours(Path(temporary) / "ours", model, batch, context)
+        before = Ours(Path(temporary) / "before", model, batch, context, program=program)
+        results += compare(f"train_step {name}", [Case(f"{name}/before", "tokens/s", ours.tokens_per_second, before.tokens_per_second, True)], rounds)
+        mine, theirs = max(ours.memory), max(before.memory)
+        results.append({"case": f"memory/{name}/before", "ours": mine, "peer": theirs, "unit": "bytes", "ratio_min": theirs / mine, "ratio_median": theirs / mine})
+        print(f"{f'memory/{name}/before':40} {mine:12.5g} {theirs:12.5g} {'bytes':10} {theirs / mine:16.3f}")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", choices=tuple(MODELS))
     parser.add_argument("--forms", nargs="+")
+    parser.add_argument("--before", metavar="PROGRAM")
     options = parser.parse_args()
     results = []
     for key, (name, model, batch, context, forms) in MODELS.items():
-        if options.only in (None, key):
+        if options.only not in (None, key):
+            continue
+        if options.before:
+            run_before(name, model, batch, context, options.before, options.rounds, results)
+        else:
             run_model(name, model, batch, context, options.forms or forms, 2, options.rounds, results)
     print(json.dumps({"bench": "train_step", "results": results}))
 
