@@ -24,7 +24,8 @@ struct DiffOptions : CommonOptions {
 };
 
 /// A model in any of its forms, a bare .safetensors file, or a folder that holds nothing but tensors.
-TensorFolder open_tensors(const fs::path& path) {
+TensorFolder open_tensors(const fs::path& asked) {
+  const auto path = fs::exists(asked) ? asked : resolve_model(asked);
   if (single_file_model(path))
     throw with_hint(InputError("diff", "{}: is a GGUF or llama2.c model, expected safetensors", path.string()),
                     "isotrope convert makes a folder of it");
@@ -115,7 +116,7 @@ void run_diff(const DiffOptions& options) {
 void add_diff(CLI::App& root) {
   auto options = std::make_shared<DiffOptions>();
   auto& command = *root.add_subcommand("diff", "Per-tensor difference of two models");
-  command.add_option("A", options->a, "Run, checkpoint or HF folder, or a .safetensors file")->required();
+  command.add_option("A", options->a, "Run, checkpoint or HF folder, a .safetensors file, or a name in the Hugging Face cache")->required();
   command.add_option("B", options->b, "The same, compared with A")->required();
   command
       .add_option("--tolerance", options->tolerance,

@@ -310,8 +310,7 @@ void show_build(bool as_json) {
 }
 
 void show_path(const fs::path& asked, bool as_json) {
-  if (!fs::exists(asked)) throw InputError("info", "{}: no such file or folder", asked.string());
-  const auto path = single_file_model(asked).value_or(asked);
+  const auto path = fs::exists(asked) ? single_file_model(asked).value_or(asked) : resolve_model(asked);
   if (fs::is_directory(path)) {
     const auto model = describe_model(path);
     return as_json ? print_json(model) : print_model(model);
@@ -330,7 +329,8 @@ void add_info(CLI::App& root) {
   const auto options = std::make_shared<InfoOptions>();
   command
       .add_option("model", options->path,
-                  "A model, run or checkpoint folder, or a .gguf, .safetensors, .npy or .tokens file, or llama2.c's .bin")
+                  "A model, run or checkpoint folder, a .gguf, .safetensors, .npy or .tokens file, llama2.c's .bin, or a name in the "
+                  "Hugging Face cache")
       ->type_name("MODEL|FILE");
   command.add_flag("--build", options->build, "Version, commit, compiler, and the licences of all that is linked or embedded");
   add_common_options(command, options->common);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "isotrope/base/error.h"
+#include "isotrope/io/hub_cache.h"
 
 namespace isotrope {
 
@@ -52,12 +53,13 @@ std::optional<fs::path> single_file_model(const fs::path& path) {
   return found.empty() ? std::nullopt : std::optional(found.front());
 }
 
-fs::path resolve_model(const fs::path& model) {
-  if (!fs::exists(model)) throw InputError("model", "{}: no such file or folder", model.string());
+fs::path resolve_model(const fs::path& asked) {
+  const auto model = path_or_snapshot(asked, "model");
   if (const auto file = single_file_model(model)) return *file;
   if (!fs::is_directory(model))
     throw InputError("model", "{}: is a file, expected a folder with config.json, a run folder, a .gguf file or a .bin of llama2.c",
                      model.string());
+  if (model != asked) expect_whole_model(model, asked);
   if (fs::exists(model / "config.json")) return model;
   const auto checkpoint = newest_checkpoint(model);
   if (checkpoint && fs::exists(*checkpoint / "config.json")) return *checkpoint;

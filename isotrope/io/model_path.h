@@ -15,8 +15,9 @@ namespace fs = std::filesystem;
 std::optional<fs::path> single_file_model(const fs::path& path);
 
 /// What MODEL means on the command line: a Hugging Face or checkpoint folder with config.json, a run folder's newest checkpoint, or the
-/// file that single_file_model names. Throws InputError that says what was looked for.
-fs::path resolve_model(const fs::path& model);
+/// file that single_file_model names; for what does not exist, the snapshot that the hub cache holds of the model of this name
+/// (hub_cache.h). Throws InputError that says what was looked for.
+fs::path resolve_model(const fs::path& asked);
 
 /// Every step-N in this folder with its N, the newest (largest N) first. Other names, unfinished ones among them, are passed over.
 std::vector<std::pair<std::uint64_t, fs::path>> step_folders(const fs::path& folder);
