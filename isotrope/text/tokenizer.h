@@ -128,7 +128,8 @@ class StreamDecoder {
 };
 
 /// A tokenizer from a folder (HF, run or checkpoint folder), or a file: tokenizer.json, vocab.txt, a SentencePiece .model, llama2.c's
-/// tokenizer.bin, a model of one file (.gguf; llama2.c's .bin, whose vocabulary lies beside it); "bytes" names the byte tokenizer.
+/// tokenizer.bin, a model of one file (.gguf; llama2.c's .bin, whose vocabulary lies beside it); "bytes" names the byte tokenizer. What does
+/// not exist may be the name of a model in the hub cache (io/hub_cache.h).
 /// Throws InputError for a missing, broken or unsupported file, naming the construct.
 std::shared_ptr<const Tokenizer> load_tokenizer(const std::filesystem::path& path);
 

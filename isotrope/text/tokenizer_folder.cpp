@@ -1,5 +1,5 @@
 // Finding a tokenizer on disk: tokenizer.json, GPT-2's vocabulary and merges files, BERT's vocab.txt, scored vocabularies, models of one
-// file, run folders; and the byte tokenizer.
+// file, run folders, names in the hub cache; and the byte tokenizer.
 #include <algorithm>
 #include <charconv>
 #include <map>
@@ -7,6 +7,7 @@
 #include "isotrope/base/error.h"
 #include "isotrope/base/file.h"
 #include "isotrope/io/compressed.h"
+#include "isotrope/io/hub_cache.h"
 #include "isotrope/io/model_path.h"
 #include "isotrope/text/byte_alphabet.h"
 #include "isotrope/text/json_field.h"
@@ -251,9 +252,9 @@ std::shared_ptr<const Tokenizer> parse_tokenizer(std::string_view tokenizer_json
   return make_tokenizer(std::move(definition));
 }
 
-std::shared_ptr<const Tokenizer> load_tokenizer(const fs::path& path) {
-  if (path == "bytes") return byte_tokenizer();
-  if (!fs::exists(path)) throw InputError("tokenizer", "{}: there is no such file or folder", path.string());
+std::shared_ptr<const Tokenizer> load_tokenizer(const fs::path& asked) {
+  if (asked == "bytes") return byte_tokenizer();
+  const auto path = path_or_snapshot(asked, "tokenizer");
   if (!fs::is_directory(path)) return load_file(path);
   if (fs::exists(path / "tokenizer.json")) return load_json(path / "tokenizer.json");
   for (const auto& [vocabulary, merges] : {std::pair{"vocab.json", "merges.txt"}, std::pair{"encoder.json", "vocab.bpe"}})
@@ -267,7 +268,8 @@ std::shared_ptr<const Tokenizer> load_tokenizer(const fs::path& path) {
                              "{}: no tokenizer here: expected tokenizer.json, vocab.json and merges.txt, vocab.txt, tokenizer.model, a "
                              ".tiktoken or a .gguf file",
                              path.string()),
-                  "isotrope tokenizer train makes one from text; the name bytes stands for the byte tokenizer");
+                  path == asked ? "isotrope tokenizer train makes one from text; the name bytes stands for the byte tokenizer"
+                                : HubName::parse(asked.string()).value().download_command());
 }
 
 std::shared_ptr<const Tokenizer> byte_tokenizer() {
