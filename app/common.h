@@ -28,6 +28,10 @@ void add_common_options(CLI::App& command, CommonOptions& options);
 /// Adds --device, --dtype, --keep-packed, --seed.
 void add_compute_options(CLI::App& command, ComputeOptions& options);
 
+/// What MODEL may be, in every help text that describes one.
+constexpr const char* model_help =
+    "Model, checkpoint or run folder, .gguf file, llama2.c's .bin, or the name of a model in the Hugging Face cache (gpt2, org/name)";
+
 /// The example lines at the end of a command's help.
 void set_examples(CLI::App& command, std::initializer_list<const char*> lines);
 

@@ -11,7 +11,7 @@ namespace {
 void add_convert(CLI::App& root) {
   auto options = std::make_shared<ConvertCommand>();
   auto* command = root.add_subcommand("convert", "A model from one format to another: Hugging Face folder, GGUF, llama2.c");
-  command->add_option("IN", options->in, "Model, checkpoint or run folder, .gguf file, or llama2.c's .bin")->type_name("MODEL")->required();
+  command->add_option("IN", options->in, model_help)->type_name("MODEL")->required();
   command->add_option("OUT", options->out, "A new folder for a Hugging Face model, or a new .gguf file")
       ->type_name("FOLDER|FILE")
       ->required();

@@ -89,7 +89,9 @@ void add_pack(CLI::App& data) {
   auto& options = arguments->pack;
   auto& command = *data.add_subcommand("pack", "Turn text into token files to train from");
   command.add_option("INPUT", arguments->inputs, "Text files, .jsonl files, each also .gz .xz .zst; folders of them")->required();
-  command.add_option("--tokenizer", arguments->tokenizer, "Folder or tokenizer.json; \"bytes\" for one token a byte")
+  command
+      .add_option("--tokenizer", arguments->tokenizer,
+                  "Folder, tokenizer.json or a name in the Hugging Face cache; \"bytes\" for one token a byte")
       ->required()
       ->type_name("T");
   command.add_option("-o,--output", arguments->output, "Folder for train.tokens, validation.tokens and the tokenizer")

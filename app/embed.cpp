@@ -11,9 +11,7 @@ namespace {
 void add_embed(CLI::App& root) {
   auto options = std::make_shared<EmbedCommand>();
   auto* command = root.add_subcommand("embed", "Features of texts: hidden states of any layer, pooled, to .npy or safetensors");
-  command->add_option("MODEL", options->model, "Model, checkpoint or run folder; a sentence encoder's own pooling is the default")
-      ->type_name("FOLDER")
-      ->required();
+  command->add_option("MODEL", options->model, model_help)->type_name("MODEL")->required();
   command->add_option("--text", options->text, "File with one text a line")->type_name("FILE")->required();
   command->add_option("-o,--output", options->output, "Written to: .npy (features) or .safetensors (features and, unpooled, offsets)")
       ->type_name("FILE")

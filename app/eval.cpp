@@ -14,9 +14,7 @@ void add_eval(CLI::App& root) {
   auto options = std::make_shared<EvalCommand>();
   auto* command = root.add_subcommand(
       "eval", "Score a model on a text (loss, perplexity, bits per byte) or on tasks (accuracy, exact match, perplexity)");
-  command->add_option("MODEL", options->model, "Model, checkpoint or run folder, .gguf file, or llama2.c's .bin")
-      ->type_name("MODEL")
-      ->required();
+  command->add_option("MODEL", options->model, model_help)->type_name("MODEL")->required();
   auto* data = command->add_option("--data", options->data, "Text file (read with the model's tokenizer) or token file (.tokens)")
                    ->type_name("FILE");
   auto* tasks = command->add_option("--tasks", options->tasks, "Tasks, separated by commas: files of records, or names in --task-folder")

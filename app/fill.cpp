@@ -11,7 +11,7 @@ namespace {
 void add_fill(CLI::App& root) {
   auto options = std::make_shared<FillCommand>();
   auto* command = root.add_subcommand("fill", "Complete the masked tokens of a text with an encoder");
-  command->add_option("MODEL", options->model, "Model, checkpoint or run folder")->type_name("FOLDER")->required();
+  command->add_option("MODEL", options->model, model_help)->type_name("MODEL")->required();
   command->add_option("--text", options->text, "Text with the tokenizer's mask token in it ([MASK], <mask>)")
       ->type_name("TEXT")
       ->required();

@@ -11,9 +11,7 @@ namespace {
 void add_generate(CLI::App& root) {
   auto options = std::make_shared<GenerateCommand>();
   auto* command = root.add_subcommand("generate", "Generate text with a model, token by token as it comes");
-  command->add_option("MODEL", options->model, "Model, checkpoint or run folder, .gguf file, or llama2.c's .bin")
-      ->type_name("MODEL")
-      ->required();
+  command->add_option("MODEL", options->model, model_help)->type_name("MODEL")->required();
   auto* prompt = command->add_option("--prompt", options->prompt, "Text to go on from (default: the end-of-text token)")->type_name("TEXT");
   command->add_option("--prompt-file", options->prompt_file, "File with the text to go on from")->type_name("FILE")->excludes(prompt);
   auto* message =

@@ -11,7 +11,7 @@ namespace {
 void add_parity(CLI::App& root) {
   auto options = std::make_shared<ParityCommand>();
   auto* command = root.add_subcommand("parity", "Compare a model with its activations in transformers, tap by tap");
-  command->add_option("MODEL", options->model, "Model, checkpoint or run folder")->type_name("FOLDER")->required();
+  command->add_option("MODEL", options->model, model_help)->type_name("MODEL")->required();
   command->add_option("--against", options->dump, "Activations of the same folder, by tools/dump_activations.py")
       ->type_name("DUMP")
       ->required();

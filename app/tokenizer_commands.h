@@ -11,7 +11,8 @@ namespace isotrope::app {
 // The parts of `isotrope tokenizer` that have files of their own.
 
 constexpr const char* tokenizer_help =
-    "A folder with a tokenizer or a model, a file (tokenizer.json, vocab.txt, .model, .tiktoken, .gguf …), or bytes";
+    "A folder with a tokenizer or a model, a file (tokenizer.json, vocab.txt, .model, .tiktoken, .gguf …), a name in the Hugging Face "
+    "cache, or bytes";
 
 void add_tokenizer_train(CLI::App& tokenizer);
 void add_tokenizer_encode(CLI::App& tokenizer);
