@@ -13,7 +13,7 @@ void OptimizerConfig::declare(ConfigSchema& s) {
   s.add("optimizer.weight_decay", &weight_decay,
         {.meaning = "Decoupled decay of matrices and embeddings; vectors (norm gains, biases) are not decayed", .min = 0});
   s.add("optimizer.adamw_matrices", &adamw_matrices,
-        {.meaning = "Matrices that stay AdamW's: shell patterns of tensor names", .used_when = {{"optimizer.name", {"muon"}}}});
+        {.meaning = "Matrices that are AdamW's under every rule, too: shell patterns of tensor names"});
 
   s.add("optimizer.muon.momentum", &muon.momentum, {.meaning = "Decay of the mean of gradients", .min = 0, .max = 0.999999});
   s.add("optimizer.muon.nesterov", &muon.nesterov, {.meaning = "Look ahead: mix the gradient into the mean once more"});
