@@ -1,4 +1,5 @@
 import { axes, countText, make, nearestIndex, numberText } from "./format.js";
+import { airyRange, axisStyle, legendItem, logarithmicTicks } from "./plot.js";
 
 /* global uPlot */
 
@@ -127,16 +128,7 @@ export class Chart {
   draw(data) {
     this.uplot?.destroy();
     const { palette, axis } = this.board, spec = this.spec, narrow = this.plot.clientWidth < 520;
-    // On a logarithmic axis only powers of ten get a line, and 2 and 5 besides where there is room for them.
-    const tens = (u, splits) => {
-      const { min, max } = u.scales.y, decades = Math.log10(max / min);
-      return splits.map((value) => {
-        const digit = Math.round(value / 10 ** Math.floor(Math.log10(value) + 1e-9));
-        return digit === 1 || digit === 10 || (decades < 2.5 && (digit === 2 || digit === 5)) ? value : null;
-      });
-    };
-    const common = { stroke: palette.text, font: palette.font, labelFont: palette.font, labelGap: 2, ticks: { stroke: palette.grid, width: 1, size: 4 },
-      grid: { stroke: palette.grid, width: 1 } };
+    const style = axisStyle(palette);
     this.uplot = new uPlot({
       width: Math.max(this.plot.clientWidth, 200), height: this.height(), padding: [8, 14, 0, 0], pxAlign: true,
       legend: { show: false },
@@ -146,9 +138,8 @@ export class Chart {
         y: { distr: this.log ? 3 : 1, range: this.log ? undefined : (_, low, high) => this.yRange(low, high) },
       },
       axes: [
-        { ...common, label: axes[axis].label, labelSize: 18, size: 28, space: narrow ? 64 : 80, values: (_, ticks) => ticks.map(axes[axis].tick), incrs: axis === "seconds" ? timeSteps : undefined },
-        { ...common, label: spec.unit, labelSize: 18, size: 58, space: 32,
-          ...(this.log ? { filter: tens, grid: { ...common.grid, filter: tens }, ticks: { ...common.ticks, filter: tens } } : {}),
+        { ...style, label: axes[axis].label, size: 28, space: narrow ? 64 : 80, values: (_, ticks) => ticks.map(axes[axis].tick), incrs: axis === "seconds" ? timeSteps : undefined },
+        { ...style, label: spec.unit, size: 58, space: 32, ...(this.log ? logarithmicTicks(style) : {}),
           values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : spec.tick ? spec.tick(tick) : numberText(tick, 4))) },
       ],
       cursor: {
@@ -169,13 +160,8 @@ export class Chart {
 
   height() { return this.spec.wide ? (this.plot.clientWidth < 520 ? 260 : 320) : 220; }
 
-  /** A little air above and below; from zero where the size itself is what matters. */
-  yRange(low, high) {
-    if (low === null || high === null || low === undefined) return [0, 1];
-    if (this.spec.fromZero) low = Math.min(0, low);
-    const air = high > low ? 0.06 * (high - low) : Math.abs(high) * 0.1 || 1;
-    return [this.spec.fromZero && low === 0 ? 0 : low - (low >= 0 && low - air < 0 ? low : air), high + air];
-  }
+  /** From zero where the size itself is what matters. */
+  yRange(low, high) { return airyRange(this.spec.fromZero && low > 0 ? 0 : low, high); }
 
   resize() {
     if (this.uplot && this.plot.clientWidth > 0) this.uplot.setSize({ width: this.plot.clientWidth, height: this.height() });
@@ -204,12 +190,8 @@ export class Chart {
     for (const line of this.drawn) {
       if (line.faint) continue;
       const index = at === null ? line.ys.findLastIndex((y) => y !== null) : nearestIndex(line.xs, at);
-      const swatch = make("span", { class: "line" });
-      swatch.style.borderTopColor = line.stroke;
-      swatch.style.borderTopStyle = line.dash.length === 0 ? "solid" : line.dash[0] < 4 ? "dotted" : "dashed";
       const name = [several ? line.run.name : null, line.label || null].filter(Boolean).join(" · ");
-      items.push(make("li", {}, swatch, name ? make("span", { class: "name", title: line.run.name }, name) : null,
-        make("b", {}, this.valueText(index < 0 ? null : line.ys[index]))));
+      items.push(legendItem(line, name, this.valueText(index < 0 ? null : line.ys[index]), line.run.name));
     }
     this.values.replaceChildren(...items);
   }

@@ -76,3 +76,11 @@ export function choice(label, options, selected, onchange) {
     ...options.map(([value, text]) => make("option", { value, selected: String(value) === String(selected) }, text)));
   return make("label", {}, `${label} `, select);
 }
+
+/** Gives a choice() other options and hides it where there is nothing to choose. One with the same options is left alone: an open list stays open. */
+export function refill(label, options, selected) {
+  const select = label.querySelector("select"), same = options.length === select.options.length && options.every(([value, text], i) => select.options[i].value === String(value) && select.options[i].textContent === text);
+  if (!same) select.replaceChildren(...options.map(([value, text]) => make("option", { value }, text)));
+  select.value = selected;
+  label.hidden = options.length < 2;
+}

@@ -112,7 +112,7 @@ class Board {
   readPalette() {
     const style = getComputedStyle(document.documentElement), colour = (name) => style.getPropertyValue(`--${name}`).trim();
     this.palette = {
-      name: colour("name"), text: colour("muted"), grid: colour("grid"), ground: colour("surface"), font: `12px ${colour("font")}`,
+      name: colour("name"), text: colour("muted"), strong: colour("text"), grid: colour("grid"), ground: colour("surface"), font: `12px ${colour("font")}`,
       runs: Array.from({ length: 8 }, (_, i) => colour(`run-${i}`)),
       marks: { checkpoint: colour("muted"), resume: colour("muted"), skip: colour("bad"), warning: colour("warn") },  // by type of event
     };

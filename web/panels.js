@@ -1,5 +1,7 @@
-import { axes, choice, integerText, make, numberText } from "./format.js";
+import { axes, choice, integerText, make, numberText, refill } from "./format.js";
 import { HeatMap } from "./heatmap.js";
+import { aboutRows, naturally, orderedNames } from "./rows.js";
+import { SpectrumView } from "./spectra.js";
 
 /** section.key of a resolved configuration with the values as they stand in the file. */
 export function flatConfig(text) {
@@ -24,20 +26,57 @@ function panel(title, fill) {
 
 const runChoice = (label, board, selected, changed) => choice(label, board.runs.map((run) => [run.index, run.name]), selected, (value) => changed(Number(value)));
 
-function weightsPanel(board) {
-  let chosen = null;
-  const map = new HeatMap(board);
+/** What a panel shows of the runs: selects that lead from a run through the names of what it has to one view, which stays while data comes. `levels` are [label,
+ *  the choices as [value, text] given what has been chosen before]; `show` fills the view, whose own controls stand behind them. */
+function chooser(board, levels, view, none, show) {
+  const chosen = levels.map(() => null);
+  let asked = 0, within = null;
+  const labels = levels.map(([label], at) => choice(label, [], "", (value) => { chosen[at] = value; fill(within); }));
+  const tools = make("div", { class: "tools" }, ...labels, ...(view.controls ?? []));
   const fill = async (body) => {
-    const able = board.runs.filter((run) => run.summary.matrices > 0);
-    chosen = able.find((run) => run.index === chosen?.index) ?? able[0];
-    if (!chosen) return body.replaceChildren(make("p", { class: "none" }, "No run has records of its weights."));
-    if (!body.contains(map.element)) body.replaceChildren();
-    const select = able.length > 1 ? choice("run", able.map((run) => [run.index, run.name]), chosen.index, (value) => { chosen = board.runs[value]; fill(body); }) : null;
-    body.replaceChildren(...(select ? [make("div", { class: "tools" }, select)] : []), map.element);
-    map.show(await board.source.matrices(chosen.index));
+    within = body;
+    for (const [at, [, options]] of levels.entries()) {
+      const able = options(...chosen.slice(0, at));
+      if (able.length === 0) return body.replaceChildren(make("p", { class: "none" }, none));
+      if (!able.some(([value]) => value === chosen[at])) chosen[at] = able[0][0];
+      refill(labels[at], able, chosen[at]);
+    }
+    if (!body.contains(view.element)) body.replaceChildren(tools, view.element);
+    const mine = ++asked;
+    await show(...chosen, () => mine === asked);  // an answer that comes too late is not shown
   };
-  const element = panel("Each matrix’s ‖W‖ RMS", fill);
-  element.redraw = () => { if (element.open && map.matrices) map.arrange(); };
+  return fill;
+}
+
+const runsWith = (board, names) => board.runs.filter((run) => names(run).length > 0).map((run) => [String(run.index), run.name]);
+
+function tablesPanel(board) {
+  const map = new HeatMap(board), names = (run) => orderedNames(Object.keys(run.summary.tables));
+  const levels = [["run", () => runsWith(board, names)], ["table", (run) => names(board.runs[run]).map((name) => [name, aboutRows(name).title])]];
+  const element = panel("Tables", chooser(board, levels, map, "No run has records of tables, or of its weights.", async (run, name, current) => {
+    const table = await board.source.table(run, name);
+    if (current()) map.show(name, table, aboutRows(name), board.runs[run].colour);
+  }));
+  const { refresh } = element;
+  element.refresh = () => {
+    const all = new Set(board.runs.flatMap(names));
+    element.querySelector("h2").textContent = all.size === 1 ? aboutRows([...all][0]).title : "Tables";
+    refresh();
+  };
+  element.redraw = () => { if (element.open && map.table) map.arrange(); };
+  return element;
+}
+
+function spectraPanel(board) {
+  const view = new SpectrumView(board), names = (run) => orderedNames(Object.keys(run.summary.spectra));
+  const levels = [["run", () => runsWith(board, names)], ["spectrum", (run) => names(board.runs[run]).map((name) => [name, aboutRows(name).title])],
+    ["row", (run, name) => [...board.runs[run].summary.spectra[name]].sort(naturally).map((row) => [row, row])]];
+  const element = panel("Spectra", chooser(board, levels, view, "No run has records of spectra.", async (run, name, row, current) => {
+    const data = await board.source.spectrum(run, name, row);
+    if (current() && data.step.length > 0) view.show(`${name}/${row}`, data, aboutRows(name), board.runs[run].colour);
+  }));
+  element.addEventListener("toggle", () => { if (!element.open) view.pause(); });
+  element.redraw = () => { if (element.open && view.data) view.draw(); };
   return element;
 }
 
@@ -114,7 +153,7 @@ function eventsPanel(board) {
   });
 }
 
-export function makePanels(board) { return [weightsPanel(board), samplesPanel(board), configPanel(board), eventsPanel(board)]; }
+export function makePanels(board) { return [tablesPanel(board), spectraPanel(board), samplesPanel(board), configPanel(board), eventsPanel(board)]; }
 
 const statusWords = { running: "running", stalled: "silent", done: "done", time: "time is up", interrupted: "interrupted", failed: "failed", unfinished: "unfinished", empty: "no record yet", missing: "folder is gone" };
 

@@ -46,7 +46,8 @@ export class LiveSource {
   runs() { return this.ask("runs"); }
   samples(run) { return this.ask("samples", { run }); }
   events(run) { return this.ask("events", { run }); }
-  matrices(run) { return this.ask("matrices", { run }); }
+  table(run, name) { return this.ask("table", { run, name }); }
+  spectrum(run, name, row) { return this.ask("spectrum", { run, name, row }); }
   config(run) { return this.ask("config", { run }); }
 
   /** All curves over the whole range; asks only for what is new. */
@@ -78,7 +79,8 @@ export class ReportSource {
   async runs() { return this.data.runs; }
   async samples(run) { return this.data.samples[run]; }
   async events(run) { return this.data.events[run]; }
-  async matrices(run) { return this.data.matrices[run]; }
+  async table(run, name) { return this.data.tables[run][name]; }
+  async spectrum(run, name, row) { return this.data.spectra[run][name][row]; }
   async config(run) { return this.data.configs[run]; }
   async series(run) { return this.data.series[run].series; }
   async part(run, axis, from, to) {

@@ -15,7 +15,10 @@ namespace isotrope {
 namespace {
 
 /// The page's modules, what is imported before what imports it.
-constexpr std::array modules = {"format.js", "source.js", "heatmap.js", "charts.js", "panels.js", "main.js"};
+constexpr std::array modules = {"format.js", "source.js",  "plot.js",   "rows.js", "heatmap.js",
+                                "charts.js", "spectra.js", "panels.js", "main.js"};
+
+constexpr std::size_t bytes_for_spectra = 2'000'000;  // of all runs together: a report is sent by mail
 
 /// `'sha256-…'`: how a policy names an inline script or style.
 std::string policy_hash(std::string_view text) {
@@ -61,12 +64,23 @@ std::string escaped(std::string_view json) {
   return text;
 }
 
+/// {NAME: table_json()} of every table.
+std::string tables_json(const FollowedRun& run) {
+  std::string all = "{";
+  for (const auto& [name, rows] : run.curves().tables()) all += (all.size() > 1 ? "," : "") + json_text(name) + ":" + table_json(run, name);
+  return all + "}";
+}
+
 std::string data_json(const RunSet& runs) {
+  std::size_t with_spectra = 0;
+  for (std::size_t i = 0; i < runs.size(); ++i) with_spectra += !runs[i].curves().spectra().empty();
+  const auto share = bytes_for_spectra / std::max<std::size_t>(with_spectra, 1);
   return "{\"made\":\"Isotrope " ISOTROPE_VERSION "\",\"runs\":" + runs_json(runs, false) +
          ",\"series\":" + list(runs, [](const FollowedRun& run) { return series_json(run, {}); }) +
          ",\"events\":" + list(runs, [](const FollowedRun& run) { return events_json(run); }) +
          ",\"samples\":" + list(runs, [](const FollowedRun& run) { return samples_json(run); }) +
-         ",\"matrices\":" + list(runs, [](const FollowedRun& run) { return matrices_json(run); }) +
+         ",\"tables\":" + list(runs, [](const FollowedRun& run) { return tables_json(run); }) +
+         ",\"spectra\":" + list(runs, [&](const FollowedRun& run) { return spectra_json(run, share); }) +
          ",\"configs\":" + list(runs, [](const FollowedRun& run) { return json_text(run.config()); }) + "}";
 }
 

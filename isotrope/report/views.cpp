@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "isotrope/base/error.h"
@@ -29,6 +30,35 @@ void append_array(std::string& out, const std::vector<std::size_t>& indices, Val
     append_number(out, value(indices[i]));
   }
   out += ']';
+}
+
+/// Five digits are more than a colour or a line shows.
+void append_short(std::string& out, double value) {
+  if (std::isfinite(value)) fmt::format_to(std::back_inserter(out), "{:.5g}", value);
+  else out += "null";
+}
+
+/// Indices of `count` values in buckets, `buckets` at most: the last of each, so that the newest is always there.
+std::vector<std::size_t> last_of_buckets(std::size_t count, std::size_t buckets) {
+  const auto bucket = bucket_size(count, buckets);
+  std::vector<std::size_t> lasts;
+  for (std::size_t at = 0; at < count;) {
+    at = std::min(count, (at / bucket + 1) * bucket);
+    lasts.push_back(at - 1);
+  }
+  return lasts;
+}
+
+/// Every step at which any of the rows has a value.
+std::vector<std::uint64_t> all_steps(const RunCurves::Curves& rows) {
+  std::vector<std::uint64_t> steps, both;
+  for (const auto& [row, curve] : rows) {
+    if (curve.steps == steps) continue;
+    both.clear();
+    std::ranges::set_union(steps, curve.steps, std::back_inserter(both));
+    steps.swap(both);
+  }
+  return steps;
 }
 
 /// The three axes at the steps that `step_at` gives, which ascend; tokens and seconds never fall back, whatever the log says.
@@ -130,6 +160,10 @@ json summary(const FollowedRun& run, const std::string& name, bool live) {
     keys.push_back(key);
     latest[key] = std::isfinite(curve.values.back()) ? json(curve.values.back()) : json();
   }
+  json tables = json::object(), spectra = json::object();
+  for (const auto& [table, rows] : curves.tables()) tables[table] = rows.size();
+  for (const auto& [spectrum, rows] : curves.spectra())
+    for (const auto& [row, course] : rows) spectra[spectrum].push_back(row);
   const auto status = run.status();
   const bool under_way = status == "running" || status == "stalled";
   std::error_code error;
@@ -148,7 +182,8 @@ json summary(const FollowedRun& run, const std::string& name, bool live) {
           {"records", curves.records()},
           {"keys", keys},
           {"latest", latest},
-          {"matrices", curves.matrices().size()},
+          {"tables", tables},
+          {"spectra", spectra},
           {"samples", curves.samples().size()},
           {"events", curves.events().size()},
           {"config", fs::exists(run.folder() / "config.toml", error)}};
@@ -177,35 +212,69 @@ std::string series_json(const FollowedRun& run, const SeriesQuery& query) {
   return out + "}}";
 }
 
-std::string matrices_json(const FollowedRun& run, std::size_t columns) {
-  const auto& curves = run.curves();
-  const Curve* longest = nullptr;
-  for (const auto& [name, curve] : curves.matrices())
-    if (!longest || curve.steps.size() > longest->steps.size()) longest = &curve;
-  // The last of every bucket, so that the newest is always there.
-  std::vector<std::size_t> kept;
-  if (longest) {
-    const auto count = longest->steps.size(), bucket = bucket_size(count, columns);
-    for (std::size_t at = 0; at < count;) {
-      at = std::min(count, (at / bucket + 1) * bucket);
-      kept.push_back(at - 1);
-    }
-  }
-  std::string out = fmt::format("{{\"edition\":{},", run.edition()), names, rows;
-  append_axes(out, curves, kept, [&](std::size_t i) { return longest->steps[i]; });
-  for (const auto& [name, curve] : curves.matrices()) {
-    names += (names.empty() ? "" : ",") + json_text(name);
-    rows += rows.empty() ? "[" : ",[";
+std::string table_json(const FollowedRun& run, std::string_view name, std::size_t columns) {
+  static const RunCurves::Curves none;
+  const auto found = run.curves().tables().find(name);
+  const auto& rows = found == run.curves().tables().end() ? none : found->second;
+  const auto steps = all_steps(rows);
+  const auto kept = last_of_buckets(steps.size(), columns);
+  std::string out = fmt::format("{{\"edition\":{},", run.edition()), names, values;
+  append_axes(out, run.curves(), kept, [&](std::size_t i) { return steps[i]; });
+  for (const auto& [row, curve] : rows) {
+    names += (names.empty() ? "" : ",") + json_text(row);
+    values += values.empty() ? "[" : ",[";
+    std::size_t at = 0;
     for (std::size_t i = 0; i < kept.size(); ++i) {
-      const auto found = std::ranges::lower_bound(curve.steps, longest->steps[kept[i]]);
-      const auto at = static_cast<std::size_t>(found - curve.steps.begin());
-      const bool there = found != curve.steps.end() && *found == longest->steps[kept[i]] && std::isfinite(curve.values[at]);
-      rows += i > 0 ? "," : "";
-      rows += there ? fmt::format("{:.5g}", curve.values[at]) : "null";
+      const auto before = at;
+      while (at < curve.steps.size() && curve.steps[at] <= steps[kept[i]]) ++at;
+      values += i > 0 ? "," : "";
+      append_short(values, at > before ? curve.values[at - 1] : NAN);
     }
-    rows += ']';
+    values += ']';
   }
-  return out + "\"names\":[" + names + "],\"rms\":[" + rows + "]}";
+  return out + "\"names\":[" + names + "],\"values\":[" + values + "]}";
+}
+
+std::string spectrum_json(const FollowedRun& run, std::string_view name, std::string_view row, std::size_t frames, std::size_t points) {
+  static const Spectrum none;
+  const auto& spectra = run.curves().spectra();
+  const Spectrum* course = &none;
+  if (const auto rows = spectra.find(name); rows != spectra.end())
+    if (const auto found = rows->second.find(row); found != rows->second.end()) course = &found->second;
+  auto kept = last_of_buckets(course->steps.size(), frames - 1);
+  if (!kept.empty() && kept.front() != 0) kept.insert(kept.begin(), 0);
+  std::string out = fmt::format("{{\"edition\":{},", run.edition());
+  append_axes(out, run.curves(), kept, [&](std::size_t i) { return course->steps[i]; });
+  out += "\"values\":[";
+  for (const auto i : kept) {
+    out += i == kept.front() ? "[" : ",[";
+    const auto values = thinned(course->values[i], points);
+    for (std::size_t k = 0; k < values.size(); ++k) {
+      if (k > 0) out += ',';
+      append_short(out, values[k]);
+    }
+    out += ']';
+  }
+  return out + "]}";
+}
+
+std::string spectra_json(const FollowedRun& run, std::size_t bytes) {
+  const auto all = [&](std::size_t frames, std::size_t points) {
+    std::string out = "{";
+    for (const auto& [name, rows] : run.curves().spectra()) {
+      out += (out.size() > 1 ? "," : "") + json_text(name) + ":";
+      for (const auto& [row, course] : rows)
+        out += (&row == &rows.begin()->first ? "{" : ",") + json_text(row) + ":" + spectrum_json(run, name, row, frames, points);
+      out += '}';
+    }
+    return out + "}";
+  };
+  // Fewer values only where they leave no room for eight steps.
+  std::size_t points = longest_spectrum, size = all(8, points).size();
+  while (size > bytes && points > 16) size = all(8, points /= 2).size();
+  for (auto frames = std::min<std::size_t>(8 * bytes / size, 60); frames > 2; frames = frames * 3 / 4)
+    if (auto text = all(frames, points); text.size() <= bytes) return text;
+  return all(2, points);
 }
 
 std::string samples_json(const FollowedRun& run, std::size_t limit) { return text_of(placed(run.curves().samples(), run.curves(), limit)); }

@@ -7,13 +7,15 @@
 #include <vector>
 
 #include "isotrope/report/run_set.h"
+#include "isotrope/runlog/records.h"
 
 namespace isotrope {
 
 // What the page asks for, as JSON texts. The live page fetches them, the report holds them. Numbers that JSON cannot write are null.
 
-/// [{name, folder, edition, status, problem, started, version, commit, step, records, seconds, tokens, keys, latest, matrices, samples,
-/// events, config}]: one object a run; `latest` holds the last value of every curve, the four counts say what can be asked for.
+/// [{name, folder, edition, status, problem, started, version, commit, step, records, keys, latest, tables: {NAME: rows},
+/// spectra: {NAME: [ROW, …]}, samples, events, config}]: one object a run; `latest` holds the last value of every curve, the counts of
+/// rows, samples and events and the names of spectra say what can be asked for.
 /// Without `live`, a run that has not ended is `unfinished`, however long ago it wrote its last record.
 std::string runs_json(const RunSet& runs, bool live = true);
 
@@ -30,8 +32,19 @@ struct SeriesQuery {
 /// and is there when buckets hold more than one value. A follower drops what it has from step `from_step` on and appends.
 std::string series_json(const FollowedRun& run, const SeriesQuery& query);
 
-/// {edition, step, tokens, seconds, names, rms: [[of the first matrix at each step], …]}: ‖W‖_RMS of every matrix at up to `columns` steps.
-std::string matrices_json(const FollowedRun& run, std::size_t columns = 400);
+/// {edition, step, tokens, seconds, names, values: [[of the first row at each step], …]}: the table `name` at up to `columns` steps, its
+/// newest among them. A row's value at a step that stands for several is the last that it has of them.
+std::string table_json(const FollowedRun& run, std::string_view name, std::size_t columns = 400);
+
+/// {edition, step, tokens, seconds, values: [[the list at the first step], …]}: the spectrum `name` of `row` at up to `frames` steps (≥ 2),
+/// its first and its newest among them, `points` (≥ 2) values of each, see thinned().
+/// Both are JSON objects without any step when the run has no such table or spectrum.
+std::string spectrum_json(const FollowedRun& run, std::string_view name, std::string_view row, std::size_t frames = 60,
+                          std::size_t points = longest_spectrum);
+
+/// {NAME: {ROW: spectrum_json()}}: all of them, with up to 60 steps and all values, or as much of these as `bytes` bytes hold, but at least
+/// 16 values of the first and the last step.
+std::string spectra_json(const FollowedRun& run, std::size_t bytes);
 
 /// The `sample` records, the last `limit` of them.
 std::string samples_json(const FollowedRun& run, std::size_t limit = 500);

@@ -157,8 +157,11 @@ HttpResponse WatchServer::data(const HttpRequest& request) const {
   if (index < 0) return not_found();
   const auto& run = runs_[static_cast<std::size_t>(index)];
   if (request.path == "/api/series") return json_response(series_json(run, series_query(request)));
-  if (request.path == "/api/matrices")
-    return json_response(matrices_json(run, static_cast<std::size_t>(integer(request, "columns", 400, 1, 4000))));
+  if (request.path == "/api/table")
+    return json_response(table_json(run, request.asked("name"), static_cast<std::size_t>(integer(request, "columns", 400, 1, 4000))));
+  if (request.path == "/api/spectrum")
+    return json_response(
+        spectrum_json(run, request.asked("name"), request.asked("row"), static_cast<std::size_t>(integer(request, "frames", 60, 2, 1000))));
   if (request.path == "/api/samples") return json_response(samples_json(run));
   if (request.path == "/api/events") return json_response(events_json(run));
   if (request.path == "/api/config") return {.body = run.config()};

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "isotrope/runlog/reader.h"
+#include "isotrope/runlog/records.h"
 
 namespace isotrope {
 
@@ -49,29 +50,42 @@ bool as_number(const nlohmann::json& value, double& number) {
   return true;
 }
 
+/// The text of a field; nullptr when it is absent, no text or empty.
+const std::string* text_in(const nlohmann::json& record, const char* key) {
+  const auto found = record.find(key);
+  if (found == record.end() || !found->is_string()) return nullptr;
+  const auto& text = found->get_ref<const std::string&>();
+  return text.empty() ? nullptr : &text;
+}
+
 }  // namespace
 
-bool Curve::set(std::uint64_t step, double value) {
+template <class Value>
+bool Course<Value>::set(std::uint64_t step, Value value) {
   if (steps.empty() || step > steps.back()) {
     steps.push_back(step);
-    values.push_back(value);
+    values.push_back(std::move(value));
     return true;
   }
   const auto at = std::ranges::lower_bound(steps, step) - steps.begin();
   if (steps[static_cast<std::size_t>(at)] == step) {
-    values[static_cast<std::size_t>(at)] = value;
+    values[static_cast<std::size_t>(at)] = std::move(value);
     return false;
   }
   steps.insert(steps.begin() + at, step);
-  values.insert(values.begin() + at, value);
+  values.insert(values.begin() + at, std::move(value));
   return false;
 }
 
-void Curve::drop_after(std::uint64_t step) {
+template <class Value>
+void Course<Value>::drop_after(std::uint64_t step) {
   const auto keep = static_cast<std::size_t>(std::ranges::upper_bound(steps, step) - steps.begin());
   steps.resize(keep);
   values.resize(keep);
 }
+
+template struct Course<double>;
+template struct Course<std::vector<double>>;
 
 void RunCurves::set(Curves& curves, std::string_view key, std::uint64_t step, double value) {
   auto found = curves.find(key);
@@ -132,17 +146,46 @@ void RunCurves::add(const nlohmann::json& record) {
       if (key != "step" && as_number(field, value)) set(curves_, (type == "eval" ? "eval." : "") + key, step, value);
   }
   if (type == "weights") {
-    for (const auto& [part, curves, prefix] : {std::tuple{"rms", &curves_, "weights."}, std::tuple{"matrices", &matrices_, ""}})
-      if (const auto found = record.find(part); found != record.end() && found->is_object())
-        for (const auto& [key, field] : found->items())
-          if (as_number(field, value)) set(*curves, prefix + key, step, value);
+    if (const auto rms = record.find("rms"); rms != record.end() && rms->is_object())
+      for (const auto& [key, field] : rms->items())
+        if (as_number(field, value)) set(curves_, "weights." + key, step, value);
+    add_rows("weight_rms", record, "matrices", step);
   }
+  if (type == "spectrum") add_spectrum(record, step);
+  if (const auto* name = type == "table" ? text_in(record, "name") : nullptr) add_rows(*name, record, "rows", step);
+}
+
+void RunCurves::add_rows(const std::string& table, const nlohmann::json& record, const char* key, std::uint64_t step) {
+  const auto rows = record.find(key);
+  if (rows == record.end() || !rows->is_object()) return;
+  double value = 0;
+  for (const auto& [row, field] : rows->items())
+    if (!row.empty() && as_number(field, value)) set(tables_[table], row, step, value);
+}
+
+void RunCurves::add_spectrum(const nlohmann::json& record, std::uint64_t step) {
+  const auto *name = text_in(record, "name"), *row = text_in(record, "row");
+  const auto list = record.find("values");
+  if (!name || !row || list == record.end() || !list->is_array() || list->empty() || list->size() > longest_spectrum) return;
+  std::vector<double> values(list->size());
+  for (std::size_t i = 0; i < values.size(); ++i)
+    if (!as_number((*list)[i], values[i])) return;
+  if (!spectra_[*name][*row].set(step, std::move(values))) ++edition_;
 }
 
 void RunCurves::undo_after(std::uint64_t step) {
   if (last_step_ > step) ++edition_;
-  for (auto* all : {&curves_, &matrices_})
-    for (auto& [key, curve] : *all) curve.drop_after(step);
+  const auto drop = [step](auto& courses) {
+    for (auto& [name, course] : courses) course.drop_after(step);
+    std::erase_if(courses, [](const auto& one) { return one.second.steps.empty(); });
+  };
+  const auto drop_all = [&](auto& groups) {
+    for (auto& [name, courses] : groups) drop(courses);
+    std::erase_if(groups, [](const auto& one) { return one.second.empty(); });
+  };
+  drop(curves_);
+  drop_all(tables_);
+  drop_all(spectra_);
   const auto undone = [&](const nlohmann::json& record) {
     const auto& type = record["type"].get_ref<const std::string&>();
     return record.contains("step") && record["step"].get<std::uint64_t>() > step && type != "run" && type != "resume" && type != "end";

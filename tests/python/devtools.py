@@ -60,6 +60,10 @@ class WebSocket:
                 return text.decode()
 
 
+# Without its number the browser does not do what a key does by itself, such as to move a slider.
+KEYS = {"End": 35, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+
+
 class Browser:
     """One page. events holds what the browser has told of its own accord."""
 
@@ -109,7 +113,8 @@ class Browser:
 
     def press(self, key):
         for kind in ("keyDown", "keyUp"):
-            self.command("Input.dispatchKeyEvent", type=kind, key=key, **({"text": key} if len(key) == 1 and kind == "keyDown" else {}))
+            number = {"windowsVirtualKeyCode": KEYS[key]} if key in KEYS else {}
+            self.command("Input.dispatchKeyEvent", type=kind, key=key, **number, **({"text": key} if len(key) == 1 and kind == "keyDown" else {}))
 
     def screenshot(self, path, whole=True):
         width, height = self.run("[document.documentElement.clientWidth, document.documentElement.scrollHeight]")

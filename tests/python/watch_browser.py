@@ -27,7 +27,16 @@ def record(step):
                        "seconds": step * 0.3, "tokens": step * 8192, "tokens_per_second": 27000 + step % 100}, separators=(",", ":")) + "\n"  # fmt: skip
 
 
-def make_run(folder, steps):
+def measured(step, steps):
+    """Tables and spectra, of hostile names too."""
+    layers = {f"resid_post.{layer}": 0.05 * layer + 0.3 * step / steps for layer in range(12)}
+    for name, rows in (("anisotropy", layers), (f"drift {HOSTILE}", {"above": 0.5, "below": -0.25, HOSTILE: step / steps - 0.5})):
+        yield {"type": "table", "step": step, "name": name, "rows": rows}
+    for name, row in (("gradient", "model.layers.0.w"), ("gradient", "model.layers.1.w"), (HOSTILE, HOSTILE)):
+        yield {"type": "spectrum", "step": step, "name": name, "row": row, "values": [step / steps * 0.5**i for i in range(20)]}
+
+
+def make_run(folder, steps, with_measured=True):
     folder.mkdir(parents=True)
     with open(folder / "run.jsonl", "w") as log:
         log.write(json.dumps({"type": "run", "format": 1, "started": "2026-11-22T07:13:54Z", "version": HOSTILE, "commit": HOSTILE}) + "\n")
@@ -40,6 +49,7 @@ def make_run(folder, steps):
                     {"type": "sample", "step": step, "prompt": HOSTILE, "text": f"</pre>{HOSTILE}"},
                     {"type": "weights", "step": step, "rms": {"matrix": 0.02, HOSTILE: 0.1}, "matrices": names},
                     {"type": "warning", "step": step, "message": HOSTILE},
+                    *(measured(step, steps) if with_measured else ()),
                 ):
                     log.write(json.dumps(each) + "\n")
     (folder / "config.toml").write_text(f"[run]\nfolder = '{HOSTILE}'\n\n[train]\nsteps = {2 * steps}\n")
@@ -124,13 +134,102 @@ def test_keyboard(browser):
         browser.run(f"(() => {{ const one = document.getElementById('axis'); one.value = '{axis}'; one.dispatchEvent(new Event('change')); }})()")
 
 
+def panel(view):
+    return f"[...document.querySelectorAll('details')].find((one) => one.querySelector('{view}'))"
+
+
+def choose(browser, view, label, value):
+    browser.run(f"""(() => {{
+        const select = [...{panel(view)}.querySelectorAll('label')].find((one) => one.textContent.startsWith({json.dumps(label)})).querySelector('select');
+        select.value = {json.dumps(value)};
+        select.dispatchEvent(new Event('change'));
+    }})()""")
+
+
+def test_tables(browser):
+    label = "document.querySelector('.heatmap canvas[role=img]').getAttribute('aria-label')"
+    readout = "document.querySelector('.heatmap .readout').textContent"
+    expect(browser.run(f"{panel('.heatmap')}.querySelector('h2').textContent") == "Tables", "the panel of several tables has another title")
+    expect(browser.run(label).startswith("Each matrix’s ‖W‖ RMS: 4 rows"), "the weights' table is not the first")
+    choose(browser, ".heatmap", "table", "anisotropy")
+    browser.wait(f"{label}.startsWith('anisotropy: 12 rows')")
+    browser.run("document.querySelector('.heatmap canvas[role=img]').focus()")
+    browser.press("ArrowUp")
+    expect(browser.run(readout).endswith("value 0.3") and "resid_post.0 ·" in browser.run(readout), f"the first row's last value reads {browser.run(readout)}")
+    for _ in range(10):
+        browser.press("ArrowDown")
+    expect("resid_post.10 ·" in browser.run(readout), f"the eleventh row is {browser.run(readout)}")
+    browser.press("Enter")
+    row = "document.querySelector('.heatmap .row')"
+    expect(browser.run(f"!{row}.hidden && {row}.querySelector('h3').textContent") == "resid_post.10", "Enter does not open the row")
+    expect(browser.run(f"{row}.querySelector('.values b').textContent") == "0.8" and browser.run(f"{row}.querySelector('canvas') !== null"), "the row has no curve")
+    browser.press("Escape")
+    expect(browser.run(f"{row}.hidden"), "Escape does not close the row")
+    choose(browser, ".heatmap", "table", f"drift {HOSTILE}")
+    browser.wait(f"{label}.includes('3 rows')")
+    # The rows stand as <img…, above, below, each 20 px high.
+    pixels = browser.run("[...document.querySelector('.heatmap canvas[role=img]').getContext('2d').getImageData(400, 0, 1, 60).data]")
+    above, below = pixels[30 * 4 :][:3], pixels[50 * 4 :][:3]
+    expect(above[0] > above[2] and below[2] > below[0], f"numbers above and below 0 are not orange and blue: {above}, {below}")
+    browser.run("""(() => {
+        const canvas = document.querySelector('.heatmap canvas[role=img]'), { left, top } = canvas.getBoundingClientRect();
+        canvas.dispatchEvent(new MouseEvent('click', { clientX: left + 300, clientY: top + 50 }));
+    })()""")
+    expect(browser.run(f"!{row}.hidden && {row}.querySelector('h3').textContent") == "below", "a click does not open the row")
+    choose(browser, ".heatmap", "table", "weight_rms")
+    browser.wait(f"{label}.startsWith('Each matrix')")
+    expect(browser.run(f"{row}.hidden"), "a row of another table is still open")
+
+
+def test_spectra(browser):
+    place, values = "document.querySelector('.spectrum output').textContent", "document.querySelector('.spectrum .values').textContent"
+    button = "document.querySelector('.spectrum .play')"
+    choose(browser, ".spectrum", "spectrum", "gradient")
+    choose(browser, ".spectrum", "row", "model.layers.1.w")
+    browser.wait(f"{place}.endsWith('10 of 10')")
+    expect(browser.run("document.querySelector('.spectrum .buttons button').getAttribute('aria-pressed')") == "true", "positive values are not drawn logarithmically")
+    newest = browser.run(values)
+    browser.run("document.querySelector('.spectrum input').focus()")
+    for key, at in (("ArrowLeft", 9), ("Home", 1)):
+        browser.press(key)
+        expect(browser.run(place).endswith(f" {at} of 10"), f"{key} leads to {browser.run(place)}")
+    expect(browser.run("document.querySelectorAll('.spectrum .values li').length") == 1 and browser.run(values) != newest, "the first step is drawn beside itself")
+    browser.run(f"{button}.click()")
+    expect(browser.run(f"{button}.textContent") == "pause", "the button does not offer to pause")
+    browser.wait(f"{place}.endsWith('10 of 10') && {button}.textContent === 'play'")
+    expect(browser.run(values) == newest, "the last step has other values after playing")
+
+
+def test_spectra_follow(browser, folder):
+    place = "document.querySelector('.spectrum output').textContent"
+    step = RECORDS + 100
+    with open(folder / "run.jsonl", "a") as log:
+        log.writelines(json.dumps(each) + "\n" for each in measured(step, RECORDS))
+    browser.wait(f"{place}.endsWith('11 of 11')")
+    browser.press("Home")
+    with open(folder / "run.jsonl", "a") as log:
+        log.writelines(json.dumps(each) + "\n" for each in measured(step + 100, RECORDS))
+    browser.wait(f"{place}.endsWith(' 1 of 12')")
+    browser.press("End")
+    expect(browser.run(place).endswith("12 of 12"), "End does not lead to the newest step")
+    expect(browser.run("document.activeElement === document.querySelector('.spectrum input')"), "new records take the focus from the slider")
+
+
+def test_old_log(browser, url):
+    browser.open(url)
+    open_everything(browser)
+    expect(browser.run(f"{panel('.heatmap')}.querySelector('h2').textContent") == "Each matrix’s ‖W‖ RMS", "the one table is not the panel's title")
+    expect(browser.run("document.querySelector('.heatmap canvas[role=img]').getAttribute('aria-label')").startswith("Each matrix’s ‖W‖ RMS: 4 rows"), "the matrices are missing")
+    expect(browser.run("[...document.querySelectorAll('.none')].some((one) => one.textContent === 'No run has records of spectra.')"), "spectra out of nothing")
+
+
 def test_widths(browser):
     for width in (1280, 400):
         for theme in ("light", "dark"):
             browser.resize(width, 900, theme)
             time.sleep(0.2)
             expect(browser.run("document.documentElement.scrollWidth <= innerWidth"), f"the page is wider than {width} px")
-            small = browser.run("[...document.querySelectorAll('button, select')].filter((one) => one.getBoundingClientRect().height < 24).length")
+            small = browser.run("[...document.querySelectorAll('button, select')].filter((one) => one.checkVisibility() && one.getBoundingClientRect().height < 24).length")
             expect(small == 0, "a control is lower than 24 px")
     browser.resize(1280, 900)
 
@@ -141,13 +240,28 @@ def test_names(browser):
     expect(not nameless, f"controls without a name: {nameless}")
 
 
+def test_report(browser, program, folder, place):
+    report = place / "report.html"
+    subprocess.run([program, "report", "--quiet", str(folder), str(place / "second"), "-o", str(report)], check=True)
+    browser.open(f"file://{report}")
+    print(f"report: {report.stat().st_size / 1e6:.1f} MB")
+    expect(browser.run("document.querySelectorAll('#runs tbody tr').length") == 2, "the report lacks a run")
+    test_keyboard(browser)
+    open_everything(browser)
+    expect(browser.run(f"{panel('.heatmap')}.querySelectorAll('label')[0].hidden") is False, "the report's tables lack the choice of the run")
+    choose(browser, ".spectrum", "row", "model.layers.0.w")
+    browser.wait("document.querySelector('.spectrum output').textContent.endsWith('12 of 12')")
+    test_widths(browser)
+    expect_calm(browser, f"file://{report}")
+
+
 def run_tests(program, limited):
     browser = Browser()
     try:
         with tempfile.TemporaryDirectory(prefix="isotrope-watch-") as place:
             folder = Path(place) / HOSTILE.replace("/", "")
             make_run(folder, RECORDS)
-            make_run(Path(place) / "second", 1000)
+            make_run(Path(place) / "second", 1000, with_measured=False)
             browser.resize(1280, 900)
             watch = Watch(program, [folder])
             try:
@@ -155,20 +269,21 @@ def run_tests(program, limited):
                 test_update(browser, folder, limited)
                 test_keyboard(browser)
                 open_everything(browser)
+                test_tables(browser)
+                test_spectra(browser)
+                test_spectra_follow(browser, folder)
                 test_names(browser)
                 test_widths(browser)
                 expect_calm(browser, watch.url)
             finally:
                 watch.close()
-            report = Path(place) / "report.html"
-            subprocess.run([program, "report", "--quiet", str(folder), str(Path(place) / "second"), "-o", str(report)], check=True)
-            browser.open(f"file://{report}")
-            print(f"report: {report.stat().st_size / 1e6:.1f} MB")
-            expect(browser.run("document.querySelectorAll('#runs tbody tr').length") == 2, "the report lacks a run")
-            test_keyboard(browser)
-            open_everything(browser)
-            test_widths(browser)
-            expect_calm(browser, f"file://{report}")
+            watch = Watch(program, [Path(place) / "second"])
+            try:
+                test_old_log(browser, watch.url)
+                expect_calm(browser, watch.url)
+            finally:
+                watch.close()
+            test_report(browser, program, folder, Path(place))
     finally:
         browser.close()
 
@@ -189,6 +304,7 @@ def take_pictures(program, runs, folder):
                     browser.screenshot(folder / f"{name}-{width}-{theme}-top.png", whole=False)
                     browser.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
                     time.sleep(1)
+                    browser.run("document.querySelector('.heatmap canvas[role=img]')?.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter' }))")
                     browser.screenshot(folder / f"{name}-{width}-{theme}.png")
     finally:
         watch.close()

@@ -16,6 +16,7 @@
 #include "isotrope/base/file.h"
 #include "isotrope/report/report.h"
 #include "isotrope/report/views.h"
+#include "isotrope/runlog/records.h"
 #include "isotrope/runlog/run_log.h"
 #include "tests/io/temporary_folder.h"
 #include "tests/report/client.h"
@@ -141,6 +142,58 @@ TEST_F(WatchTest, AFollowerGetsTheEvaluationOfAStepThatItKnowsAlready) {
   EXPECT_EQ(ask("/api/series?run=0&keys=eval.nll&since=10")["series"]["eval.nll"]["value"], json{1.5});
 }
 
+TEST_F(WatchTest, TablesAndSpectraAreListedAndAskedForByName) {
+  serve();
+  for (const int step : {2, 4, 6}) {
+    log->append(table_record(step, "anisotropy", {{"resid_post.0", 0.25 * step}, {"resid_post.1", step == 4 ? std::nan("") : -0.5}}));
+    log->append(spectrum_record(step, "gradient", "model.layers.0.w & b", std::vector<double>{1.0 * step, 0.123456789}));
+  }
+  log->append(table_record(5, "anisotropy", {{"resid_post.1", 3.0}}));
+  while (ask("/api/runs")[0]["records"] != 18) {}
+  const auto listed = ask("/api/runs")[0];
+  EXPECT_EQ(listed["tables"], (json{{"anisotropy", 2}}));
+  EXPECT_EQ(listed["spectra"], (json{{"gradient", {"model.layers.0.w & b"}}}));
+  EXPECT_FALSE(listed.contains("matrices"));
+  const auto table = ask("/api/table?run=0&name=anisotropy");
+  EXPECT_EQ(table["names"], (json{"resid_post.0", "resid_post.1"}));
+  EXPECT_EQ(table["step"], (json{2, 4, 5, 6}));
+  EXPECT_EQ(table["tokens"], (json{128, 256, 320, 384}));
+  EXPECT_EQ(table["values"], (json{{0.5, 1, nullptr, 1.5}, {-0.5, nullptr, 3, -0.5}}));
+  const auto thin = ask("/api/table?run=0&name=anisotropy&columns=2");
+  EXPECT_EQ(thin["step"], (json{4, 6}));
+  EXPECT_EQ(thin["values"], (json{{1, 1.5}, {nullptr, -0.5}}));
+  const auto spectrum = ask("/api/spectrum?run=0&name=gradient&row=model.layers.0.w%20%26%20b");
+  EXPECT_EQ(spectrum["step"], (json{2, 4, 6}));
+  EXPECT_EQ(spectrum["seconds"], (json{1, 2, 3}));
+  EXPECT_EQ(spectrum["values"], (json{{2, 0.12346}, {4, 0.12346}, {6, 0.12346}}));
+  EXPECT_EQ(ask("/api/table?run=0&name=nothing")["names"], json::array());
+  EXPECT_EQ(ask("/api/spectrum?run=0&name=gradient&row=nothing")["values"], json::array());
+  EXPECT_EQ(status_of(get(port, "/api/table?run=1&name=anisotropy")), 404);
+  EXPECT_EQ(status_of(get(port, "/api/matrices?run=0")), 404);
+}
+
+TEST_F(WatchTest, ASpectrumIsThinnedOverStepsButForItsFirstAndItsNewest) {
+  serve();
+  for (int step = 1; step <= 500; ++step) log->append(spectrum_record(step, "s", "w", std::vector<double>{1.0 * step}));
+  while (ask("/api/runs")[0]["records"] != 511) {}
+  for (const int frames : {2, 3, 60, 499, 500}) {
+    const auto spectrum = ask("/api/spectrum?run=0&name=s&row=w&frames=" + std::to_string(frames));
+    EXPECT_LE(spectrum["step"].size(), static_cast<std::size_t>(frames));
+    EXPECT_GE(2 * spectrum["step"].size() + 2, static_cast<std::size_t>(frames));
+    EXPECT_EQ(spectrum["values"].front(), json{1});
+    EXPECT_EQ(spectrum["values"].back(), json{500});
+    EXPECT_EQ(spectrum["step"].back(), 500);
+  }
+}
+
+TEST_F(WatchTest, TheMatricesOfAnOldLogAreATable) {
+  serve();
+  log->append({{"type", "weights"}, {"step", 5}, {"rms", {{"matrix", 0.5}}}, {"matrices", {{"layers.0.x", 0.5}, {"layers.1.x", 0.25}}}});
+  while (ask("/api/runs")[0]["records"] != 12) {}
+  EXPECT_EQ(ask("/api/runs")[0]["tables"], (json{{"weight_rms", 2}}));
+  EXPECT_EQ(ask("/api/table?run=0&name=weight_rms")["values"], (json{{0.5}, {0.25}}));
+}
+
 TEST_F(WatchTest, NewsOfARecordArriveWithinASecond) {
   serve();
   RawClient listener(port);
@@ -199,6 +252,8 @@ std::string hostile_request(std::mt19937& random, int port) {
                                           "/proc/self/environ",
                                           "/api/series?run=0&keys=../secret.txt",
                                           "/api/samples?run=0&file=/etc/passwd",
+                                          "/api/table?run=0&name=../secret.txt&columns=-1",
+                                          "/api/spectrum?run=0&name=%ff&row=../secret.txt&frames=1e9",
                                           "/config.toml",
                                           "/run.jsonl",
                                           "/api/series?run=0&buckets=-1&from=nan&to=1e999&since=1e300",
@@ -435,7 +490,40 @@ TEST(Report, IsOneFileThatAsksForNothingAndIsTheSameEachTime) {
   EXPECT_EQ(data["runs"][0]["status"], "unfinished");
   EXPECT_EQ(data["samples"][0][0]["text"], "<!--");
   EXPECT_EQ(data["series"][0]["series"]["loss"]["value"], json{5.0});
-  EXPECT_EQ(data["matrices"][0]["names"], json{"<b>layers.0.x"});
+  EXPECT_EQ(data["tables"][0]["weight_rms"]["names"], json{"<b>layers.0.x"});
+}
+
+TEST(Report, SpectraOfManyRowsAndStepsTakeTwoMegabytesAtMost) {
+  const TemporaryFolder folder;
+  std::mt19937 random(7);
+  const auto data_of = [&](int rows, int steps) {
+    const auto place = folder / fmt::format("{}-{}", rows, steps);
+    fs::create_directories(place);
+    auto log = RunLog::open(place);
+    std::vector<double> values(256);
+    for (int step = 1; step <= steps; ++step)
+      for (int row = 0; row < rows; ++row) {
+        for (auto& value : values) value = step % 16 == 0 ? 0 : 1e-9 * random();  // what a look at few steps takes for short
+        log.append(spectrum_record(step, "gradient", fmt::format("model.layers.{}.w", row), values));
+      }
+    RunSet runs({place}, false);
+    while (runs.refresh()) {}
+    const auto page = report_html(runs);
+    const auto begin = page.find("id=\"data\">") + 10;
+    return json::parse(page.substr(begin, page.find("</script>", begin) - begin))["spectra"];
+  };
+  const auto few = data_of(2, 60)[0]["gradient"]["model.layers.1.w"];
+  EXPECT_EQ(few["step"].size(), 31u);
+  EXPECT_EQ(few["values"][0].size(), 256u);
+  for (const auto& [rows, steps, points] : {std::tuple{50, 128, 256u}, std::tuple{1000, 3, 64u}}) {
+    const auto data = data_of(rows, steps);
+    EXPECT_LE(data.dump().size(), 2'000'000u);
+    EXPECT_GE(data.dump().size(), 500'000u);
+    const auto one = data[0]["gradient"]["model.layers.49.w"];
+    EXPECT_EQ(one["step"].front(), 1);
+    EXPECT_EQ(one["step"].back(), steps);
+    EXPECT_EQ(one["values"].back().size(), points);
+  }
 }
 
 }  // namespace

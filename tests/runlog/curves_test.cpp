@@ -102,7 +102,7 @@ TEST(RunCurves, HoldEveryNumberOfStepEvalAndWeightsRecords) {
   EXPECT_EQ(curves.curves().at("eval.nll").values, (Values{2.25}));
   EXPECT_FALSE(curves.curves().contains("eval.note"));
   EXPECT_EQ(curves.curves().at("weights.matrix").values, (Values{0.02}));
-  EXPECT_EQ(curves.matrices().at("a.0.b.weight").values, (Values{0.021}));
+  EXPECT_EQ(curves.tables().at("weight_rms").at("a.0.b.weight").values, (Values{0.021}));
   EXPECT_EQ(curves.records(), 5u);
   EXPECT_EQ(curves.last_step(), 2u);
 }
@@ -124,6 +124,67 @@ TEST(RunCurves, AResumeUndoesWhatIsTakenAgainAndSaysSo) {
   EXPECT_EQ(curves.position("tokens", 5), 20);
   EXPECT_EQ(curves.position("tokens", 0), 0);
   EXPECT_EQ(curves.position("step", 5), 5);
+}
+
+TEST(RunCurves, ATableIsACurveARowAndASpectrumAListAStep) {
+  auto curves = curves_of({header, R"({"type":"table","step":1,"name":"t","rows":{"a.1":0.5,"a.2":"-inf","note":"x","":1}})",
+                           R"({"type":"table","step":2,"name":"t","rows":{"a.1":-0.25}})",
+                           R"({"type":"spectrum","step":2,"name":"s","row":"w","values":[3,"inf",-1]})",
+                           R"({"type":"spectrum","step":4,"name":"s","row":"w","values":[2]})"});
+  const auto& table = curves.tables().at("t");
+  EXPECT_EQ(table.size(), 2u);
+  EXPECT_EQ(table.at("a.1").steps, (Steps{1, 2}));
+  EXPECT_EQ(table.at("a.1").values, (Values{0.5, -0.25}));
+  EXPECT_EQ(table.at("a.2").values, (Values{-infinity}));
+  const auto& spectrum = curves.spectra().at("s").at("w");
+  EXPECT_EQ(spectrum.steps, (Steps{2, 4}));
+  EXPECT_EQ(spectrum.values, (std::vector<Values>{{3, infinity, -1}, {2}}));
+  EXPECT_EQ(curves.edition(), 0u);
+  curves.add_line(R"({"type":"spectrum","step":2,"name":"s","row":"w","values":[7,8]})", "log", 6);
+  EXPECT_EQ(spectrum.values, (std::vector<Values>{{7, 8}, {2}}));
+  EXPECT_EQ(curves.edition(), 1u);
+  curves.add_line(R"({"type":"table","step":1,"name":"t","rows":{"a.1":9}})", "log", 7);
+  EXPECT_EQ(table.at("a.1").values, (Values{9, -0.25}));
+  EXPECT_EQ(curves.edition(), 2u);
+}
+
+TEST(RunCurves, AResumeUndoesRowsAndSpectraAndLeavesNoneEmpty) {
+  auto curves = curves_of(
+      {header, R"({"type":"table","step":1,"name":"t","rows":{"a":1}})", R"({"type":"table","step":2,"name":"t","rows":{"a":2,"b":2}})",
+       R"({"type":"table","step":2,"name":"u","rows":{"a":2}})", R"({"type":"spectrum","step":1,"name":"s","row":"w","values":[1]})",
+       R"({"type":"spectrum","step":2,"name":"s","row":"w","values":[2]})",
+       R"({"type":"spectrum","step":2,"name":"v","row":"w","values":[2]})", R"({"type":"resume","step":1})"});
+  EXPECT_EQ(curves.edition(), 1u);
+  EXPECT_EQ(curves.tables().size(), 1u);
+  EXPECT_EQ(curves.tables().at("t").size(), 1u);
+  EXPECT_EQ(curves.tables().at("t").at("a").values, (Values{1}));
+  EXPECT_EQ(curves.spectra().size(), 1u);
+  EXPECT_EQ(curves.spectra().at("s").at("w").values, (std::vector<Values>{{1}}));
+  curves.add_line(R"({"type":"table","step":2,"name":"u","rows":{"a":3}})", "log", 9);
+  EXPECT_EQ(curves.tables().at("u").at("a").values, (Values{3}));
+  EXPECT_EQ(curves.edition(), 1u);
+}
+
+TEST(RunCurves, TablesAndSpectraThatAreNotAsTheyShouldBeArePassedOver) {
+  std::string values = "1";
+  for (int i = 1; i < 256; ++i) values += ",1";
+  const auto of = [](const std::string& rest) { return curves_of({R"({"type":)" + rest + "}"}); };
+  for (const auto* rest :
+       {R"("table","step":1,"rows":{"a":1})", R"("table","step":1,"name":3,"rows":{"a":1})", R"("table","step":1,"name":"","rows":{"a":1})",
+        R"("table","step":1,"name":"t")", R"("table","step":1,"name":"t","rows":[1,2])", R"("table","step":1,"name":"t","rows":"a")",
+        R"("table","step":1,"name":"t","rows":{"a":[1],"b":null,"c":{"d":1},"e":true})", R"("table","step":1,"name":"t","rows":{})",
+        R"("table","name":"t","rows":{"a":1})", R"("weights","step":1,"matrices":[1])"})
+    EXPECT_TRUE(of(rest).tables().empty()) << rest;
+  const std::string good = R"("spectrum","step":1,"name":"s","row":"w","values":)";
+  for (const auto& rest :
+       {std::string(R"("spectrum","step":1,"row":"w","values":[1])"), std::string(R"("spectrum","step":1,"name":"s","values":[1])"),
+        std::string(R"("spectrum","step":1,"name":["s"],"row":{},"values":[1])"),
+        std::string(R"("spectrum","step":1,"name":"s","row":"w")"), std::string(R"("spectrum","name":"s","row":"w","values":[1])"),
+        good + "{}", good + R"({"0":1})", good + "1", good + R"("nan")", good + "[]", good + "[1,null]", good + "[1,[2]]",
+        good + R"([1,"x"])", good + "[" + values + ",1]"})
+    EXPECT_TRUE(of(rest).spectra().empty()) << rest;
+  EXPECT_EQ(of(good + "[" + values + "]").spectra().at("s").at("w").values.at(0).size(), 256u);
+  EXPECT_EQ(of(good + "1").records(), 1u);
 }
 
 /// What the general reader makes of the line, or its error.
