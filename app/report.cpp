@@ -46,10 +46,8 @@ void run_report(const ReportOptions& options) {
     written.push_back(path);
     note("wrote " + path);
   };
-  if (!options.csv.empty()) {
-    export_csv(runs[0].folder(), options.csv);
-    done(options.csv);
-  }
+  if (!options.csv.empty())
+    for (const auto& path : export_csv(runs[0].folder(), options.csv)) done(path.string());
   if (!options.tensorboard.empty()) {
     for (std::size_t i = 0; i < runs.size(); ++i) export_tensorboard(runs[i].curves(), events_folder(options.tensorboard, runs.name(i)));
     done(options.tensorboard);
@@ -66,7 +64,7 @@ void add_report(CLI::App& root) {
   auto& command = *root.add_subcommand("report", "Runs as one self-contained HTML file; also CSV and TensorBoard files");
   command.add_option("RUN", options->runs, "Run folders, or folders that hold run folders")->required()->type_name("FOLDER…");
   command.add_option("-o,--output", options->output, "The page, with everything in it")->type_name("FILE");
-  command.add_option("--csv", options->csv, "The curves of one run, a row a step")->type_name("FILE");
+  command.add_option("--csv", options->csv, "The curves of one run, a row a step; its tables and spectra beside it")->type_name("FILE");
   command.add_option("--tensorboard", options->tensorboard, "Event files, a folder a run")->type_name("FOLDER");
   add_common_options(command, *options);
   set_examples(command, {"isotrope report runs/a runs/b -o report.html", "isotrope report runs/a --csv curves.csv --tensorboard events"});

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "isotrope/base/file.h"
+#include "isotrope/runlog/records.h"
 #include "isotrope/runlog/run_log.h"
 #include "tests/app/program.h"
 #include "tests/io/temporary_folder.h"
@@ -126,6 +127,19 @@ TEST(ReportCommand, WritesPageCsvAndEvents) {
   EXPECT_EQ(json::parse(both.out)["runs"], 2);
   EXPECT_EQ(run_program("report " + a + " --csv " + to + "/a.csv").code, 0);
   EXPECT_EQ(read_file(folder / "a.csv", "test"), "step,loss,seconds\n1,4.0,0.1\n2,2.0,0.2\n3,1.3333333333333333,0.30000000000000004\n");
+}
+
+TEST(ReportCommand, NamesTheFilesOfTablesAndSpectraToo) {
+  const TemporaryFolder folder;
+  make_run(folder / "a", 3);
+  auto log = RunLog::open(folder / "a");
+  log.append(table_record(3, "anisotropy", {{"resid_post.0", 0.5}}));
+  const auto a = (folder / "a").string(), to = folder.path().string();
+  const auto written = [&] { return json::parse(run_program("report --json " + a + " --csv " + to + "/x.csv").out)["written"]; };
+  EXPECT_EQ(written(), (json{to + "/x.csv", to + "/x.tables.csv"}));
+  log.append(spectrum_record(3, "gradient", "w", std::vector<double>{2, 1}));
+  EXPECT_EQ(written(), (json{to + "/x.csv", to + "/x.tables.csv", to + "/x.spectra.csv"}));
+  EXPECT_EQ(read_file(folder / "x.tables.csv", "test"), "step,table,row,value\n3,anisotropy,resid_post.0,0.5\n");
 }
 
 TEST(ReportCommand, SaysWhatIsWrong) {
