@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <ctime>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -99,6 +100,37 @@ std::string text_value(std::string_view tag, std::string_view text) {
   return value;
 }
 
+/// What the histogram plugin shows of `values`: rows of left edge, right edge and count as a tensor of doubles.
+std::string histogram_value(std::string_view tag, const std::vector<double>& values) {
+  constexpr std::uint64_t double_type = 2, buckets = 30;
+  std::vector<double> finite;
+  std::ranges::copy_if(values, std::back_inserter(finite), [](double value) { return std::isfinite(value); });
+  if (finite.empty()) return "";
+  const auto [low, high] = std::ranges::minmax(finite);
+  // Where all are equal, or their range is no number, the last bucket holds them all.
+  const double width = std::isfinite(high - low) ? (high - low) / buckets : 0;
+  std::array<double, buckets> counts{};
+  for (const double value : finite)
+    counts[width > 0 ? static_cast<std::size_t>(std::min((value - low) / width, buckets - 1.0)) : buckets - 1] += 1;
+  const auto edge = [&](std::size_t i) { return i == buckets ? high : low + static_cast<double>(i) * width; };
+  std::string content, rows, columns, shape, plugin, metadata, tensor, value;
+  for (std::size_t i = 0; i < buckets; ++i)
+    for (const double number : {edge(i), edge(i + 1), counts[i]}) append_little_endian(content, std::bit_cast<std::uint64_t>(number));
+  append_integer(rows, 1, buckets);
+  append_integer(columns, 1, 3);
+  append_bytes(shape, 2, rows);
+  append_bytes(shape, 2, columns);
+  append_integer(tensor, 1, double_type);
+  append_bytes(tensor, 2, shape);
+  append_bytes(tensor, 4, content);
+  append_bytes(plugin, 1, "histograms");
+  append_bytes(metadata, 1, plugin);
+  append_bytes(value, 1, tag);
+  append_bytes(value, 8, tensor);
+  append_bytes(value, 9, metadata);
+  return value;
+}
+
 /// The run's start in seconds since 1970; 0 when the log does not say.
 double started(const RunCurves& run) {
   const auto& header = run.header();
@@ -142,6 +174,15 @@ std::string tensorboard_events(const RunCurves& run) {
   std::vector<std::pair<std::uint64_t, std::string>> values;
   for (const auto& [key, curve] : run.curves())
     for (std::size_t i = 0; i < curve.steps.size(); ++i) values.emplace_back(curve.steps[i], scalar_value(tag_of(key), curve.values[i]));
+  for (const auto& [table, rows] : run.tables())
+    for (const auto& [row, curve] : rows)
+      for (std::size_t i = 0; i < curve.steps.size(); ++i)
+        values.emplace_back(curve.steps[i], scalar_value(table + "/" + row, curve.values[i]));
+  for (const auto& [spectrum, rows] : run.spectra())
+    for (const auto& [row, course] : rows)
+      for (std::size_t i = 0; i < course.steps.size(); ++i)
+        if (auto value = histogram_value(spectrum + "/" + row, course.values[i]); !value.empty())
+          values.emplace_back(course.steps[i], std::move(value));
   for (const auto& sample : run.samples()) {
     std::string text;
     for (const auto* part : {"prompt", "text"})
