@@ -12,6 +12,7 @@
 #include "isotrope/runlog/export.h"
 #include "isotrope/runlog/reader.h"
 #include "isotrope/runlog/run_log.h"
+#include "isotrope/runlog/tensorboard.h"
 
 namespace {
 
@@ -34,6 +35,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     const auto read = isotrope::read_run_log(folder());
     isotrope::csv_text(read.records);
+    const auto curves = isotrope::read_curves(folder());
+    isotrope::tables_csv_text(curves);
+    isotrope::spectra_csv_text(curves);
+    isotrope::tensorboard_events(curves);
     isotrope::RunLog::open(folder()).append({{"type", "end"}, {"reason", "done"}});
     const auto again = isotrope::read_run_log(folder());
     if (again.torn || again.records.size() != std::max<std::size_t>(read.records.size(), 1) + 1) __builtin_trap();
