@@ -57,9 +57,11 @@ void print_space(const RunPlan& plan) {
                                bytes(std::max<std::int64_t>(0, plan.calibration->peak_bytes - held))));
   else line("memory", fmt::format("{} ({}), and activations", bytes(held), parts));
   const auto kept = plan.checkpoints_kept > 0 ? std::min(plan.checkpoints_kept, plan.checkpoints_written) : plan.checkpoints_written;
-  const auto archive = plan.archived * plan.parameter_count * 4;
-  auto disk = fmt::format("{}: {} checkpoints kept of {}", bytes(kept * plan.checkpoint_bytes + archive), kept, bytes(plan.checkpoint_bytes));
-  if (plan.archived > 0) disk += fmt::format(", weights archived {} times, {} in all", plan.archived, bytes(archive));
+  const auto number = [](std::int64_t n) { return static_cast<double>(n); };
+  const double archive = 4 * number(plan.archived) * number(plan.parameter_count);
+  auto disk = fmt::format("{}: {} checkpoints kept of {}", bytes_text(number(kept) * number(plan.checkpoint_bytes) + archive), kept,
+                          bytes(plan.checkpoint_bytes));
+  if (plan.archived > 0) disk += fmt::format(", weights archived {} times at most, {} in all", plan.archived, bytes_text(archive));
   line("disk", disk);
 }
 

@@ -76,7 +76,7 @@ class Step {
     optimizer_->step_(*gradients_, 1e-4, isotrope::clip_factor(1.0, norm()));
   }
   void optimize() { optimizer_->step_(*gradients_, 1e-4, 1.0); }
-  double norm() { return optimizer_->gradient_norm(*gradients_); }
+  double norm() { return optimizer_->gradient_norm(gradients_->squared_norms()); }
   std::int64_t parameters() const { return model_->parameters().count(); }
 
  private:

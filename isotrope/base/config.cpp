@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 #include <type_traits>
@@ -275,8 +276,10 @@ void ConfigSchema::read_toml(std::string_view text, std::string_view name) {
   } catch (const TomlInvariant&) {
     throw UsageError("config", "{}: is not valid TOML", name);
   }
+  std::set<const Key*> read;
   each_leaf(table, "", [&](const std::string& key_name, const toml::node& node) {
     auto& key = find(key_name, name);
+    if (!read.insert(&key).second) throw UsageError("config", "{}: {} is set twice, once as {}", name, key.name, key.info.formerly);
     assign(key.value, key.info, node, key.name, name);
     key.origin = name;
   });

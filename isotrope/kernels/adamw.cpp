@@ -81,12 +81,18 @@ std::vector<double> squared_norms(std::span<const at::Tensor> tensors) {
     std::size_t tensor;
   };
   std::vector<Block> blocks;
+  std::vector<at::Tensor> others;
+  std::vector<std::size_t> places;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const auto& x = tensors[i];
     if (has_cpu_kernel(x))
       for (std::int64_t at = 0; at < x.numel(); at += block)
         blocks.push_back({x.const_data_ptr<float>() + at, std::min(block, x.numel() - at), i});
-    else sums[i] = x.to(at::kDouble).square().sum().item<double>();
+    else others.push_back(x.to(at::kDouble).square().sum()), places.push_back(i);
+  }
+  if (!others.empty()) {  // one wait for the device
+    const auto values = at::stack(others).cpu();
+    for (std::size_t i = 0; i < places.size(); ++i) sums[places[i]] = values[static_cast<std::int64_t>(i)].item<double>();
   }
   std::vector<double> parts(blocks.size());
   static const auto squares_of = ISOTROPE_CHOOSE(squares_of);

@@ -20,8 +20,8 @@ struct AdamWUpdate {
 void adamw_(at::Tensor& weights, at::Tensor& exp_avg, at::Tensor& exp_avg_sq, const at::Tensor& gradient, at::Tensor working,
             const AdamWUpdate& update);
 
-/// Σ x² of each of these contiguous fp32 tensors, in double, over blocks of fixed size added in order: the same bits for any number of
-/// threads, and wherever the tensor lies.
+/// Σ x² of each of these contiguous tensors, in double; of fp32 on the CPU over blocks of fixed size added in order: the same bits for any
+/// number of threads, and wherever the tensor lies.
 std::vector<double> squared_norms(std::span<const at::Tensor> tensors);
 double squared_norm(const at::Tensor& tensor);
 

@@ -20,20 +20,26 @@ bool read_number(std::string_view text, Number& value) {
 
 }  // namespace
 
-std::vector<std::int64_t> ArchiveSchedule::steps(std::int64_t steps) const {
+std::vector<std::int64_t> ArchiveSchedule::log_steps(std::int64_t steps) const {
   std::vector<std::int64_t> found;
-  if (kind == Kind::every)
-    for (auto step = number; step <= steps; step += number) found.push_back(step);
-  if (kind == Kind::log) {
-    const auto count = std::min(number, steps);
-    for (std::int64_t i = 0; i < count; ++i) {
-      const auto share = count > 1 ? static_cast<double>(i) / static_cast<double>(count - 1) : 1.0;
-      const auto even = std::llround(std::pow(static_cast<double>(steps), share));
-      // Early ratios fall on one step: those behind move on to the next. None may take the place of the last.
-      found.push_back(std::clamp<std::int64_t>(even, found.empty() ? 1 : found.back() + 1, steps - (count - 1 - i)));
-    }
+  const auto count = std::min(number, steps);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto share = count > 1 ? static_cast<double>(i) / static_cast<double>(count - 1) : 1.0;
+    const auto even = std::llround(std::pow(static_cast<double>(steps), share));
+    // Early ratios fall on one step: those behind move on to the next. None may take the place of the last.
+    found.push_back(std::clamp<std::int64_t>(even, found.empty() ? 1 : found.back() + 1, steps - (count - 1 - i)));
   }
   return found;
+}
+
+std::int64_t ArchiveSchedule::count(std::int64_t steps) const {
+  switch (kind) {
+    case Kind::never: return 0;
+    case Kind::every: return steps / number;
+    case Kind::log: return std::min(number, steps);
+    case Kind::loss: return static_cast<std::int64_t>(losses.size());
+  }
+  return 0;
 }
 
 ArchiveSchedule parse_archive_schedule(const std::string& text) {
@@ -49,6 +55,7 @@ ArchiveSchedule parse_archive_schedule(const std::string& text) {
   if (name == "every" || name == "log") {
     schedule.kind = name == "every" ? Kind::every : Kind::log;
     if (!read_number(rest, schedule.number) || schedule.number < 1) throw refuse();
+    if (name == "log" && schedule.number > 10000) throw UsageError("config", "checkpoint.archive = \"{}\": more than 10000 times", text);
     return schedule;
   }
   if (name != "loss") throw refuse();

@@ -15,8 +15,10 @@ struct ArchiveSchedule {
   std::int64_t number = 0;     ///< N
   std::vector<double> losses;  ///< descending
 
-  /// The steps of `every` and `log` in a run of `steps` steps, ascending; of log:N there are N, or one a step where the run is shorter.
-  std::vector<std::int64_t> steps(std::int64_t steps) const;
+  /// The steps of log:N in a run of `steps` steps, ascending: N of them, or one a step where the run is shorter.
+  std::vector<std::int64_t> log_steps(std::int64_t steps) const;
+  /// How often a run of `steps` steps archives its weights; of losses, at most.
+  std::int64_t count(std::int64_t steps) const;
 };
 
 /// Throws UsageError for any other text; empty: never.

@@ -27,8 +27,10 @@ class Evaluation final : public Observer {
     if (s_.collation.objective == Objective::clm) evaluate_text(view);
     else evaluate_objective(view);
   }
-  void finish(const StepView& view) override {
-    if (evaluated_at_ != view.step) after_update(view);
+  bool finish(const StepView& view) override {
+    const bool due = evaluated_at_ != view.step;
+    if (due) after_update(view);
+    return due;
   }
   std::map<std::string, double> results() const override {
     return {{"validation_nll", nll_}, {"validation_bits_per_byte", bits_per_byte_}};

@@ -71,6 +71,7 @@ void Gradients::begin() {
     const auto& segment = parameters_.segments()[i];
     const auto& value = parameters_.values()[i];
     if (!segment.trains) continue;
+    value.mutable_grad() = at::Tensor();  // of a backward pass that was not collected
     if (value.dim() != 2) {
       of(segment).zero_();
       continue;

@@ -19,9 +19,12 @@ std::vector<const RuleKind*>& registry() {
 
 bool glob_matches(const std::string& pattern, const std::string& name) { return ::fnmatch(pattern.c_str(), name.c_str(), 0) == 0; }
 
+bool is_of(const Assignment& assignment, const Parameter& parameter) {
+  return assignment.classes.empty() || std::ranges::find(assignment.classes, parameter.kind) != assignment.classes.end();
+}
+
 bool matches(const Assignment& assignment, const Parameter& parameter) {
-  const auto& classes = assignment.classes;
-  if (!classes.empty() && std::ranges::find(classes, parameter.kind) == classes.end()) return false;
+  if (!is_of(assignment, parameter)) return false;
   const auto& patterns = assignment.patterns;
   if (!patterns.empty() && std::ranges::none_of(patterns, [&](const auto& pattern) { return glob_matches(pattern, parameter.name); }))
     return false;
@@ -32,8 +35,9 @@ bool matches(const Assignment& assignment, const Parameter& parameter) {
 std::vector<std::size_t> groups_of(const Parameters& parameters, const std::vector<Assignment>& assignments) {
   for (const auto& assignment : assignments)
     for (const auto& pattern : assignment.patterns)
-      if (std::ranges::none_of(parameters.all(), [&](const auto& p) { return glob_matches(pattern, p.name); }))
-        throw with_hint(UsageError("optim", "no parameter's name matches \"{}\"", pattern), "isotrope plan lists what each rule serves");
+      if (std::ranges::none_of(parameters.all(), [&](const auto& p) { return is_of(assignment, p) && glob_matches(pattern, p.name); }))
+        throw with_hint(UsageError("optim", "optimizer.adamw_matrices: no matrix has a name like \"{}\"", pattern),
+                        "isotrope plan lists what each rule serves");
   std::vector<std::size_t> groups;
   for (const auto& parameter : parameters.all()) {
     const auto found = std::ranges::find_if(assignments, [&](const auto& one) { return matches(one, parameter); });
@@ -85,8 +89,7 @@ Optimizer::Optimizer(Parameters& parameters, at::ScalarType working, const Optim
   }
 }
 
-double Optimizer::gradient_norm(const Gradients& gradients) const {
-  const auto squares = gradients.squared_norms();
+double Optimizer::gradient_norm(const std::vector<double>& squares) const {
   double sum = 0;
   const auto* first = parameters_.segments().data();
   std::vector<bool> counts(squares.size());
@@ -122,7 +125,7 @@ std::vector<NamedTensor> Optimizer::state() const {
 
 std::int64_t Optimizer::state_bytes() const {
   std::int64_t bytes = 0;
-  for (const auto& share : shares()) bytes += share.state_bytes;
+  for (const auto& [name, tensor] : state()) bytes += static_cast<std::int64_t>(tensor.nbytes());
   return bytes;
 }
 

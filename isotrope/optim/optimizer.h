@@ -32,8 +32,8 @@ class Optimizer {
   const FlatParameters& parameters() const { return parameters_; }
   const std::string& name() const { return config_.name; }  ///< of the configuration's rule
 
-  /// √Σ g² over all that counts in the norm, in the model's order.
-  double gradient_norm(const Gradients& gradients) const;
+  /// √Σ g² over all that counts in the norm, in the model's order; `squares`: Gradients::squared_norms().
+  double gradient_norm(const std::vector<double>& squares) const;
   /// Updates masters and working copy; `gradient_scale` is the factor of clipping.
   void step_(const Gradients& gradients, double lr, double gradient_scale);
 

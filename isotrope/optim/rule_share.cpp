@@ -66,6 +66,9 @@ std::vector<RuleShare> rule_shares(const nlohmann::json& json, const std::string
   if (!json.is_array()) throw InputError("plan", "{}: the rules are no list", file);
   for (const auto& item : json) {
     const JsonReader reader(item, "plan", file);
+    for (const auto* key : {"numbers", "state_bytes"})
+      if (const auto number = reader.get_int(key); number < 0 || number > std::int64_t{1} << 60)
+        throw InputError("plan", "{}: {} = {} is out of range", file, key, number);
     auto& share = shares.emplace_back(RuleShare{.rule = reader.get_string("rule"),
                                                 .lr_factor = reader.get_number("lr_factor"),
                                                 .weight_decay = reader.get_number("weight_decay"),

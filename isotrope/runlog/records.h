@@ -12,7 +12,7 @@
 namespace isotrope {
 
 // Records of what a probe has measured, for RunLog::append (docs/formats/run_log.md). The page, reports and exports show them under their
-// names without knowing them. Values may be NaN or infinite. Both throw InputError where a name, the rows or the values are empty: readers
+// names without knowing them. Values may be NaN or infinite. Both throw WorkError where a name, the rows or the values are empty: readers
 // would pass such a record over.
 
 /// The most values that a `spectrum` record holds.

@@ -1,5 +1,7 @@
 #include "isotrope/train/observer.h"
 
+#include <ATen/core/grad_mode.h>
+
 #include <algorithm>
 #include <chrono>
 
@@ -27,27 +29,32 @@ Observers::Observers(const Session& session, std::vector<Observer*> more) {
   for (auto* observer : more) all_.push_back({observer});
 }
 
-template <class Call>
-void Observers::each(const StepView& view, bool counts, bool always, Call call) {
+void Observers::each(const std::function<bool(Observer&)>& call) {
+  const at::NoGradGuard no_grad;  // the head's gradient is made in forward passes: it would be added to the step's
   for (auto& [observer, times, seconds] : all_) {
-    if (!always && !observer->wants(view.step)) continue;
     const auto begun = std::chrono::steady_clock::now();
-    call(*observer);
+    times += call(*observer);
     seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
-    times += counts;
   }
 }
 
 void Observers::before_update(const StepView& view) {
-  each(view, false, false, [&](Observer& observer) { observer.before_update(view); });
+  each([&](Observer& observer) {
+    if (observer.wants(view.step)) observer.before_update(view);
+    return false;
+  });
 }
 
 void Observers::after_update(const StepView& view) {
-  each(view, true, false, [&](Observer& observer) { observer.after_update(view); });
+  each([&](Observer& observer) {
+    const bool wanted = observer.wants(view.step);
+    if (wanted) observer.after_update(view);
+    return wanted;
+  });
 }
 
 void Observers::finish(const StepView& view) {
-  each(view, false, true, [&](Observer& observer) { observer.finish(view); });
+  each([&](Observer& observer) { return observer.finish(view); });
 }
 
 nlohmann::json Observers::state() const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -21,6 +22,7 @@ struct Session;
 struct StepView {
   std::int64_t step;                             ///< steps taken, this one included
   double loss, lr, grad_norm, gradient_scale;    ///< the norm before clipping, and the factor of clipping
+  bool empty;                                    ///< the batch asked for nothing and no weight has moved: before_update was not called
   Model& model;                                  ///< for forward passes
   const FlatParameters& parameters;
   const Gradients& gradients;                    ///< of this step, before clipping
@@ -31,17 +33,18 @@ struct StepView {
 
 /// What watches a run, on the training thread, on a schedule of its own. It changes nothing of what it sees: a run ends with the same
 /// weights whether it is watched or not. For a backward pass of its own it makes Gradients of its own and gives them to
-/// compute_gradients() (train/step.h); the step's stay as they are. Steps that are skipped are not shown.
+/// compute_gradients() (train/step.h); the step's stay as they are. Elsewhere no gradient is recorded. Steps whose loss or gradient is not
+/// finite are not shown.
 class Observer {
  public:
   virtual ~Observer() = default;
-  virtual std::string_view name() const = 0;              ///< its key in `[observe]`; in the log beside what it cost
+  virtual std::string_view name() const = 0;              ///< its key in `[observe]`, if it has one; in the log beside what it cost
   virtual bool wants(std::int64_t step) const = 0;        ///< whether the next two are called at this step
   virtual void before_update(const StepView&) {}          ///< gradients are there and finite, weights and moments those from before the step
   virtual void after_update(const StepView&) {}           ///< the `step` record is written
-  virtual void finish(const StepView&) {}                 ///< once, when the run has taken all its steps
+  virtual bool finish(const StepView&) { return false; }  ///< once, when the run has taken its last step; whether it has looked again
   virtual nlohmann::json state() const { return {}; }     ///< kept with every checkpoint; null: nothing
-  virtual void restore(const nlohmann::json&) {}          ///< what state() gave, when a run is resumed
+  virtual void restore(const nlohmann::json&) {}          ///< what state() gave, when a run is resumed; InputError for anything else
   virtual std::map<std::string, double> results() const { return {}; }  ///< what TrainResult::measures should have of it
 };
 
@@ -73,8 +76,8 @@ class Observers {
     std::int64_t times = 0;
     double seconds = 0;
   };
-  template <class Call>
-  void each(const StepView& view, bool counts, bool always, Call call);
+  /// Calls it for each observer, which counts as a look where it says so.
+  void each(const std::function<bool(Observer&)>& call);
 
   std::vector<std::unique_ptr<Observer>> made_;
   std::vector<Watched> all_;

@@ -118,7 +118,7 @@ class Rehearsal {
 
   void step(const std::vector<Batch>& batches) {
     compute_gradients(model_, gradients_, batches, {.z_loss = config_.train.z_loss});
-    optimizer_->step_(gradients_, 0.0, clip_factor(config_.train.clip, optimizer_->gradient_norm(gradients_)));
+    optimizer_->step_(gradients_, 0.0, clip_factor(config_.train.clip, optimizer_->gradient_norm(gradients_.squared_norms())));
   }
 
   /// Seconds of one full batch of windows.
@@ -181,8 +181,7 @@ void count_occasions(RunPlan& plan, const RunConfig& config) {
   const auto& t = config.train;
   plan.checkpoints_kept = config.checkpoint.keep;
   plan.checkpoints_written = std::max<std::int64_t>(1, occasions(t.steps, config.checkpoint.every));
-  const auto archive = parse_archive_schedule(config.checkpoint.archive);
-  plan.archived = static_cast<std::int64_t>(archive.losses.size() + archive.steps(t.steps).size());
+  plan.archived = parse_archive_schedule(config.checkpoint.archive).count(t.steps);
   if (config.data.validation.empty() || config.observe.evaluation == 0 || plan.validation_tokens < 2) return;
   plan.evaluations = occasions(t.steps, config.observe.evaluation);
   const auto windows = divided_up(plan.validation_tokens - 1, t.context);

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <map>
 #include <set>
 
 #include "isotrope/base/error.h"
@@ -85,7 +86,12 @@ CheckpointContent snapshot(const Optimizer& optimizer, const TrainState& state) 
   auto content = checkpoint_content(optimizer, state);
   if (!optimizer.parameters().master().device().is_cpu()) return content;  // that has copied it
   content.master = content.master.clone();
-  for (auto& [name, value] : content.optimizer) value = value.clone();
+  std::map<const void*, at::Tensor> copies;  // of whole buffers, of which the tensors are parts
+  for (auto& [name, value] : content.optimizer) {
+    auto& copy = copies[value.storage().data()];
+    if (!copy.defined()) copy = at::empty({0}, value.options()).set_(value.storage()).clone();
+    value = copy.as_strided(value.sizes(), value.strides(), value.storage_offset());
+  }
   return content;
 }
 
@@ -168,6 +174,11 @@ void remove_folder(const fs::path& folder) {
 }
 
 }  // namespace
+
+void remove_archives_after(const fs::path& run, std::int64_t step) {
+  for (const auto& [number, folder] : step_folders(run / "archive"))
+    if (number > static_cast<std::uint64_t>(step)) remove_folder(folder);
+}
 
 void rotate_checkpoints(const fs::path& run, std::int64_t keep) {
   if (keep <= 0) return;

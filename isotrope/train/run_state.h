@@ -54,6 +54,9 @@ void save_checkpoint(const fs::path& folder, const Model& model, const FlatParam
 /// does not fit the model or what the optimizer remembers of it.
 TrainState load_checkpoint(const fs::path& folder, Optimizer& optimizer);
 
+/// Removes RUN/archive/step-N of steps after this one: a run that is resumed there takes them again, perhaps others.
+void remove_archives_after(const fs::path& run, std::int64_t step);
+
 /// Removes all but the newest `keep` of RUN/checkpoints/step-N; 0 keeps all.
 void rotate_checkpoints(const fs::path& run, std::int64_t keep);
 

@@ -110,6 +110,7 @@ void restore(Session& s) {
   } else {
     note(fmt::format("{}: no checkpoint yet; starting at step 0", s.folder.string()));
   }
+  remove_archives_after(s.folder, s.state.step);
 }
 
 /// What a killed process was writing: nobody else works here while we hold the lock.
@@ -177,7 +178,7 @@ std::unique_ptr<Model> starting_model(const RunConfig& config, const Tokenizer* 
 }
 
 Session open_session(const RunConfig& config, bool resume) {
-  Session s{.config = config, .folder = config.run.folder, .resumed = resume};
+  Session s{.config = config, .folder = config.run.folder};
   if (config.train.threads > 0) at::set_num_threads(static_cast<int>(config.train.threads));
   const bool exists = fs::exists(s.folder / "run.jsonl");
   if (resume && !exists) throw InputError("train", "{}: holds no run to resume", s.folder.string());

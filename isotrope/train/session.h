@@ -33,7 +33,6 @@ struct Session {
   std::unique_ptr<WindowSampler> validation_sampler;  ///< of objectives other than clm: the same rows at every evaluation
   std::unique_ptr<RunLog> log;
   TrainState state;
-  bool resumed = false;
 
   fs::path checkpoint_folder(std::int64_t step) const { return folder / "checkpoints" / ("step-" + std::to_string(step)); }
 };

@@ -68,6 +68,7 @@ at::Tensor batch_loss(Model& model, const Batch& batch, const StepCounts& counts
 }
 
 StepOutcome compute_gradients(Model& model, Gradients& gradients, std::span<const Batch> batches, const GradientOptions& options) {
+  const at::AutoGradMode recording(true);
   StepOutcome outcome;
   const StepCounts counts(batches);
   gradients.begin();

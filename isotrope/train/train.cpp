@@ -37,12 +37,11 @@ std::vector<Batch> step_batches(const Session& s, std::uint64_t position) {
 }
 
 /// What is not finite: the loss, or the first parameter whose gradient is not; empty when all is well.
-std::string non_finite(const Session& s, double loss, double grad_norm) {
-  if (std::isfinite(loss) && std::isfinite(grad_norm)) return "";
-  const auto squares = s.gradients->squared_norms();
+/// `squares`: the squared norm of each parameter's gradient.
+std::string non_finite(const Session& s, double loss, const std::vector<double>& squares) {
   for (std::size_t i = 0; i < squares.size(); ++i)
     if (!std::isfinite(squares[i])) return s.optimizer->parameters().segments()[i].name;
-  return "loss";
+  return std::isfinite(loss) ? "" : "loss";
 }
 
 ScheduleOptions schedule_options(const RunConfig& config) {
@@ -64,11 +63,11 @@ class Training {
         checkpoints_(s_),
         progress_("train", s_.config.train.steps, "steps") {
     if (s_.state.step > 0) checkpoints_.resume_from(s_.state.step);
-    observers_.restore(s_.state.observers);
   }
 
   TrainResult run() {
     const auto& state = s_.state;
+    observers_.restore(state.observers);
     if (state.step == 0) announce();
     log_rules();
     const double limit =
@@ -80,7 +79,7 @@ class Training {
     }
     if (state.skipped_in_row > 0) give_up(stop_.requested() ? ExitCode::interrupted : ExitCode::failed);
     const bool finished = !stop_.requested() || state.step >= s_.config.train.steps;
-    if (finished) observers_.finish(view(result_.loss, 0, 0, 1));
+    if (finished) observers_.finish(last_view());
     checkpoints_.wait();
     if (checkpoints_.started_at() != state.step) keep_observers(), checkpoints_.write();
     end(!finished ? "interrupted" : state.step < s_.config.train.steps ? "time" : "done");
@@ -114,10 +113,13 @@ class Training {
     s_.log->append({{"type", "rules"}, {"step", s_.state.step}, {"rules", to_json(shares)}});
   }
 
-  StepView view(double loss, double lr, double grad_norm, double gradient_scale) {
-    return {s_.state.step,  loss,         lr,     grad_norm, gradient_scale, *s_.model, s_.optimizer->parameters(),
-            *s_.gradients, *s_.optimizer, *s_.log, stop_};
+  /// Of a step that has found these numbers.
+  StepView view(double loss, double lr, double grad_norm, double gradient_scale, bool empty = false) {
+    return {s_.state.step, loss,          lr,      grad_norm, gradient_scale, empty, *s_.model, s_.optimizer->parameters(), *s_.gradients,
+            *s_.optimizer, *s_.log, stop_};
   }
+  /// Where no step has found any: the loss is that of the last one that did.
+  StepView last_view() { return view(result_.loss, 0, 0, 1, /*empty=*/true); }
 
   void keep_observers() { s_.state.observers = observers_.state(); }
 
@@ -128,15 +130,17 @@ class Training {
     GradientOptions options{.z_loss = s_.config.train.z_loss};
     if (s_.config.model.dropout) options.dropout = {state.seed, static_cast<std::uint64_t>(state.step)};
     const auto outcome = compute_gradients(*s_.model, *s_.gradients, step_batches(s_, state.position), options);
-    const double grad_norm = s_.optimizer->gradient_norm(*s_.gradients);
+    const auto squares = s_.gradients->squared_norms();
+    const double grad_norm = s_.optimizer->gradient_norm(squares);
     state.position += static_cast<std::uint64_t>(s_.config.train.batch_size);
     const double lr = s_.config.optimizer.lr * schedule_.factor(state.step);
     ++state.step;
     if (!outcome.predictions.any()) {
       state.seconds += seconds_since(begun);
-      return pass_over();
+      pass_over();
+      return observers_.after_update(last_view());
     }
-    if (const auto culprit = non_finite(s_, outcome.loss, grad_norm); !culprit.empty()) {
+    if (const auto culprit = non_finite(s_, outcome.loss, squares); !culprit.empty()) {
       state.seconds += seconds_since(begun);
       return skip(culprit, outcome.loss, grad_norm);
     }

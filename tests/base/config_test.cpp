@@ -161,6 +161,8 @@ TEST(Config, AKeysFormerNameIsStillTaken) {
   EXPECT_EQ(period, 7);
   schema.set("log.weights_every=9");
   EXPECT_EQ(schema.to_toml(), "[observe]\nweights = 9\n");
+  EXPECT_EQ(message_of([&] { schema.read_toml("[log]\nweights_every = 7\n[observe]\nweights = 8", "both.toml"); }),
+            "[config] both.toml: observe.weights is set twice, once as log.weights_every");
   EXPECT_EQ(message_of([&] { schema.set("log.weights_every=-1"); }), "[config] --set: observe.weights = -1 is out of range (≥ 0)");
 }
 

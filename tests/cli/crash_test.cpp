@@ -46,7 +46,7 @@ void expect_same_losses(const fs::path& a, const fs::path& b) {
 }
 
 void expect_no_leftovers(const fs::path& run) {
-  for (const auto& folder : {run, run / "checkpoints"})
+  for (const auto& folder : {run, run / "checkpoints", run / "archive"})
     for (const auto& name : names_in(folder)) {
       EXPECT_EQ(name.find(".partial-"), std::string::npos) << folder << ' ' << name;
       EXPECT_EQ(name.find(".replaced-"), std::string::npos) << folder << ' ' << name;
@@ -54,9 +54,10 @@ void expect_no_leftovers(const fs::path& run) {
 }
 
 /// Kills a run of 60 steps six times, each time after it has gone on by a random stretch, then lets it finish.
-void kill_again_and_again(const std::string& precision, unsigned seed) {
+void kill_again_and_again(const std::string& precision, unsigned seed, const std::string& rule = "adamw") {
   const Workplace place;
-  const std::vector<std::string> common{"train.steps=60", "train.precision=" + precision};
+  const std::vector<std::string> common{"train.steps=60", "train.precision=" + precision, "optimizer.name=" + rule,
+                                        "checkpoint.archive=loss:5,4.5,4,3.5,3", "observe.weights=7"};
   auto whole = common, parts = common;
   whole.insert(whole.end(), {"run.folder=" + place("whole"), "checkpoint.every=0"});
   parts.insert(parts.end(), {"run.folder=" + place("parts"), "checkpoint.every=1"});
@@ -79,12 +80,19 @@ void kill_again_and_again(const std::string& precision, unsigned seed) {
   EXPECT_TRUE(state_of(run) == state_of(place / "whole")) << precision << ", kills with seed " << seed;
   expect_same_losses(run, place / "whole");
   expect_no_leftovers(run);
+  EXPECT_EQ(records(run, "weights"), records(place / "whole", "weights"));
+  const auto archived = names_in(run / "archive");
+  EXPECT_EQ(archived, names_in(place / "whole/archive"));
+  EXPECT_FALSE(archived.empty());
+  for (const auto& name : archived)
+    EXPECT_TRUE(slurp(run / "archive" / name / "model.safetensors") == slurp(place / "whole/archive" / name / "model.safetensors")) << name;
   const auto diff = run_program("diff " + place("parts") + " " + place("whole") + " --tolerance 0");
   EXPECT_EQ(diff.code, 0) << diff.out << diff.err;
 }
 
 TEST(KilledRunSlow, GoesOnToTheSameBitsInFp32) { kill_again_and_again("fp32", 1); }
 TEST(KilledRunSlow, GoesOnToTheSameBitsInBf16) { kill_again_and_again("bf16", 2); }
+TEST(KilledRunSlow, GoesOnToTheSameBitsUnderMuon) { kill_again_and_again("bf16", 3, "muon"); }
 
 TEST(KilledRunSlow, BeforeItsFirstCheckpointStartsAgainFromStepZero) {
   const Workplace place(gpt2_json);

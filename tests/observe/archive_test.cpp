@@ -10,13 +10,15 @@ namespace {
 using Steps = std::vector<std::int64_t>;
 
 TEST(ArchiveSchedule, LiesAtEveryNthStepOrAtEqualRatios) {
-  EXPECT_EQ(parse_archive_schedule("every:5").steps(17), (Steps{5, 10, 15}));
-  EXPECT_EQ(parse_archive_schedule("log:5").steps(10000), (Steps{1, 10, 100, 1000, 10000}));
-  EXPECT_EQ(parse_archive_schedule("log:1").steps(700), Steps{700});
-  EXPECT_EQ(parse_archive_schedule("log:9").steps(4), (Steps{1, 2, 3, 4}));
+  EXPECT_EQ(parse_archive_schedule("every:5").count(17), 3);
+  EXPECT_EQ(parse_archive_schedule("log:9").count(4), 4);
+  EXPECT_EQ(parse_archive_schedule("loss:3,2").count(4), 2);
+  EXPECT_EQ(parse_archive_schedule("log:5").log_steps(10000), (Steps{1, 10, 100, 1000, 10000}));
+  EXPECT_EQ(parse_archive_schedule("log:1").log_steps(700), Steps{700});
+  EXPECT_EQ(parse_archive_schedule("log:9").log_steps(4), (Steps{1, 2, 3, 4}));
   for (const std::int64_t count : {2, 7, 12, 30, 64})
     for (const std::int64_t steps : {64, 65, 100, 1000, 123457}) {
-      const auto found = parse_archive_schedule("log:" + std::to_string(count)).steps(steps);
+      const auto found = parse_archive_schedule("log:" + std::to_string(count)).log_steps(steps);
       ASSERT_EQ(found.size(), static_cast<std::size_t>(count));
       EXPECT_EQ(found.front(), 1);
       EXPECT_EQ(found.back(), steps);
@@ -24,7 +26,7 @@ TEST(ArchiveSchedule, LiesAtEveryNthStepOrAtEqualRatios) {
     }
   EXPECT_EQ(parse_archive_schedule("loss:2,3.5,3").losses, (std::vector<double>{3.5, 3, 2}));
   EXPECT_EQ(parse_archive_schedule("").kind, ArchiveSchedule::Kind::never);
-  for (const std::string text : {"never", "every:", "every:0", "every:x", "log:-1", "log:2,3", "loss:", "loss:a", "loss:1,,2", "loss:nan", "every"})
+  for (const std::string text : {"never", "every:", "every:0", "every:x", "log:-1", "log:2,3", "loss:", "loss:a", "loss:1,,2", "loss:nan", "every", "log:10001"})
     EXPECT_THROW(parse_archive_schedule(text), UsageError) << text;
 }
 
@@ -82,6 +84,38 @@ TEST_F(Archived, ByLossKeepsTheFirstStepAtWhichItIsReachedAlsoAcrossAResume) {
   create_folders(fs::path(parts.run.folder) / "archive/step-29", "test");
   train(parts, {.resume = true});
   EXPECT_EQ(archive(parts), expected);
+}
+
+TEST_F(Archived, ThoseOfStepsThatAResumeUndoesGoEvenIfItArchivesNothing) {
+  auto c = config("undone");
+  c.checkpoint.archive = "every:3";
+  struct Crash : test::Watcher {
+    void after_update(const StepView& view) override {
+      if (view.step == 9) throw WorkError("test", "crash");
+    }
+  } crash;
+  EXPECT_THROW(train(c, {.observers = {&crash}}), WorkError);
+  EXPECT_EQ(archive(c), (Steps{3, 6, 9}));
+  c.checkpoint.archive = "", c.train.steps = 7;
+  train(c, {.resume = true});
+  EXPECT_EQ(archive(c), Steps{3});  // the newest checkpoint is that of step 5
+}
+
+TEST_F(Archived, AStateThatIsNoneIsRefusedByItsFile) {
+  auto c = config("hostile");
+  c.checkpoint.archive = "loss:1";
+  train(c);
+  const auto file = newest_checkpoint(c.run.folder).value() / "train_state.json";
+  c.train.steps = 14;
+  for (const auto& [pointer, value] : std::vector<std::pair<std::string, nlohmann::json>>{
+           {"/observers/archive/mean", "x"}, {"/observers/archive", nlohmann::json::array({1})}, {"/observers", 3}}) {
+    auto state = nlohmann::json::parse(read_file(file, "test"));
+    const auto good = state.dump();
+    state[nlohmann::json::json_pointer(pointer)] = value;
+    write_file(file, state.dump(), "test");
+    EXPECT_THROW(train(c, {.resume = true}), InputError) << pointer;
+    write_file(file, good, "test");
+  }
 }
 
 }  // namespace

@@ -36,12 +36,12 @@ TEST(RunRecords, WhatAProbeWritesIsReadBack) {
 }
 
 TEST(RunRecords, ARecordThatReadersWouldPassOverIsRefused) {
-  EXPECT_THROW(table_record(1, "", {{"a", 1.0}}), InputError);
-  EXPECT_THROW(table_record(1, "t", {}), InputError);
-  EXPECT_THROW(table_record(1, "t", {{"", 1.0}}), InputError);
-  EXPECT_THROW(spectrum_record(1, "", "a", Values{1}), InputError);
-  EXPECT_THROW(spectrum_record(1, "s", "", Values{1}), InputError);
-  EXPECT_THROW(spectrum_record(1, "s", "a", Values{}), InputError);
+  EXPECT_THROW(table_record(1, "", {{"a", 1.0}}), WorkError);
+  EXPECT_THROW(table_record(1, "t", {}), WorkError);
+  EXPECT_THROW(table_record(1, "t", {{"", 1.0}}), WorkError);
+  EXPECT_THROW(spectrum_record(1, "", "a", Values{1}), WorkError);
+  EXPECT_THROW(spectrum_record(1, "s", "", Values{1}), WorkError);
+  EXPECT_THROW(spectrum_record(1, "s", "a", Values{}), WorkError);
 }
 
 TEST(RunRecords, ThinnedValuesLieEvenlyBetweenTheFirstAndTheLast) {

@@ -33,11 +33,22 @@ struct Probe : Observer {
     const auto ids = at::arange(64, at::kLong).view({2, 32}) % 250;
     const std::vector<Batch> batches{{.ids = ids, .targets = ids.flip(1), .counted = 64, .tokens = 64}};
     const auto outcome = compute_gradients(view.model, own, batches);
-    norms.push_back(view.optimizer.gradient_norm(own));
+    norms.push_back(view.optimizer.gradient_norm(own.squared_norms()));
     view.log.append({{"type", "probe"}, {"step", view.step}, {"loss", outcome.loss}, {"norm", norms.back()}, {"times", ++times}});
   }
   nlohmann::json state() const override { return times; }
   void restore(const nlohmann::json& state) override { times = state; }
+};
+
+/// Computes a loss without a backward pass of its own, as a careless probe may.
+struct ForwardOnly : test::Watcher {
+  void before_update(const StepView& view) override {
+    const auto ids = at::arange(64, at::kLong).view({2, 32}) % 250;
+    const Batch batch{.ids = ids, .targets = ids.flip(1), .counted = 64, .tokens = 64};
+    Predictions predictions;
+    batch_loss(view.model, batch, StepCounts({&batch, 1}), {}, 0, predictions);
+    EXPECT_TRUE(predictions.any());
+  }
 };
 
 struct CrashAt : test::Watcher {
@@ -53,7 +64,8 @@ TEST_F(Observed, ARunWithProbesEndsWithTheWeightsOfOneWithout) {
     for (const std::string precision : {"bf16", "fp32"}) {
       const auto alone = config("alone-" + rule + precision, rule, precision), watched = config("watched-" + rule + precision, rule, precision);
       Probe probe;
-      train(alone), train(watched, {.observers = {&probe}});
+      ForwardOnly forward;
+      train(alone), train(watched, {.observers = {&probe, &forward}});
       EXPECT_EQ(probe.norms.size(), 6u);
       expect_equal_runs(alone, watched);
     }
@@ -140,6 +152,11 @@ TEST_F(Observed, WhatEachObserverCostIsInTheLastRecord) {
   EXPECT_EQ(costs["evaluation"]["times"], 2);
   EXPECT_GT(costs["probe"]["seconds"].get<double>(), 0);
   // Which are there follows from [observe] alone.
+  // A look at the end counts, too.
+  c = config("last", "adamw");
+  c.observe.evaluation = 200;
+  train(c);
+  EXPECT_EQ(records(c.run.folder, "end").back()["observers"]["evaluation"]["times"], 1);
   c = config("none", "adamw");
   c.observe = {.evaluation = 0, .samples = 0, .weights = 0};
   train(c);
