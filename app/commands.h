@@ -5,7 +5,7 @@
 namespace isotrope::app {
 
 /// A command registers itself from its own file, with its place in the list that `isotrope --help` prints:
-///   const Command registered{Order::eval, add_eval};
+///   const Command eval_command{Order::eval, add_eval};
 /// `add` gives the root a sub-command with options, help and example; the work is done in the sub-command's callback.
 /// Errors are thrown, and printed by main().
 enum class Order {

@@ -123,7 +123,7 @@ void add_completions(CLI::App& root) {
   });
 }
 
-const Command registered{Order::completions, add_completions};
+const Command completions_command{Order::completions, add_completions};
 
 }  // namespace
 

@@ -23,7 +23,7 @@ constexpr const char* markdown_head =
     "an\n"
     "error. This page is generated: `./dev docs`.\n";
 
-void run(const ConfigOptions& options) {
+void run_config(const ConfigOptions& options) {
   if (options.list) {
     RunConfig defaults;
     const auto schema = defaults.schema();
@@ -44,10 +44,10 @@ void add_config(CLI::App& root) {
   command->add_option("--set", options->set, "Override a key for the check")->type_name("KEY=VALUE");
   command->require_option(1, 0);
   set_examples(*command, {"isotrope config --list", "isotrope config --check configs/demo.toml --set train.steps=100"});
-  command->callback([options] { run(*options); });
+  command->callback([options] { run_config(*options); });
 }
 
-const Command registered{Order::config, add_config};
+const Command config_command{Order::config, add_config};
 
 }  // namespace
 }  // namespace isotrope::app

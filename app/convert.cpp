@@ -28,7 +28,7 @@ void add_convert(CLI::App& root) {
   command->callback([options] { engine().convert(*options); });
 }
 
-const Command registered{Order::convert, add_convert};
+const Command convert_command{Order::convert, add_convert};
 
 }  // namespace
 }  // namespace isotrope::app

@@ -37,7 +37,7 @@ ByteRange parse_range(std::string_view option, std::string_view text) {
   throw UsageError("data", "{} {}: expected BEGIN:END in bytes, such as 90000000:95000000", option, text);
 }
 
-nlohmann::json counts_of(const TokenFileInfo& info) {
+nlohmann::json token_counts(const TokenFileInfo& info) {
   return {{"tokens", info.token_count},
           {"documents", info.document_count},
           {"source_bytes", info.source_bytes},
@@ -75,8 +75,8 @@ void run_pack(PackArguments& arguments) {
                           {"replaced_documents", report.replaced_documents},
                           {"vocab_size", tokenizer->vocab_size()},
                           {"seconds", report.seconds},
-                          {"train", counts_of(report.train)}};
-    if (report.validation) result["validation"] = counts_of(*report.validation);
+                          {"train", token_counts(report.train)}};
+    if (report.validation) result["validation"] = token_counts(*report.validation);
     print_json(result);
     return;
   }
@@ -143,9 +143,9 @@ DocumentLengths lengths_of(const TokenFile& file) {
   return lengths;
 }
 
-nlohmann::json to_json(const TokenFile& file, const DocumentLengths& lengths, bool verified) {
+nlohmann::json token_file_json(const TokenFile& file, const DocumentLengths& lengths, bool verified) {
   const auto& info = file.info();
-  auto result = counts_of(info);
+  auto result = token_counts(info);
   result.update({{"file", file.path().string()},
                  {"format_version", info.version},
                  {"token_width", info.token_width},
@@ -160,7 +160,7 @@ nlohmann::json to_json(const TokenFile& file, const DocumentLengths& lengths, bo
   return result;
 }
 
-void print_table(const TokenFile& file, const DocumentLengths& lengths, bool verified) {
+void print_token_file(const TokenFile& file, const DocumentLengths& lengths, bool verified) {
   const auto& info = file.info();
   const auto line = [](std::string_view name, const std::string& value) {
     std::fputs(fmt::format("{:<14}{}\n", name, value).c_str(), stdout);
@@ -171,7 +171,7 @@ void print_table(const TokenFile& file, const DocumentLengths& lengths, bool ver
   line("tokens", fmt::format("{} of {} bytes each", info.token_count, info.token_width));
   line("documents",
        fmt::format("{}, from {} to {} tokens, {:.1f} on average", info.document_count, lengths.shortest, lengths.longest, mean));
-  line("text", fmt::format("{} bytes, {:.3f} a token", info.source_bytes, counts_of(info)["bytes_per_token"].get<double>()));
+  line("text", fmt::format("{} bytes, {:.3f} a token", info.source_bytes, token_counts(info)["bytes_per_token"].get<double>()));
   line("vocabulary", fmt::format("{}, end of text {}", info.vocab_size, info.eos ? std::to_string(*info.eos) : "not marked"));
   line("tokenizer", fmt::format("{}, fingerprint {}", info.tokenizer_name.empty() ? "unnamed" : info.tokenizer_name, info.fingerprint));
   if (verified) line("verified", "every checksum, boundary and id is right");
@@ -200,9 +200,9 @@ void run_inspect(const InspectArguments& arguments) {
     file.verify([&](std::uint64_t bytes) { progress.update(static_cast<std::int64_t>(bytes / 1'000'000)); });
   }
   const auto lengths = lengths_of(file);
-  if (!arguments.json) print_table(file, lengths, arguments.verify);
+  if (!arguments.json) print_token_file(file, lengths, arguments.verify);
   if (arguments.show > 0) show_documents(file, arguments);
-  if (arguments.json) print_json(to_json(file, lengths, arguments.verify));
+  if (arguments.json) print_json(token_file_json(file, lengths, arguments.verify));
 }
 
 void add_inspect(CLI::App& data) {
@@ -227,7 +227,7 @@ void add_data(CLI::App& root) {
   add_data_fetch(data);
 }
 
-const Command registered{Order::data, add_data};
+const Command data_command{Order::data, add_data};
 
 }  // namespace
 }  // namespace isotrope::app

@@ -47,7 +47,7 @@ std::string_view kind_text(TensorDiff::Kind kind) {
   return "compared";
 }
 
-nlohmann::json to_json(const ModelDiff& diff, const DiffOptions& options) {
+nlohmann::json diff_json(const ModelDiff& diff, const DiffOptions& options) {
   auto tensors = nlohmann::json::array();
   for (const auto& tensor : diff.tensors) {
     nlohmann::json entry{{"name", tensor.name}, {"state", kind_text(tensor.kind)}};
@@ -80,7 +80,7 @@ std::string remark(const TensorDiff& tensor) {
   return fmt::format("{} {}", dtype, shape_text(shape));
 }
 
-void print_table(const ModelDiff& diff, const DiffOptions& options) {
+void print_diff(const ModelDiff& diff, const DiffOptions& options) {
   std::size_t width = 6, hidden = 0;
   for (const auto& tensor : diff.tensors) width = std::max(width, tensor.name.size());
   std::string text = fmt::format("{:<{}}  {:>10}  {:>10}  {:>10}\n", "tensor", width, "relative", "RMS", "max");
@@ -105,8 +105,8 @@ void print_table(const ModelDiff& diff, const DiffOptions& options) {
 void run_diff(const DiffOptions& options) {
   const auto a = open_tensors(options.a), b = open_tensors(options.b);
   const auto diff = diff_tensors(a, b);
-  if (options.json) print_json(to_json(diff, options));
-  else print_table(diff, options);
+  if (options.json) print_json(diff_json(diff, options));
+  else print_diff(diff, options);
   if (!options.tolerance || diff.within(*options.tolerance)) return;
   std::fflush(stdout);
   if (diff.unmatched > 0) throw WorkError("diff", "{} tensors have no match of their shape", diff.unmatched);
@@ -129,7 +129,7 @@ void add_diff(CLI::App& root) {
   command.callback([options] { run_diff(*options); });
 }
 
-const Command registered{Order::diff, add_diff};
+const Command diff_command{Order::diff, add_diff};
 
 }  // namespace
 }  // namespace isotrope::app

@@ -45,7 +45,7 @@ void add_embed(CLI::App& root) {
   command->callback([options] { engine().embed(*options); });
 }
 
-const Command registered{Order::embed, add_embed};
+const Command embed_command{Order::embed, add_embed};
 
 }  // namespace
 }  // namespace isotrope::app

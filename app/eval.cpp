@@ -79,7 +79,7 @@ void add_eval(CLI::App& root) {
   });
 }
 
-const Command registered{Order::eval, add_eval};
+const Command eval_command{Order::eval, add_eval};
 
 }  // namespace
 }  // namespace isotrope::app

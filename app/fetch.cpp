@@ -71,7 +71,7 @@ void download(const FetchOptions& options, const std::string& url, const std::st
   if (output.extension() == ".zip") note("a zip archive: unpack it before `isotrope data pack`");
 }
 
-void run(const FetchOptions& options) {
+void run_fetch(const FetchOptions& options) {
   if (options.list) {
     for (const auto& corpus : known_corpora()) print_corpus(corpus);
     return;
@@ -104,7 +104,7 @@ void add_data_fetch(CLI::App& data) {
   add_common_options(command, options->common);
   set_examples(command, {"isotrope data fetch tinyshakespeare", "isotrope data fetch tinyshakespeare --yes -o shakespeare.txt",
                          "isotrope data fetch --url https://example.org/corpus.txt.gz --sha256 HEX --yes"});
-  command.callback([options] { run(*options); });
+  command.callback([options] { run_fetch(*options); });
 }
 
 }  // namespace isotrope::app

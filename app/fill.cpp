@@ -27,7 +27,7 @@ void add_fill(CLI::App& root) {
   command->callback([options] { engine().fill(*options); });
 }
 
-const Command registered{Order::fill, add_fill};
+const Command fill_command{Order::fill, add_fill};
 
 }  // namespace
 }  // namespace isotrope::app

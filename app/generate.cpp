@@ -55,7 +55,7 @@ void add_generate(CLI::App& root) {
   command->callback([options] { engine().generate(*options); });
 }
 
-const Command registered{Order::generate, add_generate};
+const Command generate_command{Order::generate, add_generate};
 
 }  // namespace
 }  // namespace isotrope::app

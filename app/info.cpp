@@ -49,7 +49,7 @@ std::string class_of(const TensorView& tensor) {
 }
 
 /// Counts of `tensors`: parameters by class with their total, bytes by dtype with their total.
-json counts_of(const std::vector<TensorView>& tensors) {
+json tensor_counts(const std::vector<TensorView>& tensors) {
   json parameters = {{"total", 0}, {"embedding", 0}, {"head", 0}, {"matrix", 0}, {"vector", 0}}, bytes = json::object();
   std::int64_t total_bytes = 0;
   for (const auto& tensor : tensors) {
@@ -110,7 +110,7 @@ json describe_model(const fs::path& path) {
   const auto config = read_json(folder / "config.json", "config", {.python_floats = true});
   const JsonReader reader(config, "config", (folder / "config.json").string());
   const TensorFolder tensors(folder);
-  auto result = counts_of(tensors.tensors());
+  auto result = tensor_counts(tensors.tensors());
   result["kind"] = "model";
   result["path"] = folder.string();
   result["model_type"] = reader.get_string("model_type", "");
@@ -146,7 +146,7 @@ void print_tensor_list(const json& file) {
 
 json describe_safetensors(const fs::path& path) {
   const SafetensorsFile file(path);
-  auto result = counts_of(file.tensors());
+  auto result = tensor_counts(file.tensors());
   result["kind"] = "safetensors";
   result["metadata"] = file.metadata();
   result["list"] = json::array();
@@ -342,7 +342,7 @@ void add_info(CLI::App& root) {
   });
 }
 
-const Command registered{Order::info, add_info};
+const Command info_command{Order::info, add_info};
 
 }  // namespace
 

@@ -30,7 +30,7 @@ void add_parity(CLI::App& root) {
   command->callback([options] { engine().parity(*options); });
 }
 
-const Command registered{Order::parity, add_parity};
+const Command parity_command{Order::parity, add_parity};
 
 }  // namespace
 }  // namespace isotrope::app

@@ -32,7 +32,7 @@ void add_plan(CLI::App& root) {
   command->callback([options] { engine().plan(*options); });
 }
 
-const Command registered{Order::plan, add_plan};
+const Command plan_command{Order::plan, add_plan};
 
 }  // namespace
 }  // namespace isotrope::app

@@ -71,7 +71,7 @@ void add_report(CLI::App& root) {
   command.callback([options] { run_report(*options); });
 }
 
-const Command registered{Order::report, add_report};
+const Command report_command{Order::report, add_report};
 
 }  // namespace
 }  // namespace isotrope::app

@@ -151,7 +151,7 @@ void add_tokenizer(CLI::App& root) {
   set_examples(*tokenizer, {"isotrope tokenizer train --file books.txt --vocab-size 8192 -o my-tokenizer"});
 }
 
-const Command registered{Order::tokenizer, add_tokenizer};
+const Command tokenizer_command{Order::tokenizer, add_tokenizer};
 
 }  // namespace
 }  // namespace isotrope::app

@@ -29,7 +29,7 @@ void add_train(CLI::App& root) {
   command->callback([options] { engine().train(*options); });
 }
 
-const Command registered{Order::train, add_train};
+const Command train_command{Order::train, add_train};
 
 }  // namespace
 }  // namespace isotrope::app

@@ -64,7 +64,7 @@ void add_watch(CLI::App& root) {
   command.callback([options] { run_watch(*options); });
 }
 
-const Command registered{Order::watch, add_watch};
+const Command watch_command{Order::watch, add_watch};
 
 }  // namespace
 }  // namespace isotrope::app

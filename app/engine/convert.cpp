@@ -76,7 +76,7 @@ void write_gguf_file(const ConvertCommand& options, const fs::path& in, const Mo
   save_gguf(model, options.out, save);
 }
 
-double bytes_of(const fs::path& path) {
+double size_on_disk(const fs::path& path) {
   if (!fs::is_directory(path)) return static_cast<double>(fs::file_size(path));
   double sum = 0;
   for (const auto& entry : fs::directory_iterator(path)) sum += static_cast<double>(entry.file_size());
@@ -97,7 +97,7 @@ void run_convert(const ConvertCommand& options) {
   if (to_gguf) write_gguf_file(options, in, *model, tokenizer.get(), type.packing);
   else write_folder(options, in, *model, tokenizer.get(), type.dtype.value());
 
-  const auto bytes = bytes_of(options.out);
+  const auto bytes = size_on_disk(options.out);
   if (options.common.json)
     return print_json({{"out", options.out}, {"type", type.name}, {"parameters", model->parameters().count()}, {"bytes", bytes}});
   std::puts(fmt::format("{}: {} parameters as {}, {}", options.out, count_text(static_cast<double>(model->parameters().count())), type.name,

@@ -21,7 +21,7 @@ namespace {
 /// Infinity and NaN have no JSON number; they become null.
 nlohmann::json number(double value) { return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr); }
 
-nlohmann::json to_json(const ParityReport& report, const ParityCommand& options, const std::string& dtype, double tolerance) {
+nlohmann::json parity_json(const ParityReport& report, const ParityCommand& options, const std::string& dtype, double tolerance) {
   auto taps = nlohmann::json::array();
   for (const auto& tap : report.taps)
     taps.push_back({{"tap", tap.tap}, {"relative", number(tap.relative)}, {"rms", number(tap.rms)}, {"max_abs", number(tap.max_abs)}});
@@ -38,7 +38,7 @@ nlohmann::json to_json(const ParityReport& report, const ParityCommand& options,
           {"taps", taps}};
 }
 
-void print_table(const ParityReport& report, const std::string& dtype, double tolerance) {
+void print_parity(const ParityReport& report, const std::string& dtype, double tolerance) {
   std::size_t width = 3;
   for (const auto& tap : report.taps) width = std::max(width, tap.tap.size());
   std::string text = fmt::format("{:<{}}  {:>10}  {:>10}  {:>10}\n", "tap", width, "relative", "RMS", "max");
@@ -65,8 +65,8 @@ void run_parity(const ParityCommand& options) {
   const auto model =
       load_model(resolve_model(options.model), {.dtype = dtype_from_option(dtype), .device = device_from_option(options.compute.device)});
   const auto report = compare_with_dump(*model, dump);
-  if (options.common.json) print_json(to_json(report, options, dtype, tolerance));
-  else print_table(report, dtype, tolerance);
+  if (options.common.json) print_json(parity_json(report, options, dtype, tolerance));
+  else print_parity(report, dtype, tolerance);
   const auto departure = report.first_departure(tolerance);
   if (!departure) return;
   std::fflush(stdout);

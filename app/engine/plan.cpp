@@ -72,12 +72,13 @@ void print_rules(const RunPlan& plan) {
 void print_time(const RunPlan& plan) {
   if (!plan.calibration) return;
   const auto& c = *plan.calibration;
-  line("speed", fmt::format("{:.0f} tokens/s, {} a step (median of {}), {}/s", plan.tokens_per_second(), short_duration_text(c.step_seconds),
-                            c.steps, operations(plan.flops.all() * plan.tokens_per_second())));
+  line("speed", fmt::format("{:.0f} tokens/s, {} a step (median of {}), {}/s", plan.tokens_per_second(),
+                            short_duration_text(c.step_seconds), c.steps, operations(plan.flops.all() * plan.tokens_per_second())));
   auto time = duration_text(plan.training_seconds()) + " of training";
   if (plan.max_seconds > 0 && plan.training_seconds() >= plan.max_seconds)
     time += fmt::format(" (train.max_minutes; {:.0f} of {} steps)", plan.max_seconds / c.step_seconds, plan.steps);
-  if (plan.evaluations > 0) time += fmt::format(", {} for {} evaluations", short_duration_text(plan.evaluation_seconds()), plan.evaluations);
+  if (plan.evaluations > 0)
+    time += fmt::format(", {} for {} evaluations", short_duration_text(plan.evaluation_seconds()), plan.evaluations);
   line("time", time);
 }
 
@@ -108,7 +109,7 @@ void print_comparison(const RunPlan& plan, const RunMeasure& run) {
       static_cast<double>(run.peak_bytes) / static_cast<double>(plan.calibration->peak_bytes));
 }
 
-nlohmann::json to_json(const RunMeasure& run) {
+nlohmann::json measure_json(const RunMeasure& run) {
   return {{"steps", run.steps},           {"tokens", run.tokens},
           {"seconds", run.seconds},       {"tokens_per_second", run.tokens_per_second},
           {"peak_bytes", run.peak_bytes}, {"ended", run.ended.empty() ? nlohmann::json(nullptr) : nlohmann::json(run.ended)}};
@@ -144,7 +145,7 @@ void run_plan(const PlanCommand& options) {
   std::optional<RunMeasure> measured;
   if (started) measured = measure_run(folder);
   if (options.common.json) {
-    json["measured"] = measured ? to_json(*measured) : nlohmann::json(nullptr);
+    json["measured"] = measured ? measure_json(*measured) : nlohmann::json(nullptr);
     return print_json(json);
   }
   print_work(plan), print_rules(plan), print_space(plan), print_time(plan);

@@ -6,7 +6,7 @@
 namespace isotrope {
 namespace {
 
-BertLikeNames names(std::int64_t layers, std::int64_t groups, std::int64_t inner) {
+BertLikeNames albert_names(std::int64_t layers, std::int64_t groups, std::int64_t inner) {
   return {.prefix = "albert.",
           .words = "embeddings.word_embeddings.weight",
           .positions = "embeddings.position_embeddings.weight",
@@ -32,7 +32,7 @@ BertLikeNames names(std::int64_t layers, std::int64_t groups, std::int64_t inner
           .pair_head = "sop_classifier.classifier"};
 }
 
-std::unique_ptr<Model> make(ConfigFields& fields, const ModelOptions& options) {
+std::unique_ptr<Model> make_albert(ConfigFields& fields, const ModelOptions& options) {
   auto c = read_bert_like(
       fields, {.hidden_size = 4096, .num_hidden_layers = 12, .num_attention_heads = 64, .intermediate_size = 16384, .vocab_size = 30000});
   c.embedding_size = fields.integer("embedding_size", 128);
@@ -52,10 +52,10 @@ std::unique_ptr<Model> make(ConfigFields& fields, const ModelOptions& options) {
   c.pooler = architecture != "AlbertForMaskedLM";
   c.pair_head = architecture == "AlbertForPreTraining";
   fields.inert({"down_scale_factor", "gap_size", "net_structure_type", "num_memory_blocks"});
-  return make_bert_like(fields, options, c, names(layers, groups, inner));
+  return make_bert_like(fields, options, c, albert_names(layers, groups, inner));
 }
 
-const Family registered{"albert", {"AlbertForPreTraining", "AlbertForMaskedLM", "AlbertModel"}, make};
+const Family albert_family{"albert", {"AlbertForPreTraining", "AlbertForMaskedLM", "AlbertModel"}, make_albert};
 
 }  // namespace
 }  // namespace isotrope

@@ -5,7 +5,7 @@
 namespace isotrope {
 namespace {
 
-BertLikeNames names() {
+BertLikeNames bert_names() {
   return {.prefix = "bert.",
           .words = "embeddings.word_embeddings.weight",
           .positions = "embeddings.position_embeddings.weight",
@@ -32,7 +32,7 @@ BertLikeNames names() {
           .pair_head = "cls.seq_relationship"};
 }
 
-std::unique_ptr<Model> make(ConfigFields& fields, const ModelOptions& options) {
+std::unique_ptr<Model> make_bert(ConfigFields& fields, const ModelOptions& options) {
   auto c = read_bert_like(
       fields, {.hidden_size = 768, .num_hidden_layers = 12, .num_attention_heads = 12, .intermediate_size = 3072, .vocab_size = 30522});
   c.activation = activation_from_name(fields.text("hidden_act", "gelu"), fields.name());
@@ -41,10 +41,10 @@ std::unique_ptr<Model> make(ConfigFields& fields, const ModelOptions& options) {
   c.pooler = architecture != "BertForMaskedLM";
   c.pair_head = architecture == "BertForPreTraining";
   fields.inert({"classifier_dropout", "gradient_checkpointing"});
-  return make_bert_like(fields, options, c, names());
+  return make_bert_like(fields, options, c, bert_names());
 }
 
-const Family registered{"bert", {"BertForPreTraining", "BertForMaskedLM", "BertModel"}, make};
+const Family bert_family{"bert", {"BertForPreTraining", "BertForMaskedLM", "BertModel"}, make_bert};
 
 }  // namespace
 }  // namespace isotrope

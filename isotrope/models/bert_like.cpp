@@ -34,7 +34,7 @@ BertLikeConfig read_bert_like(ConfigFields& fields, BertLikeConfig c) {
 
 namespace {
 
-struct Block {
+struct BertBlock {
   Linear query, key, value, attention_output, mlp_in, mlp_out;
   LayerNorm attention_norm, mlp_norm;
 };
@@ -127,11 +127,11 @@ class BertLike final : public Model {
   }
 
   /// The block of these names, made when they come for the first time.
-  std::shared_ptr<const Block> block_of(const BertLikeNames::Block& names) {
+  std::shared_ptr<const BertBlock> block_of(const BertLikeNames::Block& names) {
     auto& made = made_[names.query];
     if (made) return made;
     const auto d = c_.hidden_size, ff = c_.intermediate_size;
-    auto b = std::make_shared<Block>();
+    auto b = std::make_shared<BertBlock>();
     b->query = add(names.query, d, d), b->key = add(names.key, d, d), b->value = add(names.value, d, d);
     b->attention_output = add(names.attention_output, d, d);
     b->attention_norm = add_layer_norm(parameters_, names.attention_norm, d, c_.layer_norm_eps);
@@ -159,7 +159,7 @@ class BertLike final : public Model {
     return embedding_lookup(types_, types);
   }
 
-  at::Tensor forward(const Block& b, std::int64_t layer, const at::Tensor& x, const ForwardContext& context) const {
+  at::Tensor forward(const BertBlock& b, std::int64_t layer, const at::Tensor& x, const ForwardContext& context) const {
     const auto attended = context.dropout(b.attention_output(self_attention(b, layer, x, context)), c_.attention_output_dropout);
     context.tap("attn_out", layer, attended);
     const auto middle = b.attention_norm.after(x, attended).normed;
@@ -171,7 +171,7 @@ class BertLike final : public Model {
     return out;
   }
 
-  at::Tensor self_attention(const Block& b, std::int64_t layer, const at::Tensor& x, const ForwardContext& context) const {
+  at::Tensor self_attention(const BertBlock& b, std::int64_t layer, const at::Tensor& x, const ForwardContext& context) const {
     const auto heads = [&](const Linear& projection) { return projection(x).view({x.size(0), x.size(1), c_.num_attention_heads, -1}); };
     const auto options = context.attention({.causal = false}, c_.attention_dropout);
     return attend(heads(b.query), heads(b.key), heads(b.value), options, nullptr, layer);
@@ -182,8 +182,8 @@ class BertLike final : public Model {
   at::Tensor words_, positions_, types_;
   LayerNorm embedding_norm_, head_norm_;
   Linear embedding_projection_, pooler_, head_dense_, pair_head_;
-  std::map<std::string, std::shared_ptr<const Block>> made_;  // by the name of the query's projection
-  std::vector<std::shared_ptr<const Block>> blocks_;
+  std::map<std::string, std::shared_ptr<const BertBlock>> made_;  // by the name of the query's projection
+  std::vector<std::shared_ptr<const BertBlock>> blocks_;
 };
 
 }  // namespace

@@ -15,7 +15,7 @@ struct BloomConfig {
   bool residual_after_norm, tie_word_embeddings;
 };
 
-BloomConfig read_config(ConfigFields& fields) {
+BloomConfig read_bloom_config(ConfigFields& fields) {
   BloomConfig c{};
   c.hidden_size = fields.integer(fields.either("hidden_size", "n_embed"), 64);
   c.n_layer = fields.layers(fields.either("n_layer", "num_hidden_layers"), 2);
@@ -34,7 +34,7 @@ BloomConfig read_config(ConfigFields& fields) {
   return c;
 }
 
-struct Block {
+struct BloomBlock {
   std::int64_t index;
   LayerNorm input_norm, post_attention_norm;
   Linear query_key_value, dense, up, down;
@@ -43,7 +43,7 @@ struct Block {
 class Bloom final : public Model {
  public:
   Bloom(ConfigFields& fields, const ModelOptions& options)
-      : Model(fields.json(), at::TensorOptions(options.dtype).device(options.device)), c_(read_config(fields)) {
+      : Model(fields.json(), at::TensorOptions(options.dtype).device(options.device)), c_(read_bloom_config(fields)) {
     const auto d = c_.hidden_size;
     // Biases by distance have no end; a bound keeps caches finite.
     shape_ = {c_.vocab_size, d, c_.n_layer, c_.n_head, c_.n_head, d / c_.n_head, std::int64_t{1} << 20};
@@ -77,11 +77,11 @@ class Bloom final : public Model {
   bool is_buffer(std::string_view) const override { return false; }
 
  private:
-  Block add_block(std::int64_t index) {
+  BloomBlock add_block(std::int64_t index) {
     const auto name = "transformer.h." + std::to_string(index) + ".";
     const auto d = c_.hidden_size;
     const LinearOptions options{.bias = true, .std = c_.initializer_range};
-    Block b{.index = index};
+    BloomBlock b{.index = index};
     b.input_norm = add_layer_norm(parameters_, name + "input_layernorm", d, c_.layer_norm_epsilon);
     const auto head = d / c_.n_head;  // a head's queries, keys and values follow each other
     b.query_key_value = add_linear(parameters_, name + "self_attention.query_key_value", d, 3 * d,
@@ -93,7 +93,7 @@ class Bloom final : public Model {
     return b;
   }
 
-  at::Tensor forward(const Block& b, const at::Tensor& x, const ForwardContext& context) {
+  at::Tensor forward(const BloomBlock& b, const at::Tensor& x, const ForwardContext& context) {
     const auto u = b.input_norm(x);
     const auto attended = context.dropout(self_attention(b, u, context), c_.hidden_dropout);
     context.tap("attn_out", b.index, attended);
@@ -104,18 +104,18 @@ class Bloom final : public Model {
     return (c_.residual_after_norm ? v : middle) + transformed;
   }
 
-  at::Tensor self_attention(const Block& b, const at::Tensor& u, const ForwardContext& context) {
+  at::Tensor self_attention(const BloomBlock& b, const at::Tensor& u, const ForwardContext& context) {
     const auto qkv = b.query_key_value(u).view({u.size(0), u.size(1), c_.n_head, 3, -1}).unbind(3);
     return b.dense(attend(qkv[0], qkv[1], qkv[2], context.attention({.slopes = slopes_}, c_.attention_dropout), context.cache, b.index));
   }
 
   BloomConfig c_;
-  std::vector<Block> blocks_;
+  std::vector<BloomBlock> blocks_;
   LayerNorm embedding_norm_, final_norm_;
   at::Tensor embedding_, slopes_;
 };
 
-const Family registered{
+const Family bloom_family{
     "bloom", {"BloomForCausalLM", "BloomModel"}, [](ConfigFields& fields, const ModelOptions& options) -> std::unique_ptr<Model> {
       return std::make_unique<Bloom>(fields, options);
     }};

@@ -5,7 +5,7 @@
 namespace isotrope {
 namespace {
 
-BertLikeNames names() {
+BertLikeNames distilbert_names() {
   return {.prefix = "distilbert.",
           .words = "embeddings.word_embeddings.weight",
           .positions = "embeddings.position_embeddings.weight",
@@ -27,7 +27,7 @@ BertLikeNames names() {
           .pair_head = ""};
 }
 
-std::unique_ptr<Model> make(ConfigFields& fields, const ModelOptions& options) {
+std::unique_ptr<Model> make_distilbert(ConfigFields& fields, const ModelOptions& options) {
   BertLikeConfig c{};
   c.hidden_size = c.embedding_size = fields.integer(fields.either("dim", "hidden_size"), 768);
   c.num_hidden_layers = fields.layers(fields.either("n_layers", "num_hidden_layers"), 6);
@@ -44,10 +44,10 @@ std::unique_ptr<Model> make(ConfigFields& fields, const ModelOptions& options) {
   c.language_head = fields.architecture("DistilBertModel") == "DistilBertForMaskedLM";
   c.sinusoidal_positions = fields.boolean("sinusoidal_pos_embds", false);
   fields.inert({"qa_dropout", "seq_classif_dropout", "tie_weights_"});
-  return make_bert_like(fields, options, c, names());
+  return make_bert_like(fields, options, c, distilbert_names());
 }
 
-const Family registered{"distilbert", {"DistilBertForMaskedLM", "DistilBertModel"}, make};
+const Family distilbert_family{"distilbert", {"DistilBertForMaskedLM", "DistilBertModel"}, make_distilbert};
 
 }  // namespace
 }  // namespace isotrope

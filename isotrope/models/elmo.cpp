@@ -34,7 +34,7 @@ void read_character_fields(ConfigFields& fields, ElmoConfig& c) {
                      fields.name());
 }
 
-ElmoConfig read_config(ConfigFields& fields) {
+ElmoConfig read_elmo_config(ConfigFields& fields) {
   ElmoConfig c{};
   c.vocab_size = fields.integer("vocab_size");
   c.projection_size = fields.integer("projection_size", 512);
@@ -54,7 +54,7 @@ ElmoConfig read_config(ConfigFields& fields) {
 class Elmo final : public Model {
  public:
   Elmo(ConfigFields& fields, const ModelOptions& options)
-      : Model(fields.json(), at::TensorOptions(options.dtype).device(options.device)), c_(read_config(fields)) {
+      : Model(fields.json(), at::TensorOptions(options.dtype).device(options.device)), c_(read_elmo_config(fields)) {
     const auto p = c_.projection_size;
     shape_ = {
         .vocab_size = c_.vocab_size, .width = 2 * p, .layers = c_.num_hidden_layers, .max_positions = unlimited_positions, .causal = false};
@@ -131,9 +131,9 @@ class Elmo final : public Model {
   std::vector<Lstm> forward_, backward_;
 };
 
-const Family registered{"elmo", {"ElmoForBiLM"}, [](ConfigFields& fields, const ModelOptions& options) -> std::unique_ptr<Model> {
-                          return std::make_unique<Elmo>(fields, options);
-                        }};
+const Family elmo_family{"elmo", {"ElmoForBiLM"}, [](ConfigFields& fields, const ModelOptions& options) -> std::unique_ptr<Model> {
+                           return std::make_unique<Elmo>(fields, options);
+                         }};
 
 }  // namespace
 }  // namespace isotrope

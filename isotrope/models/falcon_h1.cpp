@@ -61,7 +61,7 @@ MambaMixerOptions read_mixer(ConfigFields& fields, const FalconH1Config& c) {
   return m;
 }
 
-FalconH1Config read_config(ConfigFields& fields) {
+FalconH1Config read_falcon_h1_config(ConfigFields& fields) {
   FalconH1Config c{};
   c.hidden_size = fields.integer("hidden_size", 4096);
   c.intermediate_size = fields.integer("intermediate_size", 14336);
@@ -100,7 +100,7 @@ FalconH1Config read_config(ConfigFields& fields) {
 
 at::Tensor times(const at::Tensor& x, double multiplier) { return multiplier == 1 ? x : x * multiplier; }
 
-struct Block {
+struct FalconH1Block {
   std::int64_t index;
   at::Tensor input_norm, pre_ff_norm;
   MambaMixer mixer;
@@ -111,7 +111,7 @@ class FalconH1 final : public Model {
  public:
   FalconH1(ConfigFields& fields, const ModelOptions& options)
       : Model(fields.json(), at::TensorOptions(options.dtype).device(options.device)),
-        c_(read_config(fields)),
+        c_(read_falcon_h1_config(fields)),
         rope_(read_rope_scaling(fields.json(), fields.name()), c_.head_dim) {
     const auto d = c_.hidden_size;
     shape_ = {c_.vocab_size,          d,           c_.num_hidden_layers,      c_.num_attention_heads,
@@ -146,14 +146,14 @@ class FalconH1 final : public Model {
   bool is_buffer(std::string_view name) const override { return name.ends_with("rotary_emb.inv_freq") || name.ends_with(".mup_vector"); }
 
  private:
-  Block add_block(std::int64_t index) {
+  FalconH1Block add_block(std::int64_t index) {
     const auto name = "model.layers." + std::to_string(index) + ".";
     const LinearOptions attention{.bias = c_.attention_bias, .std = c_.initializer_range},
         mlp{.bias = c_.mlp_bias, .std = c_.initializer_range};
     const auto d = c_.hidden_size, q = c_.num_attention_heads * c_.head_dim, kv = c_.num_key_value_heads * c_.head_dim,
                ff = c_.intermediate_size;
     const auto input_norm = add_rms_norm(parameters_, name + "input_layernorm", d);
-    Block b{.index = index, .input_norm = input_norm, .mixer = MambaMixer(parameters_, name + "mamba", c_.mixer)};
+    FalconH1Block b{.index = index, .input_norm = input_norm, .mixer = MambaMixer(parameters_, name + "mamba", c_.mixer)};
     b.q = add_linear(parameters_, name + "self_attn.q_proj", d, q, attention);
     b.k = add_linear(parameters_, name + "self_attn.k_proj", d, kv, attention);
     b.v = add_linear(parameters_, name + "self_attn.v_proj", d, kv, attention);
@@ -165,7 +165,7 @@ class FalconH1 final : public Model {
     return b;
   }
 
-  at::Tensor forward(const Block& b, const at::Tensor& x, const at::Tensor& positions, const ForwardContext& context) {
+  at::Tensor forward(const FalconH1Block& b, const at::Tensor& x, const at::Tensor& positions, const ForwardContext& context) {
     const auto u = rms_norm(x, b.input_norm, c_.rms_norm_eps);
     const auto mixed = times(b.mixer(times(u, c_.ssm_in_multiplier), context.documents, context.cache, b.index), c_.ssm_out_multiplier);
     context.tap("ssm_out", b.index, mixed);
@@ -179,7 +179,7 @@ class FalconH1 final : public Model {
     return middle + transformed;
   }
 
-  at::Tensor self_attention(const Block& b, const at::Tensor& u, const at::Tensor& positions, const ForwardContext& context) {
+  at::Tensor self_attention(const FalconH1Block& b, const at::Tensor& u, const at::Tensor& positions, const ForwardContext& context) {
     const auto tokens = u.size(1);
     const auto projected = project(u, {&b.q, &b.k, &b.v});
     const auto heads = [&](std::size_t i) { return projected[i].view({u.size(0), tokens, -1, c_.head_dim}); };
@@ -191,11 +191,11 @@ class FalconH1 final : public Model {
 
   FalconH1Config c_;
   RopeTables rope_;
-  std::vector<Block> blocks_;
+  std::vector<FalconH1Block> blocks_;
   at::Tensor embedding_, final_norm_;
 };
 
-const Family registered{
+const Family falcon_h1_family{
     "falcon_h1", {"FalconH1ForCausalLM", "FalconH1Model"}, [](ConfigFields& fields, const ModelOptions& options) -> std::unique_ptr<Model> {
       return std::make_unique<FalconH1>(fields, options);
     }};

@@ -69,7 +69,7 @@ std::vector<GgufName> llama_like_names(GgufOrder query, GgufOrder key) {
 }
 
 /// null, linear by metadata, or llama3 by the tensor of factors that it has become.
-json read_rope(GgufFields& fields, double theta, std::int64_t head_dim) {
+json read_gguf_rope(GgufFields& fields, double theta, std::int64_t head_dim) {
   // As llama.cpp reads them: no type means linear, and a factor of 0 none.
   const auto type = fields.text("rope.scaling.type", "linear");
   auto factor = fields.number("rope.scaling.factor", fields.number("rope.scale_linear", 1.0));
@@ -115,7 +115,7 @@ json read_llama_like(GgufFields& fields, const char* model_type, const char* arc
               {"max_position_embeddings", fields.integer("context_length")},
               {"rms_norm_eps", fields.number("attention.layer_norm_rms_epsilon")},
               {"rope_theta", theta},
-              {"rope_scaling", read_rope(fields, theta, head_dim)},
+              {"rope_scaling", read_gguf_rope(fields, theta, head_dim)},
               {"vocab_size", read_vocab_size(fields)},
               {"attention_bias", fields.has_tensor("blk.0.attn_q.bias")},
               {"tie_word_embeddings", !fields.has_tensor("output.weight")}};
@@ -247,7 +247,7 @@ void write_gpt2(const Model& model, GgufMetadata& metadata, std::map<std::string
   add_number(metadata, "gpt2.attention.layer_norm_epsilon", config.get_number("layer_norm_epsilon", 1e-5));
 }
 
-const std::vector<GgufFamily>& families() {
+const std::vector<GgufFamily>& gguf_families() {
   static const std::vector<GgufFamily> all{
       {"llama", {"llama", "mistral"}, llama_like_names(GgufOrder::query_pairs, GgufOrder::key_pairs), read_llama, write_llama},
       {"qwen3", {"qwen3"}, llama_like_names(GgufOrder::same, GgufOrder::same), read_qwen3, write_qwen3},
@@ -258,22 +258,22 @@ const std::vector<GgufFamily>& families() {
 }  // namespace
 
 const GgufFamily* gguf_family(std::string_view architecture) {
-  const auto found = std::ranges::find(families(), architecture, &GgufFamily::architecture);
-  return found == families().end() ? nullptr : &*found;
+  const auto found = std::ranges::find(gguf_families(), architecture, &GgufFamily::architecture);
+  return found == gguf_families().end() ? nullptr : &*found;
 }
 
 const GgufFamily* gguf_family_of_model_type(std::string_view model_type) {
-  for (const auto& family : families())
+  for (const auto& family : gguf_families())
     if (std::ranges::count(family.model_types, model_type) > 0) return &family;
   return nullptr;
 }
 
 std::vector<std::string_view> gguf_architectures() {
   std::vector<std::string_view> names;
-  for (const auto& family : families()) names.push_back(family.architecture);
+  for (const auto& family : gguf_families()) names.push_back(family.architecture);
   return names;
 }
 
-std::span<const GgufName> llama_gguf_names() { return families().front().names; }
+std::span<const GgufName> llama_gguf_names() { return gguf_families().front().names; }
 
 }  // namespace isotrope

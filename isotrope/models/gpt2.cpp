@@ -19,7 +19,7 @@ struct Gpt2Config {
   Activation activation_function;
 };
 
-Gpt2Config read_config(ConfigFields& fields) {
+Gpt2Config read_gpt2_config(ConfigFields& fields) {
   Gpt2Config c{};
   c.n_embd = fields.integer(fields.either("n_embd", "hidden_size"), 768);
   c.n_layer = fields.layers(fields.either("n_layer", "num_hidden_layers"), 12);
@@ -44,7 +44,7 @@ Gpt2Config read_config(ConfigFields& fields) {
   return c;
 }
 
-struct Block {
+struct Gpt2Block {
   std::int64_t index;
   LayerNorm ln_1, ln_2;
   Linear c_attn, attn_proj, c_fc, mlp_proj;
@@ -53,7 +53,7 @@ struct Block {
 class Gpt2 final : public Model {
  public:
   Gpt2(ConfigFields& fields, const ModelOptions& options)
-      : Model(fields.json(), at::TensorOptions(options.dtype).device(options.device)), c_(read_config(fields)) {
+      : Model(fields.json(), at::TensorOptions(options.dtype).device(options.device)), c_(read_gpt2_config(fields)) {
     shape_ = {c_.vocab_size, c_.n_embd, c_.n_layer, c_.n_head, c_.n_head, c_.n_embd / c_.n_head, c_.n_positions};
     wte_ = parameters_.add("transformer.wte.weight", {c_.vocab_size, c_.n_embd}, ParameterClass::embedding, {.std = c_.initializer_range});
     wpe_ = parameters_.add("transformer.wpe.weight", {c_.n_positions, c_.n_embd}, ParameterClass::embedding, {.std = c_.initializer_range});
@@ -82,13 +82,13 @@ class Gpt2 final : public Model {
   bool is_buffer(std::string_view name) const override { return name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias"); }
 
  private:
-  Block add_block(std::int64_t index) {
+  Gpt2Block add_block(std::int64_t index) {
     const auto name = "transformer.h." + std::to_string(index) + ".";
     const auto d = c_.n_embd;
     const LinearOptions plain{.bias = true, .transposed = true, .std = c_.initializer_range};
     const LinearOptions residual{
         .bias = true, .transposed = true, .std = c_.initializer_range / std::sqrt(2.0 * static_cast<double>(c_.n_layer))};
-    Block b{.index = index};
+    Gpt2Block b{.index = index};
     b.ln_1 = add_layer_norm(parameters_, name + "ln_1", d, c_.layer_norm_epsilon);
     auto attention = plain;
     attention.parts = {d, d, d};
@@ -105,7 +105,7 @@ class Gpt2 final : public Model {
     at::Tensor x, delta;
   };
 
-  void forward(const Block& b, Stream& stream, const ForwardContext& context) {
+  void forward(const Gpt2Block& b, Stream& stream, const ForwardContext& context) {
     const auto [x, u] = b.ln_1.after(stream.x, stream.delta);
     if (b.index > 0) context.tap("resid_post", b.index - 1, x);
     const auto attended = context.dropout(self_attention(b, u, context), c_.resid_pdrop);
@@ -117,7 +117,7 @@ class Gpt2 final : public Model {
     stream = {middle, transformed};
   }
 
-  at::Tensor self_attention(const Block& b, const at::Tensor& u, const ForwardContext& context) {
+  at::Tensor self_attention(const Gpt2Block& b, const at::Tensor& u, const ForwardContext& context) {
     const auto qkv = b.c_attn(u).view({u.size(0), u.size(1), 3, c_.n_head, -1}).unbind(2);
     double scale = c_.scale_attn_weights ? 1.0 / std::sqrt(static_cast<double>(shape_.head_dim)) : 1.0;
     if (c_.scale_attn_by_inverse_layer_idx) scale /= static_cast<double>(b.index + 1);
@@ -125,12 +125,12 @@ class Gpt2 final : public Model {
   }
 
   Gpt2Config c_;
-  std::vector<Block> blocks_;
+  std::vector<Gpt2Block> blocks_;
   LayerNorm ln_f_;
   at::Tensor wte_, wpe_;
 };
 
-const Family registered{
+const Family gpt2_family{
     "gpt2", {"GPT2LMHeadModel", "GPT2Model"}, [](ConfigFields& fields, const ModelOptions& options) -> std::unique_ptr<Model> {
       return std::make_unique<Gpt2>(fields, options);
     }};

@@ -22,7 +22,7 @@ struct NeoxConfig {
   Activation hidden_act;
 };
 
-NeoxConfig read_config(ConfigFields& fields) {
+NeoxConfig read_neox_config(ConfigFields& fields) {
   NeoxConfig c{};
   c.hidden_size = fields.integer("hidden_size", 6144);
   c.intermediate_size = fields.integer("intermediate_size", 24576);
@@ -49,7 +49,7 @@ NeoxConfig read_config(ConfigFields& fields) {
   return c;
 }
 
-struct Block {
+struct NeoxBlock {
   std::int64_t index;
   LayerNorm input_norm, post_attention_norm;
   Linear query_key_value, dense, up, down;
@@ -59,7 +59,7 @@ class GptNeox final : public Model {
  public:
   GptNeox(ConfigFields& fields, const ModelOptions& options)
       : Model(fields.json(), at::TensorOptions(options.dtype).device(options.device)),
-        c_(read_config(fields)),
+        c_(read_neox_config(fields)),
         rope_(read_rope_scaling(fields.json(), fields.name(), {.theta = "rotary_emb_base", .partial = true}), c_.rotary_dim) {
     const auto d = c_.hidden_size;
     shape_ = {c_.vocab_size,
@@ -99,24 +99,24 @@ class GptNeox final : public Model {
   }
 
  private:
-  Block add_block(std::int64_t index) {
+  NeoxBlock add_block(std::int64_t index) {
     const auto name = "gpt_neox.layers." + std::to_string(index) + ".";
     const auto d = c_.hidden_size;
     const LinearOptions attention{.bias = c_.attention_bias, .std = c_.initializer_range}, mlp{.bias = true, .std = c_.initializer_range};
-    Block b{.index = index};
+    NeoxBlock b{.index = index};
     b.input_norm = add_layer_norm(parameters_, name + "input_layernorm", d, c_.layer_norm_eps);
     b.post_attention_norm = add_layer_norm(parameters_, name + "post_attention_layernorm", d, c_.layer_norm_eps);
     const auto head = shape_.head_dim;  // a head's queries, keys and values follow each other
-    b.query_key_value = add_linear(
-        parameters_, name + "attention.query_key_value", d, 3 * d,
-        {.bias = c_.attention_bias, .std = c_.initializer_range, .parts = {head, head, head}, .blocks = c_.num_attention_heads});
+    b.query_key_value =
+        add_linear(parameters_, name + "attention.query_key_value", d, 3 * d,
+                   {.bias = c_.attention_bias, .std = c_.initializer_range, .parts = {head, head, head}, .blocks = c_.num_attention_heads});
     b.dense = add_linear(parameters_, name + "attention.dense", d, d, attention);
     b.up = add_linear(parameters_, name + "mlp.dense_h_to_4h", d, c_.intermediate_size, mlp);
     b.down = add_linear(parameters_, name + "mlp.dense_4h_to_h", c_.intermediate_size, d, mlp);
     return b;
   }
 
-  at::Tensor forward(const Block& b, const at::Tensor& x, const at::Tensor& positions, const ForwardContext& context) {
+  at::Tensor forward(const NeoxBlock& b, const at::Tensor& x, const at::Tensor& positions, const ForwardContext& context) {
     const auto attended = context.dropout(self_attention(b, b.input_norm(x), positions, context), c_.hidden_dropout);
     context.tap("attn_out", b.index, attended);
     if (c_.use_parallel_residual) return mlp(b, b.post_attention_norm(x), context) + attended + x;
@@ -125,13 +125,13 @@ class GptNeox final : public Model {
     return mlp(b, u, context) + middle;
   }
 
-  at::Tensor mlp(const Block& b, const at::Tensor& u, const ForwardContext& context) {
+  at::Tensor mlp(const NeoxBlock& b, const at::Tensor& u, const ForwardContext& context) {
     auto out = context.dropout(b.down(activate(b.up(u), c_.hidden_act)), c_.hidden_dropout);
     context.tap("mlp_out", b.index, out);
     return out;
   }
 
-  at::Tensor self_attention(const Block& b, const at::Tensor& u, const at::Tensor& positions, const ForwardContext& context) {
+  at::Tensor self_attention(const NeoxBlock& b, const at::Tensor& u, const at::Tensor& positions, const ForwardContext& context) {
     const auto tokens = u.size(1);
     const auto qkv = b.query_key_value(u).view({u.size(0), tokens, c_.num_attention_heads, 3, -1}).unbind(3);
     const auto past = context.cache ? context.cache->length() : 0;
@@ -146,12 +146,12 @@ class GptNeox final : public Model {
 
   NeoxConfig c_;
   RopeTables rope_;
-  std::vector<Block> blocks_;
+  std::vector<NeoxBlock> blocks_;
   LayerNorm final_norm_;
   at::Tensor embedding_;
 };
 
-const Family registered{
+const Family gpt_neox_family{
     "gpt_neox", {"GPTNeoXForCausalLM", "GPTNeoXModel"}, [](ConfigFields& fields, const ModelOptions& options) -> std::unique_ptr<Model> {
       return std::make_unique<GptNeox>(fields, options);
     }};

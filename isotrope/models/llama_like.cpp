@@ -39,7 +39,7 @@ LlamaLikeConfig read_llama_like(ConfigFields& fields, const LlamaLikeDefaults& d
 
 namespace {
 
-struct Block {
+struct LlamaBlock {
   std::int64_t index;
   at::Tensor input_norm, post_attention_norm, q_norm, k_norm;
   Linear q, k, v, o, gate, up, down;
@@ -80,13 +80,13 @@ class LlamaLike final : public Model {
   bool is_buffer(std::string_view name) const override { return name.ends_with("rotary_emb.inv_freq"); }
 
  private:
-  Block add_block(std::int64_t index) {
+  LlamaBlock add_block(std::int64_t index) {
     const auto name = "model.layers." + std::to_string(index) + ".";
     const LinearOptions qkv{.bias = c_.qkv_bias, .std = c_.initializer_range}, output{.bias = c_.output_bias, .std = c_.initializer_range},
         mlp{.bias = c_.mlp_bias, .std = c_.initializer_range};
     const auto d = c_.hidden_size, q = c_.num_attention_heads * c_.head_dim, kv = c_.num_key_value_heads * c_.head_dim,
                ff = c_.intermediate_size;
-    Block b{.index = index};
+    LlamaBlock b{.index = index};
     b.input_norm = add_rms_norm(parameters_, name + "input_layernorm", d);
     b.q = add_linear(parameters_, name + "self_attn.q_proj", d, q, qkv);
     b.k = add_linear(parameters_, name + "self_attn.k_proj", d, kv, qkv);
@@ -106,7 +106,7 @@ class LlamaLike final : public Model {
     at::Tensor x, delta;
   };
 
-  void forward(const Block& b, Stream& stream, const at::Tensor& positions, const ForwardContext& context) {
+  void forward(const LlamaBlock& b, Stream& stream, const at::Tensor& positions, const ForwardContext& context) {
     const auto [x, u] = add_rms_norm(stream.x, stream.delta, b.input_norm, c_.rms_norm_eps);
     if (b.index > 0) context.tap("resid_post", b.index - 1, x);
     const auto attended = self_attention(b, u, positions, context);
@@ -119,7 +119,7 @@ class LlamaLike final : public Model {
     stream = {middle, transformed};
   }
 
-  at::Tensor self_attention(const Block& b, const at::Tensor& u, const at::Tensor& positions, const ForwardContext& context) {
+  at::Tensor self_attention(const LlamaBlock& b, const at::Tensor& u, const at::Tensor& positions, const ForwardContext& context) {
     const auto tokens = u.size(1);
     const auto projected = project(u, {&b.q, &b.k, &b.v});
     const auto heads = [&](std::size_t i) { return projected[i].view({u.size(0), tokens, -1, c_.head_dim}); };
@@ -134,7 +134,7 @@ class LlamaLike final : public Model {
 
   LlamaLikeConfig c_;
   RopeTables rope_;
-  std::vector<Block> blocks_;
+  std::vector<LlamaBlock> blocks_;
   at::Tensor embedding_, final_norm_;
 };
 

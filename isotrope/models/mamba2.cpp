@@ -22,7 +22,7 @@ struct Mamba2Config {
   MambaMixerOptions mixer;
 };
 
-Mamba2Config read_config(ConfigFields& fields) {
+Mamba2Config read_mamba2_config(ConfigFields& fields) {
   Mamba2Config c{};
   c.hidden_size = fields.integer("hidden_size", 4096);
   c.num_hidden_layers = fields.layers("num_hidden_layers", 64);
@@ -66,7 +66,7 @@ Mamba2Config read_config(ConfigFields& fields) {
   return c;
 }
 
-struct Block {
+struct Mamba2Block {
   at::Tensor norm;
   MambaMixer mixer;
 };
@@ -74,7 +74,7 @@ struct Block {
 class Mamba2 final : public Model {
  public:
   Mamba2(ConfigFields& fields, const ModelOptions& options)
-      : Model(fields.json(), at::TensorOptions(options.dtype).device(options.device)), c_(read_config(fields)) {
+      : Model(fields.json(), at::TensorOptions(options.dtype).device(options.device)), c_(read_mamba2_config(fields)) {
     // Said of a beginning alone, and that is over. transformers (5.23) scales the weights that it loads, too, when it reads true.
     if (config_.contains("rescale_prenorm_residual")) config_["rescale_prenorm_residual"] = false;
     const auto d = c_.hidden_size;
@@ -128,11 +128,11 @@ class Mamba2 final : public Model {
   }
 
   Mamba2Config c_;
-  std::vector<Block> blocks_;
+  std::vector<Mamba2Block> blocks_;
   at::Tensor embedding_, final_norm_;
 };
 
-const Family registered{
+const Family mamba2_family{
     "mamba2", {"Mamba2ForCausalLM", "Mamba2Model"}, [](ConfigFields& fields, const ModelOptions& options) -> std::unique_ptr<Model> {
       return std::make_unique<Mamba2>(fields, options);
     }};

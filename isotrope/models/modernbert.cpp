@@ -22,7 +22,7 @@ struct ModernBertConfig {
   std::vector<bool> local;  ///< of each layer: sees a window only
 };
 
-ModernBertConfig read_config(ConfigFields& fields) {
+ModernBertConfig read_modernbert_config(ConfigFields& fields) {
   ModernBertConfig c{};
   c.hidden_size = fields.integer("hidden_size", 768);
   c.intermediate_size = fields.integer("intermediate_size", 1152);
@@ -59,7 +59,7 @@ ModernBertConfig read_config(ConfigFields& fields) {
 }
 
 /// Of the global or the local layers: their own entry of rope_parameters, or the older theta of their own.
-RopeScaling read_rope(const ConfigFields& fields, const char* layer_type, const char* older_theta, double theta) {
+RopeScaling read_modernbert_rope(const ConfigFields& fields, const char* layer_type, const char* older_theta, double theta) {
   const auto& config = fields.json();
   nlohmann::json own{{"rope_theta", config.contains(older_theta) ? config[older_theta] : nlohmann::json(theta)}};
   if (config.contains("rope_scaling") && !config["rope_scaling"].is_null()) {
@@ -78,7 +78,7 @@ RopeScaling read_rope(const ConfigFields& fields, const char* layer_type, const 
   return read_rope_scaling(own, fields.name());
 }
 
-struct Block {
+struct ModernBertBlock {
   std::int64_t index;
   LayerNorm attention_norm, mlp_norm;  // the first layer has no attention norm: the embedding's stands there
   Linear qkv, attention_output, mlp_in, mlp_out;
@@ -88,9 +88,9 @@ class ModernBert final : public Model {
  public:
   ModernBert(ConfigFields& fields, const ModelOptions& options)
       : Model(fields.json(), at::TensorOptions(options.dtype).device(options.device)),
-        c_(read_config(fields)),
-        global_rope_(read_rope(fields, "full_attention", "global_rope_theta", 160000), c_.hidden_size / c_.num_attention_heads),
-        local_rope_(read_rope(fields, "sliding_attention", "local_rope_theta", 10000), c_.hidden_size / c_.num_attention_heads) {
+        c_(read_modernbert_config(fields)),
+        global_rope_(read_modernbert_rope(fields, "full_attention", "global_rope_theta", 160000), c_.hidden_size / c_.num_attention_heads),
+        local_rope_(read_modernbert_rope(fields, "sliding_attention", "local_rope_theta", 10000), c_.hidden_size / c_.num_attention_heads) {
     shape_ = {.vocab_size = c_.vocab_size,
               .width = c_.hidden_size,
               .layers = c_.num_hidden_layers,
@@ -142,17 +142,16 @@ class ModernBert final : public Model {
     return c_.initializer_range / std::sqrt(2.0 * static_cast<double>(std::max<std::int64_t>(1, c_.num_hidden_layers)));
   }
 
-  Block add_block(std::int64_t index) {
+  ModernBertBlock add_block(std::int64_t index) {
     const auto name = "model.layers." + std::to_string(index) + ".";
     const auto d = c_.hidden_size, ff = c_.intermediate_size;
-    Block b{.index = index};
+    ModernBertBlock b{.index = index};
     if (index > 0) b.attention_norm = add_norm(name + "attn_norm");
-    b.qkv = add_linear(parameters_, name + "attn.Wqkv", d, 3 * d,
-                       {.bias = c_.attention_bias, .std = c_.initializer_range, .parts = {d, d, d}});
+    b.qkv =
+        add_linear(parameters_, name + "attn.Wqkv", d, 3 * d, {.bias = c_.attention_bias, .std = c_.initializer_range, .parts = {d, d, d}});
     b.attention_output = add_linear(parameters_, name + "attn.Wo", d, d, {.bias = c_.attention_bias, .std = output_std()});
     b.mlp_norm = add_norm(name + "mlp_norm");
-    b.mlp_in = add_linear(parameters_, name + "mlp.Wi", d, 2 * ff,
-                          {.bias = c_.mlp_bias, .std = c_.initializer_range, .parts = {ff, ff}});
+    b.mlp_in = add_linear(parameters_, name + "mlp.Wi", d, 2 * ff, {.bias = c_.mlp_bias, .std = c_.initializer_range, .parts = {ff, ff}});
     b.mlp_out = add_linear(parameters_, name + "mlp.Wo", ff, d, {.bias = c_.mlp_bias, .std = output_std()});
     return b;
   }
@@ -172,7 +171,7 @@ class ModernBert final : public Model {
     at::Tensor x, delta;
   };
 
-  void forward(const Block& b, Stream& stream, const at::Tensor& positions, const ForwardContext& context) {
+  void forward(const ModernBertBlock& b, Stream& stream, const at::Tensor& positions, const ForwardContext& context) {
     auto [x, u] = b.index > 0 ? b.attention_norm.after(stream.x, stream.delta) : Residual{stream.x, stream.x};
     if (b.index > 0) context.tap("resid_post", b.index - 1, x);
     const auto attended = context.dropout(b.attention_output(self_attention(b, u, positions, context)), c_.attention_dropout);
@@ -185,7 +184,7 @@ class ModernBert final : public Model {
     stream = {middle, transformed};
   }
 
-  at::Tensor self_attention(const Block& b, const at::Tensor& u, const at::Tensor& positions, const ForwardContext& context) {
+  at::Tensor self_attention(const ModernBertBlock& b, const at::Tensor& u, const at::Tensor& positions, const ForwardContext& context) {
     const auto tokens = u.size(1);
     const auto qkv = b.qkv(u).view({u.size(0), tokens, 3, c_.num_attention_heads, -1}).unbind(2);
     const bool local = c_.local[static_cast<std::size_t>(b.index)];
@@ -198,17 +197,17 @@ class ModernBert final : public Model {
 
   ModernBertConfig c_;
   RopeTables global_rope_, local_rope_;
-  std::vector<Block> blocks_;
+  std::vector<ModernBertBlock> blocks_;
   LayerNorm embedding_norm_, final_norm_, head_norm_;
   Linear head_dense_;
   at::Tensor embedding_;
 };
 
-const Family registered{"modernbert",
-                        {"ModernBertForMaskedLM", "ModernBertModel"},
-                        [](ConfigFields& fields, const ModelOptions& options) -> std::unique_ptr<Model> {
-                          return std::make_unique<ModernBert>(fields, options);
-                        }};
+const Family modernbert_family{"modernbert",
+                               {"ModernBertForMaskedLM", "ModernBertModel"},
+                               [](ConfigFields& fields, const ModelOptions& options) -> std::unique_ptr<Model> {
+                                 return std::make_unique<ModernBert>(fields, options);
+                               }};
 
 }  // namespace
 }  // namespace isotrope

@@ -19,7 +19,7 @@ struct OptConfig {
   Activation activation_function;
 };
 
-OptConfig read_config(ConfigFields& fields) {
+OptConfig read_opt_config(ConfigFields& fields) {
   OptConfig c{};
   c.hidden_size = fields.integer("hidden_size", 768);
   c.ffn_dim = fields.integer("ffn_dim", 3072);
@@ -43,7 +43,7 @@ OptConfig read_config(ConfigFields& fields) {
   return c;
 }
 
-struct Block {
+struct OptBlock {
   std::int64_t index;
   LayerNorm attention_norm, mlp_norm;
   Linear q, k, v, out, fc1, fc2;
@@ -52,7 +52,7 @@ struct Block {
 class Opt final : public Model {
  public:
   Opt(ConfigFields& fields, const ModelOptions& options)
-      : Model(fields.json(), at::TensorOptions(options.dtype).device(options.device)), c_(read_config(fields)) {
+      : Model(fields.json(), at::TensorOptions(options.dtype).device(options.device)), c_(read_opt_config(fields)) {
     const auto d = c_.hidden_size, outer = c_.word_embed_proj_dim;
     shape_ = {c_.vocab_size,
               d,
@@ -97,11 +97,11 @@ class Opt final : public Model {
   bool is_buffer(std::string_view) const override { return false; }
 
  private:
-  Block add_block(std::int64_t index) {
+  OptBlock add_block(std::int64_t index) {
     const auto name = "model.decoder.layers." + std::to_string(index) + ".";
     const auto d = c_.hidden_size;
     const LinearOptions options{.bias = c_.enable_bias, .std = c_.init_std};
-    Block b{.index = index};
+    OptBlock b{.index = index};
     b.k = add_linear(parameters_, name + "self_attn.k_proj", d, d, options);
     b.v = add_linear(parameters_, name + "self_attn.v_proj", d, d, options);
     b.q = add_linear(parameters_, name + "self_attn.q_proj", d, d, options);
@@ -113,19 +113,19 @@ class Opt final : public Model {
     return b;
   }
 
-  at::Tensor pre_norm(const Block& b, const at::Tensor& x, const ForwardContext& context) {
+  at::Tensor pre_norm(const OptBlock& b, const at::Tensor& x, const ForwardContext& context) {
     const auto [middle, u] = b.mlp_norm.after(x, self_attention(b, b.attention_norm(x), context));
     context.tap("resid_mid", b.index, middle);
     return middle + mlp(b, u, context);
   }
 
-  at::Tensor post_norm(const Block& b, const at::Tensor& x, const ForwardContext& context) {
+  at::Tensor post_norm(const OptBlock& b, const at::Tensor& x, const ForwardContext& context) {
     const auto middle = b.attention_norm.after(x, self_attention(b, x, context)).normed;
     context.tap("resid_mid", b.index, middle);
     return b.mlp_norm.after(middle, mlp(b, middle, context)).normed;
   }
 
-  at::Tensor self_attention(const Block& b, const at::Tensor& u, const ForwardContext& context) {
+  at::Tensor self_attention(const OptBlock& b, const at::Tensor& u, const ForwardContext& context) {
     const auto heads = [&](const Linear& projection) { return projection(u).view({u.size(0), u.size(1), c_.num_attention_heads, -1}); };
     const auto options = context.attention({}, c_.attention_dropout);
     auto out = context.dropout(b.out(attend(heads(b.q), heads(b.k), heads(b.v), options, context.cache, b.index)), c_.dropout);
@@ -133,20 +133,20 @@ class Opt final : public Model {
     return out;
   }
 
-  at::Tensor mlp(const Block& b, const at::Tensor& u, const ForwardContext& context) {
+  at::Tensor mlp(const OptBlock& b, const at::Tensor& u, const ForwardContext& context) {
     auto out = context.dropout(b.fc2(activate(b.fc1(u), c_.activation_function)), c_.dropout);
     context.tap("mlp_out", b.index, out);
     return out;
   }
 
   OptConfig c_;
-  std::vector<Block> blocks_;
+  std::vector<OptBlock> blocks_;
   LayerNorm final_norm_;
   Linear project_in_, project_out_;
   at::Tensor embedding_, positions_;
 };
 
-const Family registered{
+const Family opt_family{
     "opt", {"OPTForCausalLM", "OPTModel"}, [](ConfigFields& fields, const ModelOptions& options) -> std::unique_ptr<Model> {
       return std::make_unique<Opt>(fields, options);
     }};

@@ -68,7 +68,7 @@ class ConfigFields {
 };
 
 /// A family registers itself from its own file:
-///   const Family registered{"llama", {"LlamaForCausalLM"}, [](auto& fields, auto& options) { return std::make_unique<Llama>(fields, options); }};
+///   const Family llama_family{"llama", {"LlamaForCausalLM"}, [](auto& fields, auto& options) { return std::make_unique<Llama>(fields, options); }};
 class Family {
  public:
   using Make = std::unique_ptr<Model> (*)(ConfigFields& fields, const ModelOptions& options);

@@ -5,7 +5,7 @@
 namespace isotrope {
 namespace {
 
-BertLikeNames names() {
+BertLikeNames roberta_names() {
   return {.prefix = "roberta.",
           .words = "embeddings.word_embeddings.weight",
           .positions = "embeddings.position_embeddings.weight",
@@ -32,7 +32,7 @@ BertLikeNames names() {
           .pair_head = ""};
 }
 
-std::unique_ptr<Model> make(ConfigFields& fields, const ModelOptions& options) {
+std::unique_ptr<Model> make_roberta(ConfigFields& fields, const ModelOptions& options) {
   auto c = read_bert_like(
       fields, {.hidden_size = 768, .num_hidden_layers = 12, .num_attention_heads = 12, .intermediate_size = 3072, .vocab_size = 50265});
   c.activation = activation_from_name(fields.text("hidden_act", "gelu"), fields.name());
@@ -41,10 +41,10 @@ std::unique_ptr<Model> make(ConfigFields& fields, const ModelOptions& options) {
   c.language_head = architecture == "RobertaForMaskedLM";
   c.pooler = !c.language_head;
   fields.inert({"classifier_dropout", "gradient_checkpointing"});
-  return make_bert_like(fields, options, c, names());
+  return make_bert_like(fields, options, c, roberta_names());
 }
 
-const Family registered{"roberta", {"RobertaForMaskedLM", "RobertaModel"}, make};
+const Family roberta_family{"roberta", {"RobertaForMaskedLM", "RobertaModel"}, make_roberta};
 
 }  // namespace
 }  // namespace isotrope
