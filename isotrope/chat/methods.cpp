@@ -357,12 +357,12 @@ Value dict_copy(Call& call) {
 
 Value refuse(Call& call) { throw InputError("chat", "the method {} is not supported", call.name); }
 
-struct Entry {
+struct MethodEntry {
   string_view name;
   Function function;
 };
 
-constexpr Entry of_texts[] = {
+constexpr MethodEntry of_texts[] = {
     {"capitalize", text_capitalize},
     {"casefold", refuse},
     {"center", text_center},
@@ -411,21 +411,21 @@ constexpr Entry of_texts[] = {
     {"upper", text_upper},
     {"zfill", text_zfill},
 };
-constexpr Entry of_lists[] = {
+constexpr MethodEntry of_lists[] = {
     {"copy", list_copy},
     {"count", list_count},
     {"index", list_index},
 };
-constexpr Entry of_tuples[] = {{"count", list_count}, {"index", list_index}};
-constexpr Entry of_dicts[] = {
+constexpr MethodEntry of_tuples[] = {{"count", list_count}, {"index", list_index}};
+constexpr MethodEntry of_dicts[] = {
     {"copy", dict_copy}, {"fromkeys", refuse}, {"get", dict_get}, {"items", dict_items}, {"keys", dict_keys}, {"values", dict_values},
 };
 
 constexpr string_view changing[] = {"append", "clear",   "extend",     "insert", "pop",   "popitem",
                                     "remove", "reverse", "setdefault", "sort",   "update"};
 
-Function find(const auto& entries, string_view name) {
-  const auto* found = std::ranges::find(entries, name, &Entry::name);
+Function find_method(const auto& entries, string_view name) {
+  const auto* found = std::ranges::find(entries, name, &MethodEntry::name);
   return found == std::end(entries) ? nullptr : found->function;
 }
 
@@ -439,11 +439,11 @@ bool would_change(const Value& of, string_view name) {
 }
 
 Function find_method(const Value& of, string_view name) {
-  if (of.is_text()) return find(of_texts, name);
-  if (const auto* mapping = of.as_mapping()) return mapping->is_namespace ? nullptr : find(of_dicts, name);
+  if (of.is_text()) return find_method(of_texts, name);
+  if (const auto* mapping = of.as_mapping()) return mapping->is_namespace ? nullptr : find_method(of_dicts, name);
   if (const auto* sequence = of.as_sequence()) {
-    if (sequence->kind == Sequence::Kind::list) return find(of_lists, name);
-    if (sequence->kind == Sequence::Kind::tuple || sequence->kind == Sequence::Kind::range) return find(of_tuples, name);
+    if (sequence->kind == Sequence::Kind::list) return find_method(of_lists, name);
+    if (sequence->kind == Sequence::Kind::tuple || sequence->kind == Sequence::Kind::range) return find_method(of_tuples, name);
   }
   return nullptr;
 }

@@ -14,7 +14,7 @@ using std::string_view;
 using Kind = Node::Kind;
 using Pointer = Node::Pointer;
 
-constexpr int deepest = 100;  // of blocks and expressions in each other
+constexpr int deepest_template = 100;  // of blocks and expressions in each other
 
 class Parser : TokenReader {
  public:
@@ -31,7 +31,8 @@ class Parser : TokenReader {
   class Deeper {
    public:
     explicit Deeper(Parser& parser) : parser_(parser) {
-      if (++parser_.depth_ > deepest) parser_.fail("blocks or expressions stand more than {} deep in each other", deepest);
+      if (++parser_.depth_ > deepest_template)
+        parser_.fail("blocks or expressions stand more than {} deep in each other", deepest_template);
     }
     ~Deeper() { --parser_.depth_; }
     Deeper(const Deeper&) = delete;
@@ -309,7 +310,7 @@ class Parser : TokenReader {
       auto test = any_of();
       auto other = take_name("else") ? expression() : nullptr;
       out = with(std::move(node), std::move(out), std::move(test), std::move(other));
-      if (++taken > deepest) fail("an expression has too many conditions");
+      if (++taken > deepest_template) fail("an expression has too many conditions");
     }
     return out;
   }
@@ -365,7 +366,7 @@ class Parser : TokenReader {
     while (true) {
       const auto found = std::ranges::find_if(signs, [&](string_view sign) { return at_sign(sign); });
       if (found == signs.end()) break;
-      if (++taken + depth_ > 4 * deepest) fail("an expression has too many operators");
+      if (++taken + depth_ > 4 * deepest_template) fail("an expression has too many operators");
       auto node = make(Kind::arithmetic, std::string(*found));
       take();
       out = with(std::move(node), std::move(out), (this->*operand)());
@@ -459,7 +460,7 @@ class Parser : TokenReader {
 
   Pointer postfix(Pointer out) {
     for (int taken = 0;; ++taken) {
-      if (taken > deepest) fail("an expression has too many accesses");
+      if (taken > deepest_template) fail("an expression has too many accesses");
       if (take_sign(".")) {
         if (now().kind == Token::Kind::integer) {
           auto node = make(Kind::item);
@@ -522,7 +523,7 @@ class Parser : TokenReader {
   /// "| name(…)", "is name …" and calls, as often as they stand.
   Pointer filter_chain(Pointer out, bool begun = false) {
     for (int taken = 0;; ++taken) {
-      if (taken > deepest) fail("an expression has too many filters");
+      if (taken > deepest_template) fail("an expression has too many filters");
       if (begun || take_sign("|")) {
         begun = false;
         auto node = make(Kind::filter, dotted_name());

@@ -13,11 +13,11 @@ namespace isotrope::chat {
 
 namespace {
 
-constexpr int deepest = 100;
+constexpr int deepest_value = 100;
 constexpr std::size_t largest = std::size_t{1} << 26;
 
 Extent around(const Extent& inner) {
-  if (inner.depth >= deepest) throw InputError("chat", "lists or dicts stand more than {} deep in each other", deepest);
+  if (inner.depth >= deepest_value) throw InputError("chat", "lists or dicts stand more than {} deep in each other", deepest_value);
   if (inner.size > largest) throw InputError("chat", "a list or dict holds more than {} MiB", largest >> 20);
   return {inner.depth + 1, inner.size + 2};
 }
@@ -218,7 +218,7 @@ Value Value::callable(std::string name, std::function<Value(Call&)> call, const 
 }
 
 Value Value::from_json(const nlohmann::ordered_json& json, int depth) {
-  if (depth > deepest) throw InputError("chat", "lists or objects stand more than {} deep in each other", deepest);
+  if (depth > deepest_value) throw InputError("chat", "lists or objects stand more than {} deep in each other", deepest_value);
   switch (json.type()) {
     case nlohmann::ordered_json::value_t::null: return {};
     case nlohmann::ordered_json::value_t::boolean: return json.get<bool>();

@@ -16,7 +16,7 @@ namespace isotrope {
 
 namespace {
 
-constexpr std::string_view where = "fetch";
+constexpr std::string_view in_fetch = "fetch";
 
 // Checksums: tinyshakespeare by our own copy, wikitext-2 as Hugging Face's dataset_infos and many users give it.
 // The site of enwik8 and text8 publishes none of the archives.
@@ -53,7 +53,8 @@ class Sha256 {
 std::pair<std::string, std::string> split_url(const std::string& url) {
   const bool known = url.starts_with("http://") || url.starts_with("https://");
   const auto host = url.find("://") + 3;
-  if (!known || host >= url.size() || url[host] == '/') throw UsageError(where, "{}: expected http://HOST/PATH or https://HOST/PATH", url);
+  if (!known || host >= url.size() || url[host] == '/')
+    throw UsageError(in_fetch, "{}: expected http://HOST/PATH or https://HOST/PATH", url);
   const auto path = url.find('/', host);
   return {url.substr(0, path), path == url.npos ? "/" : url.substr(path)};
 }
@@ -62,7 +63,7 @@ std::string lower_checksum(std::string text) {
   for (char& c : text)
     if (c >= 'A' && c <= 'F') c = static_cast<char>(c - 'A' + 'a');
   if (!text.empty() && (text.size() != 64 || text.find_first_not_of("0123456789abcdef") != text.npos))
-    throw UsageError(where, "\"{}\" is no SHA-256: expected 64 hexadecimal digits", text);
+    throw UsageError(in_fetch, "\"{}\" is no SHA-256: expected 64 hexadecimal digits", text);
   return text;
 }
 
@@ -77,14 +78,14 @@ const Corpus& find_corpus(std::string_view name) {
   for (const auto& corpus : corpora) names.emplace_back(corpus.name);
   const auto meant = nearest(name, names);
   throw with_hint(
-      UsageError(where, "no corpus is called {}", name),
+      UsageError(in_fetch, "no corpus is called {}", name),
       meant.empty() ? fmt::format("there are {}; or --url for one's own", fmt::join(names, ", ")) : "did you mean " + meant + "?");
 }
 
 FetchResult fetch(const FetchRequest& request) {
   const auto [server, path] = split_url(request.url);
   const auto expected = lower_checksum(request.sha256);
-  AtomicFile file(request.output, where);
+  AtomicFile file(request.output, in_fetch);
   Sha256 hash;
   int status = 0;
   std::uint64_t total = 0;
@@ -106,7 +107,7 @@ FetchResult fetch(const FetchRequest& request) {
         try {
           file.write(std::string_view(data, size));
           hash.add({data, size});
-          if (request.progress && !request.progress(file.size(), total)) throw Interrupted(where, "{}: nothing was kept", request.url);
+          if (request.progress && !request.progress(file.size(), total)) throw Interrupted(in_fetch, "{}: nothing was kept", request.url);
         } catch (...) {
           failure = std::current_exception();
           return false;
@@ -115,11 +116,11 @@ FetchResult fetch(const FetchRequest& request) {
       });
 
   if (failure) std::rethrow_exception(failure);
-  if (status != 0 && status != 200) throw WorkError(where, "{}: the server answers {}", request.url, status);
-  if (!result) throw WorkError(where, "{}: {} after {} bytes", request.url, httplib::to_string(result.error()), file.size());
+  if (status != 0 && status != 200) throw WorkError(in_fetch, "{}: the server answers {}", request.url, status);
+  if (!result) throw WorkError(in_fetch, "{}: {} after {} bytes", request.url, httplib::to_string(result.error()), file.size());
   const auto got = hash.hex();
   if (!expected.empty() && got != expected)
-    throw with_hint(InputError(where, "{}: SHA-256 of {} bytes: expected {}, got {}", request.url, file.size(), expected, got),
+    throw with_hint(InputError(in_fetch, "{}: SHA-256 of {} bytes: expected {}, got {}", request.url, file.size(), expected, got),
                     "the download was not kept");
   file.commit();
   return {file.size(), got};

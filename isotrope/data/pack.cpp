@@ -17,7 +17,6 @@ namespace isotrope {
 
 namespace {
 
-constexpr std::string_view where = "data";
 constexpr std::size_t chunk_bytes = 1 << 18;
 
 /// A stretch of the inputs' text that ends at byte `end` and belongs to one part.
@@ -43,30 +42,31 @@ bool splits_by_bytes(const PackOptions& options) { return options.validation_tai
 
 void check(const Tokenizer& tokenizer, const PackOptions& options) {
   const auto part = [](std::string_view name, double value) {
-    if (!(value >= 0 && value < 1)) throw UsageError(where, "{} {}: expected a number from 0 to below 1", name, value);
+    if (!(value >= 0 && value < 1)) throw UsageError(in_data, "{} {}: expected a number from 0 to below 1", name, value);
   };
   const auto range = [](std::string_view name, const std::optional<ByteRange>& bytes) {
-    if (bytes && bytes->begin >= bytes->end) throw UsageError(where, "{} {}:{}: expected BEGIN < END", name, bytes->begin, bytes->end);
+    if (bytes && bytes->begin >= bytes->end) throw UsageError(in_data, "{} {}:{}: expected BEGIN < END", name, bytes->begin, bytes->end);
   };
   part("--validation", options.validation_fraction);
   part("--validation-tail", options.validation_tail);
   range("--validation-bytes", options.validation_bytes);
   range("--train-bytes", options.train_bytes);
   if ((options.validation_fraction > 0) + (options.validation_tail > 0) + options.validation_bytes.has_value() > 1)
-    throw UsageError(where, "--validation, --validation-tail and --validation-bytes exclude each other");
+    throw UsageError(in_data, "--validation, --validation-tail and --validation-bytes exclude each other");
   if (options.train_bytes && !options.validation_bytes && (options.validation_fraction > 0 || options.validation_tail > 0))
-    throw UsageError(where, "--train-bytes goes with --validation-bytes");
+    throw UsageError(in_data, "--train-bytes goes with --validation-bytes");
   if (options.train_bytes && options.validation_bytes && options.train_bytes->begin < options.validation_bytes->end &&
       options.validation_bytes->begin < options.train_bytes->end)
-    throw UsageError(where, "--train-bytes and --validation-bytes overlap");
-  if (!(options.journal_seconds >= 0)) throw UsageError(where, "--journal-every {}: expected seconds, 0 or more", options.journal_seconds);
+    throw UsageError(in_data, "--train-bytes and --validation-bytes overlap");
+  if (!(options.journal_seconds >= 0))
+    throw UsageError(in_data, "--journal-every {}: expected seconds, 0 or more", options.journal_seconds);
   if (options.append_eos && !tokenizer.document_end())
-    throw with_hint(UsageError(where, "the tokenizer has no end-of-text token"), "--no-eos packs documents without one");
+    throw with_hint(UsageError(in_data, "the tokenizer has no end-of-text token"), "--no-eos packs documents without one");
 }
 
 std::uint64_t text_bytes(const fs::path& file) {
   if (without_compression(file) == file) return fs::file_size(file);
-  const auto source = open_source(file, where);
+  const auto source = open_source(file, in_data);
   std::vector<char> buffer(chunk_bytes);
   std::uint64_t total = 0;
   for (;;) {
@@ -134,7 +134,7 @@ class Encoder {
     EncodedText encoded{.part = raw.part, .ends_document = raw.piece.ends_document};
     auto& text = raw.piece.text;
     if (const auto broken = check_utf8(text)) {
-      if (options_.strict) throw InputError(where, "{}: byte {} is not UTF-8", file, raw.piece.offset + *broken);
+      if (options_.strict) throw InputError(in_data, "{}: byte {} is not UTF-8", file, raw.piece.offset + *broken);
       warn_once("data/utf8", fmt::format("{}: byte {} is not UTF-8; such bytes become U+FFFD (--strict makes this an error)", file,
                                          raw.piece.offset + *broken));
       text = replace_invalid_utf8(text);
@@ -157,8 +157,8 @@ class Encoder {
   }
 
   std::string record_text(const std::string& file, const RawText& raw) const {
-    const auto json = parse_json(raw.piece.text, where, file, {.first_line = raw.line});
-    return JsonReader(json, std::string(where), fmt::format("{}: line {}", file, raw.line)).get_string(options_.text_key);
+    const auto json = parse_json(raw.piece.text, in_data, file, {.first_line = raw.line});
+    return JsonReader(json, std::string(in_data), fmt::format("{}: line {}", file, raw.line)).get_string(options_.text_key);
   }
 
   const Tokenizer& tokenizer_;
@@ -197,10 +197,10 @@ class Reader {
  private:
   void read(const fs::path& file) {
     file_ = file.string();
-    const auto source = open_source(file, where);
+    const auto source = open_source(file, in_data);
     if (at_.splitter.offset > 0) source->skip(at_.splitter.offset);
     std::string pending(at_.read - at_.splitter.offset, '\0');
-    if (source->read(pending) < pending.size()) throw InputError(where, "{}: shorter than it was", file_);
+    if (source->read(pending) < pending.size()) throw InputError(in_data, "{}: shorter than it was", file_);
     if (is_json_lines(file)) read_lines(*source, std::move(pending));
     else read_text(*source, std::move(pending));
     flush();
@@ -267,7 +267,7 @@ class Reader {
   void each_chunk(ByteSource& source, Take take) {
     std::string buffer(chunk_bytes, '\0');
     for (;;) {
-      if (options_.stop_requested && options_.stop_requested()) throw Interrupted(where, "nothing was written");
+      if (options_.stop_requested && options_.stop_requested()) throw Interrupted(in_data, "nothing was written");
       const auto count = source.read(buffer);
       take(std::string_view(buffer).substr(0, count));
       at_.read += count;
@@ -323,7 +323,7 @@ void read_all(Reader& reader, Pool& pool, PackOutput& output, const std::vector<
     reader.flush();
     pool.finish();
     if (!output.save(reader.position())) throw;
-    throw Interrupted(where, "at {}, which is kept: the same command goes on from there, --restart begins anew",
+    throw Interrupted(in_data, "at {}, which is kept: the same command goes on from there, --restart begins anew",
                       percent(reader.position().consumed, total));
   } catch (...) {
     pool.finish();  // an error in what was read before comes first
@@ -335,7 +335,7 @@ void check_ranges(const PackOptions& options, std::uint64_t text_bytes, PackOutp
   for (const auto& range : {options.validation_bytes, options.train_bytes}) {
     if (!range || range->end <= text_bytes) continue;
     output.forget();
-    throw InputError(where, "bytes {} to {} were asked for, the text has {}", range->begin, range->end, text_bytes);
+    throw InputError(in_data, "bytes {} to {} were asked for, the text has {}", range->begin, range->end, text_bytes);
   }
 }
 
@@ -348,7 +348,7 @@ PackReport pack(const Tokenizer& tokenizer, const PackOptions& options) {
   std::uint64_t total = 0;
   for (const auto& file : files) {
     if (splits_by_bytes(options) && is_json_lines(file))
-      throw UsageError(where, "{}: JSON lines are split by documents (--validation), not by bytes", file.string());
+      throw UsageError(in_data, "{}: JSON lines are split by documents (--validation), not by bytes", file.string());
     if (fs::is_regular_file(file)) total += fs::file_size(file);
   }
 

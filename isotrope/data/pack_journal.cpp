@@ -14,7 +14,6 @@ namespace isotrope {
 
 namespace {
 
-constexpr std::string_view where = "data";
 constexpr std::int64_t journal_version = 1;
 
 /// A digest of named values; lengths keep two lists of values from looking alike.
@@ -57,7 +56,7 @@ std::string settings_digest(const Tokenizer& tokenizer, const PackOptions& optio
 }
 
 /// The first bytes of the file as it lies there, compressed or not.
-std::string beginning_of(const fs::path& file) { return std::string(MappedFile(file, where).text().substr(0, 4096)); }
+std::string beginning_of(const fs::path& file) { return std::string(MappedFile(file, in_data).text().substr(0, 4096)); }
 
 }  // namespace
 
@@ -101,7 +100,7 @@ nlohmann::json to_json(const PackPosition& position) {
 
 std::uint64_t count(const JsonReader& json, std::string_view key) {
   const auto value = json.get_int(key);
-  if (value < 0) throw InputError(where, "{}: \"{}\" is negative", json.name(), key);
+  if (value < 0) throw InputError(in_data, "{}: \"{}\" is negative", json.name(), key);
   return static_cast<std::uint64_t>(value);
 }
 
@@ -124,7 +123,7 @@ PackPosition to_position(const JsonReader& json) {
       .text = count(json, "text"),
       .segment = count(json, "segment"),
       .consumed = count(json, "consumed")};
-  if (position.read < position.splitter.offset) throw InputError(where, "{}: contradicts itself", json.name());
+  if (position.read < position.splitter.offset) throw InputError(in_data, "{}: contradicts itself", json.name());
   return position;
 }
 
@@ -149,14 +148,14 @@ std::string pack_journal_text(const PackIdentity& identity, const PackState& sta
 }
 
 PackState parse_pack_journal(std::string_view text, const std::string& name, const PackIdentity& identity) {
-  const auto json = parse_json(text, where, name);
-  const JsonReader journal(json, std::string(where), name);
-  if (journal.get_string("format", "") != "isotrope pack journal") throw InputError(where, "{}: not a pack's journal", name);
+  const auto json = parse_json(text, in_data, name);
+  const JsonReader journal(json, std::string(in_data), name);
+  if (journal.get_string("format", "") != "isotrope pack journal") throw InputError(in_data, "{}: not a pack's journal", name);
   if (const auto version = journal.get_int("version"); version != journal_version)
-    throw InputError(where, "{}: format version {}, this program goes on from {}", name, version, journal_version);
-  if (journal.get_string("checksum", "") != checksum_of(json)) throw InputError(where, "{}: corrupt (checksum)", name);
-  if (journal.get_string("settings") != identity.settings) throw InputError(where, "its options, tokenizer or program were others");
-  if (journal.get_string("inputs") != identity.inputs) throw InputError(where, "its inputs were others, or have changed since");
+    throw InputError(in_data, "{}: format version {}, this program goes on from {}", name, version, journal_version);
+  if (journal.get_string("checksum", "") != checksum_of(json)) throw InputError(in_data, "{}: corrupt (checksum)", name);
+  if (journal.get_string("settings") != identity.settings) throw InputError(in_data, "its options, tokenizer or program were others");
+  if (journal.get_string("inputs") != identity.inputs) throw InputError(in_data, "its inputs were others, or have changed since");
   PackState state{.position = to_position(journal.get_object("position")),
                   .skipped = count(journal, "skipped"),
                   .replaced = count(journal, "replaced"),

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "isotrope/data/documents.h"
@@ -10,6 +11,8 @@
 #include "isotrope/data/token_file.h"
 
 namespace isotrope {
+
+inline constexpr std::string_view in_data = "data";  ///< where messages of packing say they come from
 
 /// The token file that a text goes into.
 enum class PackPart { train, validation, none };

@@ -10,8 +10,6 @@ namespace isotrope {
 
 namespace {
 
-constexpr std::string_view where = "data";
-
 /// Removes what a pack that was cut off left: everything, or only what cannot be gone on with. The folder is locked, so none of it belongs
 /// to a process that lives. Returns whether there was any.
 bool remove_leftovers(const fs::path& folder, bool everything) {
@@ -42,8 +40,8 @@ PackOutput::PackOutput(const Tokenizer& tokenizer, const PackOptions& options, s
       splits_(options.validation_fraction > 0 || options.validation_tail > 0 || options.validation_bytes),
       journal_(options.output / pack_journal_name) {
   for (auto folder = options.output; !folder.empty() && !fs::exists(folder); folder = folder.parent_path()) created_.push_back(folder);
-  create_folders(options.output, where);
-  lock_.emplace(options.output, where);
+  create_folders(options.output, in_data);
+  lock_.emplace(options.output, in_data);
   TokenFileInfo info;
   info.vocab_size = tokenizer.vocab_size();
   info.fingerprint = tokenizer.fingerprint();
@@ -63,8 +61,8 @@ PackOutput::~PackOutput() {
 void PackOutput::open(const TokenFileInfo& info) {
   std::string why = "its unfinished files are removed";
   if (fs::exists(journal_)) try {
-      if (options_.restart) throw InputError(where, "--restart");
-      if (!identity_) throw InputError(where, "an input is not a regular file");
+      if (options_.restart) throw InputError(in_data, "--restart");
+      if (!identity_) throw InputError(in_data, "an input is not a regular file");
       go_on(info);
       remove_leftovers(options_.output, false);
       return;
@@ -79,9 +77,9 @@ void PackOutput::open(const TokenFileInfo& info) {
 }
 
 void PackOutput::go_on(const TokenFileInfo& info) {
-  auto state = parse_pack_journal(read_file(journal_, where, 1 << 20), journal_.string(), *identity_);
-  if (state.validation.has_value() != splits_) throw InputError(where, "{}: contradicts itself", journal_.string());
-  if (state.skipped > options_.skip_bad) throw InputError(where, "{} bad records had been passed over", state.skipped);
+  auto state = parse_pack_journal(read_file(journal_, in_data, 1 << 20), journal_.string(), *identity_);
+  if (state.validation.has_value() != splits_) throw InputError(in_data, "{}: contradicts itself", journal_.string());
+  if (state.skipped > options_.skip_bad) throw InputError(in_data, "{} bad records had been passed over", state.skipped);
   train_.emplace(options_.output / "train.tokens", info, state.train);
   if (splits_) validation_.emplace(options_.output / "validation.tokens", info, *state.validation);
   start_ = state.position;
@@ -101,7 +99,8 @@ void PackOutput::write(EncodedBatch batch) {
 
 void PackOutput::add(const EncodedText& text) {
   if (!text.bad.empty()) {
-    if (++skipped_ > options_.skip_bad) throw with_hint(InputError(where, "{}", text.bad), "--skip-bad N passes over up to N bad records");
+    if (++skipped_ > options_.skip_bad)
+      throw with_hint(InputError(in_data, "{}", text.bad), "--skip-bad N passes over up to N bad records");
     if (skipped_ == 1) first_bad_ = text.bad;
     return;
   }
@@ -129,7 +128,7 @@ void PackOutput::begin_save(const PackPosition& position) {
   saving_ = std::async(std::launch::async, [this, text = pack_journal_text(*identity_, state)] {
     train_->sync();
     if (splits_) validation_->sync();
-    write_file(journal_, text, where);
+    write_file(journal_, text, in_data);
     train_->keep(true);
     if (splits_) validation_->keep(true);
   });
@@ -178,13 +177,13 @@ void PackOutput::finish(TokenFileWriter& file, std::string_view part) {
   file.finish();
   if (file.info().token_count > 0) return;
   forget();
-  if (!splits_) throw InputError(where, "{}: the input holds no text", options_.inputs.front().string());
-  throw with_hint(InputError(where, "no text fell into the {} part", part), "--validation-tail cuts by bytes, however few the documents");
+  if (!splits_) throw InputError(in_data, "{}: the input holds no text", options_.inputs.front().string());
+  throw with_hint(InputError(in_data, "no text fell into the {} part", part), "--validation-tail cuts by bytes, however few the documents");
 }
 
 /// The tokenizer's files move in one by one, each whole.
 void PackOutput::put_tokenizer() const {
-  const AtomicFolder staging(options_.output / "tokenizer", where);
+  const AtomicFolder staging(options_.output / "tokenizer", in_data);
   tokenizer_.save(staging.path());
   for (const auto& entry : fs::directory_iterator(staging.path())) fs::rename(entry.path(), options_.output / entry.path().filename());
 }

@@ -19,7 +19,7 @@ namespace {
 constexpr std::size_t largest_file = std::size_t{1} << 31;
 
 /// A file's text, decompressed.
-std::string read_text(const fs::path& path) {
+std::string read_task_file(const fs::path& path) {
   const auto source = open_source(path, "task");
   std::string text, buffer(1 << 20, '\0');
   for (std::size_t count = buffer.size(); count == buffer.size();) {
@@ -58,7 +58,7 @@ std::string headline_of(const fs::path& config) {
 }
 
 Task load_file(const fs::path& path, const std::string& name, const TaskOptions& options) {
-  const auto text = read_text(path);
+  const auto text = read_task_file(path);
   const auto extension = without_compression(path).extension();
   Task task;
   if (extension == ".txt" || extension == ".text") {
@@ -93,7 +93,7 @@ std::vector<Task> load_pairs(const fs::path& path, const std::string& group) {
   if (!fs::is_directory(path)) for_each_zip_entry(path, "task", is_records, add);
   else
     for (const auto& file : list_inputs({path}))
-      if (is_json_lines(file)) add(file.string(), read_text(file));
+      if (is_json_lines(file)) add(file.string(), read_task_file(file));
   if (tasks.empty()) throw InputError("task", "{}: no .jsonl file in it", path.string());
   return tasks;
 }
@@ -110,7 +110,7 @@ std::vector<Task> load_mmlu(const fs::path& folder, const TaskOptions& options) 
   std::vector<Task> tasks;
   for (const auto& subject : subjects) {
     const auto file = folder / split / (subject + ending + ".csv");
-    const auto text = read_text(file), examples = shots > 0 ? read_text(folder / "dev" / (subject + "_dev.csv")) : std::string();
+    const auto text = read_task_file(file), examples = shots > 0 ? read_task_file(folder / "dev" / (subject + "_dev.csv")) : std::string();
     expect_utf8(text, file.string());
     expect_utf8(examples, "the examples of " + subject);
     tasks.push_back(read_mmlu(text, file.string(), subject, examples, static_cast<std::size_t>(shots)));

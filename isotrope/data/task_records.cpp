@@ -183,7 +183,7 @@ TaskItem read_question(const Record& record) {
   return item;
 }
 
-TaskItem read_text(const Record& record) {
+TaskItem read_text_task(const Record& record) {
   TaskItem item{.place = record.place()};
   item.text = record.text("text");
   if (item.text.empty()) throw InputError("task", "{}: \"text\" is empty", record.place());
@@ -209,7 +209,7 @@ Task read_task_records(std::string_view text, const std::string& file) {
       case Form::choices: return task.items.push_back(read_choices(record));
       case Form::pair: return task.items.push_back(read_pair(record));
       case Form::question: return task.items.push_back(read_question(record));
-      case Form::text: return task.items.push_back(read_text(record));
+      case Form::text: return task.items.push_back(read_text_task(record));
     }
   });
   if (!form) throw InputError("task", "{}: no records", file);

@@ -13,7 +13,7 @@ namespace isotrope {
 
 namespace {
 
-constexpr std::string_view where = "tokens";
+constexpr std::string_view in_tokens = "tokens";
 
 /// CRC-32 of what `before` is the checksum of, followed by `bytes`.
 std::uint32_t crc(std::span<const std::byte> bytes, std::uint32_t before = 0) {
@@ -22,7 +22,7 @@ std::uint32_t crc(std::span<const std::byte> bytes, std::uint32_t before = 0) {
 }
 
 template <std::size_t n>
-std::string text_of(const std::array<char, n>& field) {
+std::string text_of_field(const std::array<char, n>& field) {
   return {field.data(), ::strnlen(field.data(), n)};
 }
 
@@ -30,23 +30,23 @@ std::string text_of(const std::array<char, n>& field) {
 TokenFileHeader read_header(std::span<const std::byte> bytes, const std::string& file) {
   TokenFileHeader header;
   if (bytes.size() < 12 || std::memcmp(bytes.data(), token_file_magic.data(), 8) != 0)
-    throw InputError(where, "{}: not a token file (`isotrope data pack` makes them)", file);
+    throw InputError(in_tokens, "{}: not a token file (`isotrope data pack` makes them)", file);
   std::memcpy(&header.version, bytes.data() + 8, 4);
   if (header.version != token_file_version)
-    throw InputError(where, "{}: format version {}, this program reads {}{}", file, header.version, token_file_version,
+    throw InputError(in_tokens, "{}: format version {}, this program reads {}{}", file, header.version, token_file_version,
                      header.version > token_file_version ? ": a newer isotrope wrote it" : "");
   if (bytes.size() < sizeof header)
-    throw InputError(where, "{}: truncated: {} bytes, the header alone has {}", file, bytes.size(), sizeof header);
+    throw InputError(in_tokens, "{}: truncated: {} bytes, the header alone has {}", file, bytes.size(), sizeof header);
   std::memcpy(&header, bytes.data(), sizeof header);
   if (header.header_crc != crc(bytes.first(offsetof(TokenFileHeader, header_crc))))
-    throw InputError(where, "{}: the header is corrupt (CRC-32)", file);
+    throw InputError(in_tokens, "{}: the header is corrupt (CRC-32)", file);
   return header;
 }
 
 /// Sizes and offsets that contradict each other. Nothing may overflow here: the header comes from outside, checksum or not.
 void check_sizes(const TokenFileHeader& header, std::size_t file_bytes, const std::string& file) {
   if (header.file_bytes != file_bytes)
-    throw InputError(where, "{}: {}: the header promises {} bytes, the file has {}", file,
+    throw InputError(in_tokens, "{}: {}: the header promises {} bytes, the file has {}", file,
                      header.file_bytes > file_bytes ? "truncated" : "too long", header.file_bytes, file_bytes);
   const std::uint64_t size = file_bytes;
   bool fits = header.header_bytes == sizeof header && (header.token_width == 2 || header.token_width == 4) &&
@@ -61,18 +61,18 @@ void check_sizes(const TokenFileHeader& header, std::size_t file_bytes, const st
     const std::uint64_t blocks = (checksums - sizeof header + token_file_block - 1) / token_file_block;
     fits = header.documents_offset == documents && header.checksums_offset == checksums && size == checksums + blocks * 4;
   }
-  if (!fits) throw InputError(where, "{}: the header contradicts itself", file);
+  if (!fits) throw InputError(in_tokens, "{}: the header contradicts itself", file);
 }
 
 }  // namespace
 
 bool is_token_file(const fs::path& path) {
-  const MappedFile file(path, where);
+  const MappedFile file(path, in_tokens);
   return file.bytes().size() >= token_file_magic.size() &&
          std::memcmp(file.bytes().data(), token_file_magic.data(), token_file_magic.size()) == 0;
 }
 
-TokenFile::TokenFile(const fs::path& path) : map_(path, where), bytes_(map_.bytes()), path_(path) { parse(); }
+TokenFile::TokenFile(const fs::path& path) : map_(path, in_tokens), bytes_(map_.bytes()), path_(path) { parse(); }
 
 TokenFile::TokenFile(std::span<const std::byte> bytes, const std::string& name) : bytes_(bytes), path_(name) { parse(); }
 
@@ -81,7 +81,7 @@ void TokenFile::parse() {
   const auto header = read_header(bytes_, file);
   check_sizes(header, bytes_.size(), file);
   if (header.checksums_crc != crc(bytes_.subspan(header.checksums_offset)))
-    throw InputError(where, "{}: the table of checksums is corrupt (CRC-32)", file);
+    throw InputError(in_tokens, "{}: the table of checksums is corrupt (CRC-32)", file);
   info_ = {.version = header.version,
            .token_width = header.token_width,
            .token_count = header.token_count,
@@ -89,8 +89,8 @@ void TokenFile::parse() {
            .vocab_size = header.vocab_size,
            .source_bytes = header.source_bytes,
            .eos = std::nullopt,
-           .fingerprint = text_of(header.fingerprint),
-           .tokenizer_name = text_of(header.tokenizer_name)};
+           .fingerprint = text_of_field(header.fingerprint),
+           .tokenizer_name = text_of_field(header.tokenizer_name)};
   info_.checksum = header.checksums_crc;
   if (header.eos >= 0) info_.eos = static_cast<TokenId>(header.eos);
   documents_offset_ = header.documents_offset;
@@ -117,12 +117,12 @@ std::uint64_t widen(const std::byte* from, std::uint64_t count, Id* out) {
 template <class Id>
 void TokenFile::copy_ids(std::uint64_t begin, std::uint64_t count, Id* out) const {
   if (begin > size() || count > size() - begin)
-    throw InputError(where, "{}: tokens {} to {} were asked for, the file has {}", path_.string(), begin, begin + count, size());
+    throw InputError(in_tokens, "{}: tokens {} to {} were asked for, the file has {}", path_.string(), begin, begin + count, size());
   if (count == 0) return;
   const auto* from = bytes_.data() + sizeof(TokenFileHeader) + begin * info_.token_width;
   const auto largest = info_.token_width == 2 ? widen<std::uint16_t>(from, count, out) : widen<std::uint32_t>(from, count, out);
   if (largest >= info_.vocab_size)
-    throw with_hint(InputError(where, "{}: an id of {} among tokens {} to {}, the vocabulary has {}: corrupt", path_.string(), largest,
+    throw with_hint(InputError(in_tokens, "{}: an id of {} among tokens {} to {}, the vocabulary has {}: corrupt", path_.string(), largest,
                                begin, begin + count, info_.vocab_size),
                     "isotrope data inspect --verify names the block");
 }
@@ -139,14 +139,14 @@ std::uint64_t TokenFile::document_start(std::uint64_t index) const {
 
 TokenRange TokenFile::document(std::uint64_t index) const {
   if (index >= info_.document_count)
-    throw InputError(where, "{}: document {} was asked for, the file has {}", path_.string(), index, info_.document_count);
+    throw InputError(in_tokens, "{}: document {} was asked for, the file has {}", path_.string(), index, info_.document_count);
   const auto begin = document_start(index), end = document_start(index + 1);
-  if (begin >= end || end > size()) throw InputError(where, "{}: the boundaries of document {} are corrupt", path_.string(), index);
+  if (begin >= end || end > size()) throw InputError(in_tokens, "{}: the boundaries of document {} are corrupt", path_.string(), index);
   return {begin, end - begin};
 }
 
 std::uint64_t TokenFile::document_at(std::uint64_t position) const {
-  if (position >= size()) throw InputError(where, "{}: token {} was asked for, the file has {}", path_.string(), position, size());
+  if (position >= size()) throw InputError(in_tokens, "{}: token {} was asked for, the file has {}", path_.string(), position, size());
   std::uint64_t low = 0, high = info_.document_count;  // the first document that starts after `position` lies in (low, high]
   while (low + 1 < high) {
     const auto middle = low + (high - low) / 2;
@@ -157,7 +157,7 @@ std::uint64_t TokenFile::document_at(std::uint64_t position) const {
 
 std::vector<std::int32_t> TokenFile::document_ids(std::uint64_t begin, std::uint64_t count) const {
   if (begin > size() || count > size() - begin)
-    throw InputError(where, "{}: tokens {} to {} were asked for, the file has {}", path_.string(), begin, begin + count, size());
+    throw InputError(in_tokens, "{}: tokens {} to {} were asked for, the file has {}", path_.string(), begin, begin + count, size());
   std::vector<std::int32_t> ids(count);
   if (count == 0) return ids;
   const auto first = document_at(begin);
@@ -171,9 +171,10 @@ std::vector<std::int32_t> TokenFile::document_ids(std::uint64_t begin, std::uint
 
 void TokenFile::expect_tokenizer(const Tokenizer& tokenizer) const {
   if (tokenizer.fingerprint() == info_.fingerprint) return;
-  throw with_hint(InputError(where, "{}: packed with another tokenizer ({}, vocabulary {}) than this one (vocabulary {})", path_.string(),
-                             info_.tokenizer_name.empty() ? "unnamed" : info_.tokenizer_name, info_.vocab_size, tokenizer.vocab_size()),
-                  "pack the text again with this tokenizer, or use the one in the token file's folder");
+  throw with_hint(
+      InputError(in_tokens, "{}: packed with another tokenizer ({}, vocabulary {}) than this one (vocabulary {})", path_.string(),
+                 info_.tokenizer_name.empty() ? "unnamed" : info_.tokenizer_name, info_.vocab_size, tokenizer.vocab_size()),
+      "pack the text again with this tokenizer, or use the one in the token file's folder");
 }
 
 void TokenFile::verify(const std::function<void(std::uint64_t)>& progress) const {
@@ -183,7 +184,7 @@ void TokenFile::verify(const std::function<void(std::uint64_t)>& progress) const
     std::uint32_t expected;
     std::memcpy(&expected, bytes_.data() + checksums_offset_ + block * 4, 4);
     if (const auto got = crc(part); got != expected)
-      throw InputError(where, "{}: block {} (bytes {} to {}) is corrupt: CRC-32 {:08x}, expected {:08x}", path_.string(), block,
+      throw InputError(in_tokens, "{}: block {} (bytes {} to {}) is corrupt: CRC-32 {:08x}, expected {:08x}", path_.string(), block,
                        sizeof(TokenFileHeader) + begin, sizeof(TokenFileHeader) + begin + part.size(), got, expected);
     if (progress) progress(begin + part.size());
   }
@@ -191,7 +192,7 @@ void TokenFile::verify(const std::function<void(std::uint64_t)>& progress) const
   for (std::uint64_t begin = 0; begin < size(); begin += ids.size())
     copy(begin, std::min<std::uint64_t>(ids.size(), size() - begin), ids.data());
   if (size() > 0 && (info_.document_count == 0 || document_start(0) != 0))
-    throw InputError(where, "{}: the first document does not begin at token 0", path_.string());
+    throw InputError(in_tokens, "{}: the first document does not begin at token 0", path_.string());
   for (std::uint64_t i = 0; i < info_.document_count; ++i) document(i);
 }
 
@@ -206,7 +207,7 @@ fs::path documents_name(const fs::path& path) { return path.string() + ".partial
 
 TokenFileWriter::TokenFileWriter(const fs::path& path, TokenFileInfo info) : path_(path) {
   set_info(std::move(info));
-  file_.emplace(path, partial_name(path), 0, where);
+  file_.emplace(path, partial_name(path), 0, in_tokens);
   const TokenFileHeader placeholder;
   file_->write(std::as_bytes(std::span(&placeholder, 1)));
 }
@@ -246,7 +247,7 @@ void TokenFileWriter::add(std::span<const TokenId> ids) {
   encoded_.resize(ids.size() * info_.token_width);
   const auto largest = info_.token_width == 2 ? narrow<std::uint16_t>(ids, encoded_.data()) : narrow<std::uint32_t>(ids, encoded_.data());
   if (!ids.empty() && largest >= info_.vocab_size)
-    throw InputError(where, "{}: the tokenizer gave id {}, its vocabulary has {}", path_.string(), static_cast<TokenId>(largest),
+    throw InputError(in_tokens, "{}: the tokenizer gave id {}, its vocabulary has {}", path_.string(), static_cast<TokenId>(largest),
                      info_.vocab_size);
   append(encoded_);
   info_.token_count += ids.size();
@@ -314,7 +315,7 @@ std::uint32_t TokenFileWriter::tokens_crc() const { return crc(block_, crc(std::
 
 TokenFilePoint TokenFileWriter::save() {
   write_out();
-  if (!documents_file_) documents_file_.emplace(path_, documents_name(path_), 0, where);
+  if (!documents_file_) documents_file_.emplace(path_, documents_name(path_), 0, in_tokens);
   const auto ended = std::as_bytes(std::span(starts_).subspan(saved_starts_));
   documents_file_->write(ended);
   documents_crc_ = crc(ended, documents_crc_);
@@ -345,36 +346,37 @@ void TokenFileWriter::restore(const TokenFilePoint& from) {
     std::error_code error;
     fs::copy_file(path_, copy, fs::copy_options::overwrite_existing, error);
     if (!error) fs::rename(copy, partial, error);
-    if (error) throw WorkError(where, "{}: cannot copy: {}", path_.string(), error.message());
+    if (error) throw WorkError(in_tokens, "{}: cannot copy: {}", path_.string(), error.message());
   }
   restore_tokens(from);
   restore_documents(from);
   info_.token_count = from.tokens;
   info_.source_bytes = from.source_bytes;
   document_begin_ = from.document_begin;
-  file_.emplace(path_, partial, sizeof(TokenFileHeader) + from.tokens * info_.token_width, where);
-  documents_file_.emplace(path_, documents_name(path_), from.documents * sizeof(std::uint64_t), where);
+  file_.emplace(path_, partial, sizeof(TokenFileHeader) + from.tokens * info_.token_width, in_tokens);
+  documents_file_.emplace(path_, documents_name(path_), from.documents * sizeof(std::uint64_t), in_tokens);
   keep(true);
 }
 
 /// The checksums of all whole blocks, and what the last one holds so far.
 void TokenFileWriter::restore_tokens(const TokenFilePoint& from) {
-  const MappedFile map(partial_name(path_), where);
+  const MappedFile map(partial_name(path_), in_tokens);
   if (map.bytes().size() < sizeof(TokenFileHeader) || from.tokens > (map.bytes().size() - sizeof(TokenFileHeader)) / info_.token_width)
-    throw InputError(where, "{}: shorter than it was", map.path().string());
+    throw InputError(in_tokens, "{}: shorter than it was", map.path().string());
   auto body = map.bytes().subspan(sizeof(TokenFileHeader), from.tokens * info_.token_width);
   for (; body.size() >= token_file_block; body = body.subspan(token_file_block)) checksums_.push_back(crc(body.first(token_file_block)));
   block_.assign(body.begin(), body.end());
   written_ = block_.size();
-  if (tokens_crc() != from.tokens_crc) throw InputError(where, "{}: corrupt (CRC-32)", map.path().string());
+  if (tokens_crc() != from.tokens_crc) throw InputError(in_tokens, "{}: corrupt (CRC-32)", map.path().string());
 }
 
 void TokenFileWriter::restore_documents(const TokenFilePoint& from) {
-  const MappedFile map(documents_name(path_), where);
-  if (from.documents > map.bytes().size() / sizeof(std::uint64_t)) throw InputError(where, "{}: shorter than it was", map.path().string());
+  const MappedFile map(documents_name(path_), in_tokens);
+  if (from.documents > map.bytes().size() / sizeof(std::uint64_t))
+    throw InputError(in_tokens, "{}: shorter than it was", map.path().string());
   const auto bytes = map.bytes().first(from.documents * sizeof(std::uint64_t));
   documents_crc_ = crc(bytes);
-  if (documents_crc_ != from.documents_crc) throw InputError(where, "{}: corrupt (CRC-32)", map.path().string());
+  if (documents_crc_ != from.documents_crc) throw InputError(in_tokens, "{}: corrupt (CRC-32)", map.path().string());
   starts_.resize(from.documents);
   if (!bytes.empty()) std::memcpy(starts_.data(), bytes.data(), bytes.size());
   saved_starts_ = starts_.size();

@@ -14,37 +14,44 @@ static_assert(std::endian::native == std::endian::little, "the file formats are 
 
 namespace {
 
-struct Entry {
+struct DTypeEntry {
   std::string_view name;
   std::size_t size;
 };
 
 // In the order of the enumeration.
-constexpr std::array<Entry, 12> entries{{{"F64", 8},
-                                         {"F32", 4},
-                                         {"F16", 2},
-                                         {"BF16", 2},
-                                         {"I64", 8},
-                                         {"I32", 4},
-                                         {"I16", 2},
-                                         {"I8", 1},
-                                         {"U8", 1},
-                                         {"BOOL", 1},
-                                         {"F8_E4M3", 1},
-                                         {"F8_E5M2", 1}}};
+constexpr std::array<DTypeEntry, 12> dtype_entries{{{"F64", 8},
+                                                    {"F32", 4},
+                                                    {"F16", 2},
+                                                    {"BF16", 2},
+                                                    {"I64", 8},
+                                                    {"I32", 4},
+                                                    {"I16", 2},
+                                                    {"I8", 1},
+                                                    {"U8", 1},
+                                                    {"BOOL", 1},
+                                                    {"F8_E4M3", 1},
+                                                    {"F8_E5M2", 1}}};
 
 }  // namespace
 
-std::size_t dtype_size(DType dtype) { return entries[static_cast<std::size_t>(dtype)].size; }
-std::string_view dtype_name(DType dtype) { return entries[static_cast<std::size_t>(dtype)].name; }
+std::size_t dtype_size(DType dtype) { return dtype_entries[static_cast<std::size_t>(dtype)].size; }
+std::string_view dtype_name(DType dtype) { return dtype_entries[static_cast<std::size_t>(dtype)].name; }
 
 std::optional<DType> dtype_from_name(std::string_view name) {
-  for (std::size_t i = 0; i < entries.size(); ++i)
-    if (entries[i].name == name) return static_cast<DType>(i);
+  for (std::size_t i = 0; i < dtype_entries.size(); ++i)
+    if (dtype_entries[i].name == name) return static_cast<DType>(i);
   return std::nullopt;
 }
 
 bool is_floating(DType dtype) { return dtype <= DType::bf16 || dtype == DType::f8_e4m3 || dtype == DType::f8_e5m2; }
+
+std::optional<std::uint64_t> byte_count(std::span<const std::int64_t> shape, DType dtype) {
+  auto product = static_cast<std::int64_t>(dtype_size(dtype));
+  for (const auto dim : shape)
+    if (dim < 0 || __builtin_mul_overflow(product, dim, &product)) return std::nullopt;
+  return static_cast<std::uint64_t>(product);
+}
 
 float to_float_bf16(std::uint16_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
 

@@ -17,6 +17,9 @@ std::string_view dtype_name(DType dtype);                     ///< as safetensor
 std::optional<DType> dtype_from_name(std::string_view name);  ///< the inverse
 bool is_floating(DType dtype);
 
+/// product(shape) · dtype_size(dtype), or nothing where a dimension is negative or that does not fit 63 bits.
+std::optional<std::uint64_t> byte_count(std::span<const std::int64_t> shape, DType dtype);
+
 float to_float_f16(std::uint16_t bits);     ///< IEEE 754 binary16
 float to_float_bf16(std::uint16_t bits);    ///< the upper half of a float
 std::uint16_t to_f16(float value);          ///< nearest, ties to even; past 65504 + half a step infinity; NaN stays a quiet NaN

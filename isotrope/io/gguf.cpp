@@ -15,8 +15,8 @@ namespace isotrope {
 
 namespace {
 
-constexpr std::string_view where = "gguf";
-constexpr std::uint32_t magic = 0x46554747;  // "GGUF"
+constexpr std::string_view in_gguf = "gguf";
+constexpr std::uint32_t gguf_magic = 0x46554747;  // "GGUF"
 constexpr std::uint64_t default_alignment = 32;
 constexpr int deepest_array = 4;
 constexpr std::uint32_t most_dimensions = 4;
@@ -61,7 +61,7 @@ class Cursor {
 
   std::string text(std::string_view what) {
     const auto length = number<std::uint64_t>(what);
-    if (length > left()) throw InputError(where, "{}: {}: a string of {} bytes, the file has {} left", file_, what, length, left());
+    if (length > left()) throw InputError(in_gguf, "{}: {}: a string of {} bytes, the file has {} left", file_, what, length, left());
     const auto bytes = take(length, what);
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
   }
@@ -69,7 +69,7 @@ class Cursor {
   /// A count of things that take at least `least` bytes each.
   std::uint64_t count(std::string_view what, std::size_t least) {
     const auto count = number<std::uint64_t>(what);
-    if (count > left() / least) throw InputError(where, "{}: {}: {}, the file has only {} bytes left", file_, what, count, left());
+    if (count > left() / least) throw InputError(in_gguf, "{}: {}: {}, the file has only {} bytes left", file_, what, count, left());
     return count;
   }
 
@@ -77,7 +77,7 @@ class Cursor {
 
  private:
   std::span<const std::byte> take(std::size_t size, std::string_view what) {
-    if (size > left()) throw InputError(where, "{}: ends inside {}, at byte {}: truncated?", file_, what, bytes_.size());
+    if (size > left()) throw InputError(in_gguf, "{}: ends inside {}, at byte {}: truncated?", file_, what, bytes_.size());
     position_ += size;
     return bytes_.subspan(position_ - size, size);
   }
@@ -94,7 +94,7 @@ class Cursor {
   template <class Variant, std::size_t Place = 0>
   Variant make(std::uint32_t type, const std::string& key, int depth) {
     if constexpr (Place == std::variant_size_v<Variant>) {
-      throw InputError(where, "{}: {}: type {} of metadata is unknown", file_, key, type);
+      throw InputError(in_gguf, "{}: {}: type {} of metadata is unknown", file_, key, type);
     } else {
       using T = std::variant_alternative_t<Place, Variant>;
       if (type != Place) return make<Variant, Place + 1>(type, key, depth);
@@ -117,7 +117,7 @@ class Cursor {
   }
 
   GgufArray array(const std::string& key, int depth) {
-    if (depth > deepest_array) throw InputError(where, "{}: {}: arrays nested more than {} deep", file_, key, deepest_array);
+    if (depth > deepest_array) throw InputError(in_gguf, "{}: {}: arrays nested more than {} deep", file_, key, deepest_array);
     const auto type = number<std::uint32_t>(key);
     return {make<decltype(GgufArray::elements)>(type, key, depth)};
   }
@@ -129,8 +129,8 @@ class Cursor {
 
 void check_version(std::uint32_t version, std::string_view file) {
   if (version == 2 || version == 3) return;
-  if ((version & 0xffff) == 0 && version != 0) throw InputError(where, "{}: is big-endian, only little-endian files are read", file);
-  throw InputError(where, "{}: version {}, expected 2 or 3", file, version);
+  if ((version & 0xffff) == 0 && version != 0) throw InputError(in_gguf, "{}: is big-endian, only little-endian files are read", file);
+  throw InputError(in_gguf, "{}: version {}, expected 2 or 3", file, version);
 }
 
 /// Where a tensor lies, from the beginning of the data.
@@ -149,7 +149,7 @@ std::pair<PackedTensor, Place> read_entry(Cursor& cursor, std::string_view file)
   const auto name = shown(tensor.name);
   const auto dimensions = cursor.number<std::uint32_t>(name);
   if (dimensions > most_dimensions)
-    throw InputError(where, "{}: tensor {} has {} dimensions, at most {} are possible", file, name, dimensions, most_dimensions);
+    throw InputError(in_gguf, "{}: tensor {} has {} dimensions, at most {} are possible", file, name, dimensions, most_dimensions);
   std::uint64_t numbers = 1;
   bool overflows = false;
   for (std::uint32_t i = 0; i < dimensions; ++i) {
@@ -160,14 +160,14 @@ std::pair<PackedTensor, Place> read_entry(Cursor& cursor, std::string_view file)
   const auto type = cursor.number<std::uint32_t>(name);
   const auto offset = cursor.number<std::uint64_t>(name);
   const auto packing = packing_from_number(type);
-  if (!packing) throw InputError(where, "{}: tensor {} has type {}, which is not supported", file, name, type_text(type));
+  if (!packing) throw InputError(in_gguf, "{}: tensor {} has type {}, which is not supported", file, name, type_text(type));
   tensor.packing = *packing;
   std::uint64_t size;
   if (overflows || __builtin_mul_overflow(numbers / block_size(*packing), block_bytes(*packing), &size))
-    throw InputError(where, "{}: tensor {}: its shape is too large", file, name);
+    throw InputError(in_gguf, "{}: tensor {}: its shape is too large", file, name);
   const auto row = tensor.shape.empty() ? 1 : tensor.shape.back();
   if (static_cast<std::uint64_t>(row) % block_size(*packing) != 0)
-    throw InputError(where, "{}: tensor {}: rows of {} numbers are no whole blocks of {}, as {} has them", file, name, row,
+    throw InputError(in_gguf, "{}: tensor {}: rows of {} numbers are no whole blocks of {}, as {} has them", file, name, row,
                      block_size(*packing), packing_name(*packing));
   return {std::move(tensor), {offset, size}};
 }
@@ -184,12 +184,12 @@ void check_places(const std::vector<PackedTensor>& tensors, const std::vector<Pl
     const auto [offset, size] = places[i];
     const auto name = shown(tensors[i].name);
     if (offset % alignment != 0)
-      throw InputError(where, "{}: tensor {} begins at byte {} of the data, which is no multiple of {}", file, name, offset, alignment);
+      throw InputError(in_gguf, "{}: tensor {} begins at byte {} of the data, which is no multiple of {}", file, name, offset, alignment);
     if (offset > data_bytes || size > data_bytes - offset)
-      throw InputError(where, "{}: tensor {} has {} bytes from byte {} of the data on, the file has {}: truncated?", file, name, size,
+      throw InputError(in_gguf, "{}: tensor {} has {} bytes from byte {} of the data on, the file has {}: truncated?", file, name, size,
                        offset, data_bytes);
     if (offset < reached)
-      throw InputError(where, "{}: tensor {} begins at byte {} of the data, inside tensor {}", file, name, offset, shown(*before));
+      throw InputError(in_gguf, "{}: tensor {} begins at byte {} of the data, inside tensor {}", file, name, offset, shown(*before));
     reached = offset + size;
     before = &tensors[i].name;
   }
@@ -199,22 +199,22 @@ void check_places(const std::vector<PackedTensor>& tensors, const std::vector<Pl
 
 std::string_view gguf_kind(const GgufValue& value) { return kinds[value.index()]; }
 
-GgufFile::GgufFile(const fs::path& path) : map_(path, where), path_(path) { parse(map_.bytes()); }
+GgufFile::GgufFile(const fs::path& path) : map_(path, in_gguf), path_(path) { parse(map_.bytes()); }
 
 GgufFile::GgufFile(std::span<const std::byte> bytes, const std::string& name) : path_(name) { parse(bytes); }
 
 void GgufFile::parse(std::span<const std::byte> bytes) {
   const auto file = path_.string();
   Cursor cursor(bytes, file);
-  if (cursor.left() < 4 || cursor.number<std::uint32_t>("the magic") != magic)
-    throw InputError(where, "{}: does not begin with GGUF: not a GGUF file?", file);
+  if (cursor.left() < 4 || cursor.number<std::uint32_t>("the magic") != gguf_magic)
+    throw InputError(in_gguf, "{}: does not begin with GGUF: not a GGUF file?", file);
   version_ = cursor.number<std::uint32_t>("the version");
   check_version(version_, file);
   const auto tensors = cursor.count("the number of tensors", 24), values = cursor.count("the number of metadata values", 13);
   for (std::uint64_t i = 0; i < values; ++i) {
     auto key = cursor.text("the metadata");
     const auto name = shown(key);
-    if (!keys_.emplace(key, metadata_.size()).second) throw InputError(where, "{}: metadata {} is given twice", file, name);
+    if (!keys_.emplace(key, metadata_.size()).second) throw InputError(in_gguf, "{}: metadata {} is given twice", file, name);
     const auto type = cursor.number<std::uint32_t>(name);
     metadata_.emplace_back(std::move(key), cursor.value(type, name));
   }
@@ -222,14 +222,14 @@ void GgufFile::parse(std::span<const std::byte> bytes) {
   for (std::uint64_t i = 0; i < tensors; ++i) {
     auto [tensor, place] = read_entry(cursor, file);
     if (!names_.emplace(tensor.name, tensors_.size()).second)
-      throw InputError(where, "{}: tensor {} is given twice", file, shown(tensor.name));
+      throw InputError(in_gguf, "{}: tensor {} is given twice", file, shown(tensor.name));
     tensors_.push_back(std::move(tensor));
     places.push_back(place);
   }
 
   const auto alignment = get_int("general.alignment", default_alignment);
   if (alignment < 1 || !std::has_single_bit(static_cast<std::uint64_t>(alignment)))
-    throw InputError(where, "{}: general.alignment is {}, expected a power of two", file, alignment);
+    throw InputError(in_gguf, "{}: general.alignment is {}, expected a power of two", file, alignment);
   const auto step = static_cast<std::uint64_t>(alignment);
   const auto begin = cursor.position() + (step - cursor.position() % step) % step;
   const auto data = bytes.subspan(std::min<std::size_t>(begin, bytes.size()));
@@ -275,12 +275,12 @@ std::optional<double> as_number(const GgufValue& value) {
 
 const GgufValue& GgufFile::required(std::string_view key) const {
   const auto* found = value(key);
-  if (!found) throw InputError(where, "{}: metadata {} is missing", path_.string(), key);
+  if (!found) throw InputError(in_gguf, "{}: metadata {} is missing", path_.string(), key);
   return *found;
 }
 
 void GgufFile::wrong(std::string_view key, std::string_view expected, const GgufValue& got) const {
-  throw InputError(where, "{}: metadata {}: expected {}, got {}", path_.string(), key, expected, gguf_kind(got));
+  throw InputError(in_gguf, "{}: metadata {}: expected {}, got {}", path_.string(), key, expected, gguf_kind(got));
 }
 
 std::int64_t GgufFile::get_int(std::string_view key) const {
@@ -334,7 +334,7 @@ std::vector<std::int64_t> GgufFile::get_ints(std::string_view key) const {
       [&](const auto& elements) {
         for (const auto& element : elements) {
           const auto integer = as_int(GgufValue(element));
-          if (!integer) throw InputError(where, "{}: metadata {}: expected an array of integers, got another array", path_.string(), key);
+          if (!integer) throw InputError(in_gguf, "{}: metadata {}: expected an array of integers, got another array", path_.string(), key);
           integers.push_back(*integer);
         }
       },
@@ -391,7 +391,7 @@ std::uint64_t size_of(const GgufEntry& entry, const fs::path& path) {
   for (const auto size : entry.shape) numbers *= static_cast<std::uint64_t>(size);
   const auto row = entry.shape.empty() ? 1 : entry.shape.back();
   if (entry.shape.size() > most_dimensions || static_cast<std::uint64_t>(row) % block_size(entry.packing) != 0)
-    throw WorkError(where, "{}: tensor {}: shape {} has no place as {}", path.string(), entry.name, shape_text(entry.shape),
+    throw WorkError(in_gguf, "{}: tensor {}: shape {} has no place as {}", path.string(), entry.name, shape_text(entry.shape),
                     packing_name(entry.packing));
   return packed_bytes(entry.packing, numbers);
 }
@@ -401,19 +401,19 @@ std::uint64_t size_of(const GgufEntry& entry, const fs::path& path) {
 void write_gguf(const fs::path& path, const GgufMetadata& metadata, std::span<const GgufEntry> entries,
                 const std::function<std::vector<std::byte>(std::size_t entry)>& data) {
   Header header;
-  header.number(magic);
+  header.number(gguf_magic);
   header.number<std::uint32_t>(3);
   header.number<std::uint64_t>(entries.size());
   header.number<std::uint64_t>(metadata.size());
   std::set<std::string_view> keys, names;
   for (const auto& [key, value] : metadata) {
-    if (!keys.insert(key).second) throw WorkError(where, "{}: metadata {} is given twice", path.string(), key);
+    if (!keys.insert(key).second) throw WorkError(in_gguf, "{}: metadata {} is given twice", path.string(), key);
     header.text(key);
     header.value(value);
   }
   std::uint64_t offset = 0;
   for (const auto& entry : entries) {
-    if (!names.insert(entry.name).second) throw WorkError(where, "{}: two tensors are called {}", path.string(), entry.name);
+    if (!names.insert(entry.name).second) throw WorkError(in_gguf, "{}: two tensors are called {}", path.string(), entry.name);
     header.text(entry.name);
     header.number(static_cast<std::uint32_t>(entry.shape.size()));
     for (auto size = entry.shape.rbegin(); size != entry.shape.rend(); ++size) header.number(static_cast<std::uint64_t>(*size));
@@ -422,12 +422,12 @@ void write_gguf(const fs::path& path, const GgufMetadata& metadata, std::span<co
     offset = aligned(offset + size_of(entry, path));
   }
 
-  AtomicFile file(path, where);
+  AtomicFile file(path, in_gguf);
   file.write(header.bytes());
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const auto bytes = data(i);
     if (bytes.size() != size_of(entries[i], path))
-      throw WorkError(where, "{}: tensor {}: {} bytes, its shape takes {}", path.string(), entries[i].name, bytes.size(),
+      throw WorkError(in_gguf, "{}: tensor {}: {} bytes, its shape takes {}", path.string(), entries[i].name, bytes.size(),
                       size_of(entries[i], path));
     file.write(std::string(aligned(file.size()) - file.size(), '\0'));
     file.write(bytes);

@@ -11,8 +11,8 @@ namespace isotrope {
 
 namespace {
 
-constexpr std::string_view where = "npy";
-constexpr std::string_view magic = "\x93NUMPY";
+constexpr std::string_view in_npy = "npy";
+constexpr std::string_view npy_magic = "\x93NUMPY";
 
 constexpr std::array<std::pair<std::string_view, DType>, 9> descriptions{{{"<f2", DType::f16},
                                                                           {"<f4", DType::f32},
@@ -23,13 +23,6 @@ constexpr std::array<std::pair<std::string_view, DType>, 9> descriptions{{{"<f2"
                                                                           {"<i8", DType::i64},
                                                                           {"|u1", DType::u8},
                                                                           {"|b1", DType::boolean}}};
-
-std::optional<std::uint64_t> byte_count(std::span<const std::int64_t> shape, DType dtype) {
-  auto product = static_cast<std::int64_t>(dtype_size(dtype));
-  for (const auto dim : shape)
-    if (dim < 0 || __builtin_mul_overflow(product, dim, &product)) return std::nullopt;
-  return static_cast<std::uint64_t>(product);
-}
 
 /// The header: a Python dictionary literal with the keys descr, fortran_order and shape, in any order.
 class HeaderParser {
@@ -57,7 +50,7 @@ class HeaderParser {
   }
 
  private:
-  [[noreturn]] void fail() const { throw InputError(where, "{}: byte {} of the header is not what a .npy header has there", file_, at_); }
+  [[noreturn]] void fail() const { throw InputError(in_npy, "{}: byte {} of the header is not what a .npy header has there", file_, at_); }
 
   void skip() {
     while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n')) ++at_;
@@ -119,20 +112,20 @@ class HeaderParser {
 /// Where the header's text begins and how long it is.
 std::pair<std::size_t, std::size_t> header_range(std::span<const std::byte> bytes, const std::string& file) {
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (!text.starts_with(magic) || text.size() < 10) throw InputError(where, "{}: not a .npy file", file);
+  if (!text.starts_with(npy_magic) || text.size() < 10) throw InputError(in_npy, "{}: not a .npy file", file);
   const int version = static_cast<unsigned char>(text[6]);
-  if (version < 1 || version > 3) throw InputError(where, "{}: format version {}, expected 1 to 3", file, version);
+  if (version < 1 || version > 3) throw InputError(in_npy, "{}: format version {}, expected 1 to 3", file, version);
   const std::size_t begin = version == 1 ? 10 : 12;
   std::uint32_t size = 0;
   if (text.size() >= begin) std::memcpy(&size, bytes.data() + 8, begin - 8);
   if (text.size() < begin || size > text.size() - begin)
-    throw InputError(where, "{}: the header claims {} bytes, the file has {}: truncated?", file, size, text.size());
+    throw InputError(in_npy, "{}: the header claims {} bytes, the file has {}: truncated?", file, size, text.size());
   return {begin, size};
 }
 
 }  // namespace
 
-NpyFile::NpyFile(const fs::path& path) : map_(path, where), path_(path) { parse(map_.bytes()); }
+NpyFile::NpyFile(const fs::path& path) : map_(path, in_npy), path_(path) { parse(map_.bytes()); }
 
 NpyFile::NpyFile(std::span<const std::byte> bytes, const std::string& name) : path_(name) { parse(bytes); }
 
@@ -148,13 +141,13 @@ void NpyFile::parse(std::span<const std::byte> bytes) {
     if (header.descr == description ||
         (description[0] == '|' && header.descr.size() == 3 && header.descr.substr(1) == description.substr(1)))
       dtype = candidate;
-  if (!dtype) throw InputError(where, "{}: dtype \"{}\": expected one of <f2 <f4 <f8 |i1 <i2 <i4 <i8 |u1 |b1", file, header.descr);
-  if (header.fortran_order && header.shape.size() > 1) throw InputError(where, "{}: Fortran order, expected C order", file);
+  if (!dtype) throw InputError(in_npy, "{}: dtype \"{}\": expected one of <f2 <f4 <f8 |i1 <i2 <i4 <i8 |u1 |b1", file, header.descr);
+  if (header.fortran_order && header.shape.size() > 1) throw InputError(in_npy, "{}: Fortran order, expected C order", file);
 
   data_ = bytes.subspan(begin + size);
   const auto expected = byte_count(header.shape, *dtype);
   if (!expected || *expected != data_.size())
-    throw InputError(where, "{}: shape {} of {} takes {} bytes, the file has {}", file, shape_text(header.shape), header.descr,
+    throw InputError(in_npy, "{}: shape {} of {} takes {} bytes, the file has {}", file, shape_text(header.shape), header.descr,
                      expected ? std::to_string(*expected) : "too many", data_.size());
   dtype_ = *dtype;
   shape_ = std::move(header.shape);
@@ -164,9 +157,9 @@ void write_npy(const fs::path& path, DType dtype, std::span<const std::int64_t> 
   std::string_view description;
   for (const auto& [text, candidate] : descriptions)
     if (candidate == dtype) description = text;
-  if (description.empty()) throw WorkError(where, "{}: NumPy has no {}", path.string(), dtype_name(dtype));
+  if (description.empty()) throw WorkError(in_npy, "{}: NumPy has no {}", path.string(), dtype_name(dtype));
   if (byte_count(shape, dtype) != bytes.size())
-    throw WorkError(where, "{}: shape {} of {} does not take {} bytes", path.string(), shape_text(shape), dtype_name(dtype), bytes.size());
+    throw WorkError(in_npy, "{}: shape {} of {} does not take {} bytes", path.string(), shape_text(shape), dtype_name(dtype), bytes.size());
 
   std::string dims;
   for (const auto dim : shape) dims += std::to_string(dim) + (shape.size() == 1 ? "," : ", ");
@@ -176,8 +169,8 @@ void write_npy(const fs::path& path, DType dtype, std::span<const std::int64_t> 
   header += '\n';
   const auto size = static_cast<std::uint16_t>(header.size());
 
-  AtomicFile file(path, where);
-  file.write(magic);
+  AtomicFile file(path, in_npy);
+  file.write(npy_magic);
   file.write(std::string_view("\x01\x00", 2));
   file.write(std::as_bytes(std::span(&size, 1)));
   file.write(header);

@@ -16,26 +16,18 @@ using nlohmann::json;
 
 namespace {
 
-constexpr std::string_view where = "safetensors";
+constexpr std::string_view in_safetensors = "safetensors";
 constexpr std::uint64_t max_header_bytes = 100'000'000;  // the format's own limit
 
 /// A name from the file as a message shows it: escaped when it would break the line.
-std::string shown(const std::string& name) {
+std::string escaped(const std::string& name) {
   const bool plain = std::ranges::all_of(name, [](unsigned char c) { return c >= 0x20 && c != 0x7f; });
   return plain ? name : json(name).dump();
 }
 
-/// product(shape) · size of dtype, or nothing when that does not fit 63 bits.
-std::optional<std::uint64_t> byte_count(const std::vector<std::int64_t>& shape, DType dtype) {
-  auto product = static_cast<std::int64_t>(dtype_size(dtype));
-  for (const auto dim : shape)
-    if (__builtin_mul_overflow(product, dim, &product)) return std::nullopt;
-  return static_cast<std::uint64_t>(product);
-}
-
 std::uint64_t natural(const json& value, std::string_view file, std::string_view tensor, std::string_view what) {
   if (!value.is_number_unsigned() || value.get<std::uint64_t>() > INT64_MAX)
-    throw InputError(where, "{}: tensor {}: {}: expected a whole number from 0 to 2^63 - 1, got {}", file, tensor, what,
+    throw InputError(in_safetensors, "{}: tensor {}: {}: expected a whole number from 0 to 2^63 - 1, got {}", file, tensor, what,
                      value.is_number() ? value.dump() : std::string(json_kind(value)));
   return value.get<std::uint64_t>();
 }
@@ -43,9 +35,9 @@ std::uint64_t natural(const json& value, std::string_view file, std::string_view
 const json& field(const json& entry, const char* key, json::value_t type, std::string_view expected, std::string_view file,
                   std::string_view tensor) {
   const auto at = entry.find(key);
-  if (at == entry.end()) throw InputError(where, "{}: tensor {} has no \"{}\"", file, tensor, key);
+  if (at == entry.end()) throw InputError(in_safetensors, "{}: tensor {} has no \"{}\"", file, tensor, key);
   if (at->type() != type)
-    throw InputError(where, "{}: tensor {}: \"{}\": expected {}, got {}", file, tensor, key, expected, json_kind(*at));
+    throw InputError(in_safetensors, "{}: tensor {}: \"{}\": expected {}, got {}", file, tensor, key, expected, json_kind(*at));
   return *at;
 }
 
@@ -56,24 +48,24 @@ struct Placed {
 
 /// One entry of the header, checked against itself and the size of the data.
 Placed parse_entry(const std::string& full_name, const json& entry, std::uint64_t data_bytes, std::string_view file) {
-  const auto name = shown(full_name);
-  if (!entry.is_object()) throw InputError(where, "{}: tensor {}: expected an object, got {}", file, name, json_kind(entry));
+  const auto name = escaped(full_name);
+  if (!entry.is_object()) throw InputError(in_safetensors, "{}: tensor {}: expected an object, got {}", file, name, json_kind(entry));
   const auto& dtype_text = field(entry, "dtype", json::value_t::string, "a string", file, name).get_ref<const std::string&>();
   const auto dtype = dtype_from_name(dtype_text);
-  if (!dtype) throw InputError(where, "{}: tensor {}: unknown dtype \"{}\"", file, name, dtype_text);
+  if (!dtype) throw InputError(in_safetensors, "{}: tensor {}: unknown dtype \"{}\"", file, name, dtype_text);
   std::vector<std::int64_t> shape;
   for (const auto& dim : field(entry, "shape", json::value_t::array, "an array", file, name))
     shape.push_back(static_cast<std::int64_t>(natural(dim, file, name, "shape")));
   const auto& offsets = field(entry, "data_offsets", json::value_t::array, "an array", file, name);
-  if (offsets.size() != 2) throw InputError(where, "{}: tensor {}: expected 2 data_offsets, got {}", file, name, offsets.size());
+  if (offsets.size() != 2) throw InputError(in_safetensors, "{}: tensor {}: expected 2 data_offsets, got {}", file, name, offsets.size());
   const auto begin = natural(offsets[0], file, name, "data_offsets"), end = natural(offsets[1], file, name, "data_offsets");
-  if (end < begin) throw InputError(where, "{}: tensor {} ends at byte {}, before its begin at {}", file, name, end, begin);
-  if (end > data_bytes) throw InputError(where, "{}: tensor {} ends at byte {}, the file has {}", file, name, end, data_bytes);
+  if (end < begin) throw InputError(in_safetensors, "{}: tensor {} ends at byte {}, before its begin at {}", file, name, end, begin);
+  if (end > data_bytes) throw InputError(in_safetensors, "{}: tensor {} ends at byte {}, the file has {}", file, name, end, data_bytes);
   const auto expected = byte_count(shape, *dtype);
-  if (!expected) throw InputError(where, "{}: tensor {}: shape {} of {} is too large", file, name, shape_text(shape), dtype_text);
+  if (!expected) throw InputError(in_safetensors, "{}: tensor {}: shape {} of {} is too large", file, name, shape_text(shape), dtype_text);
   if (*expected != end - begin)
-    throw InputError(where, "{}: tensor {}: shape {} of {} takes {} bytes, its offsets give {}", file, name, shape_text(shape), dtype_text,
-                     *expected, end - begin);
+    throw InputError(in_safetensors, "{}: tensor {}: shape {} of {} takes {} bytes, its offsets give {}", file, name, shape_text(shape),
+                     dtype_text, *expected, end - begin);
   return {{full_name, *dtype, std::move(shape), {}}, begin, end};
 }
 
@@ -83,21 +75,23 @@ void check_cover(const std::vector<Placed>& placed, std::uint64_t data_bytes, st
   const std::string* before = nullptr;
   for (const auto& [view, begin, end] : placed) {
     if (begin < reached)
-      throw InputError(where, "{}: tensor {} begins at byte {}, inside tensor {}", file, shown(view.name), begin, shown(*before));
+      throw InputError(in_safetensors, "{}: tensor {} begins at byte {}, inside tensor {}", file, escaped(view.name), begin,
+                       escaped(*before));
     if (begin > reached)
-      throw InputError(where, "{}: tensor {} begins at byte {}: the {} bytes before it belong to no tensor", file, shown(view.name), begin,
-                       begin - reached);
+      throw InputError(in_safetensors, "{}: tensor {} begins at byte {}: the {} bytes before it belong to no tensor", file,
+                       escaped(view.name), begin, begin - reached);
     reached = end;
     before = &view.name;
   }
-  if (reached != data_bytes) throw InputError(where, "{}: the tensors end at byte {}, the file has {}", file, reached, data_bytes);
+  if (reached != data_bytes) throw InputError(in_safetensors, "{}: the tensors end at byte {}, the file has {}", file, reached, data_bytes);
 }
 
 std::map<std::string, std::string> parse_metadata(const json& entry, std::string_view file) {
-  if (!entry.is_object()) throw InputError(where, "{}: \"__metadata__\": expected an object, got {}", file, json_kind(entry));
+  if (!entry.is_object()) throw InputError(in_safetensors, "{}: \"__metadata__\": expected an object, got {}", file, json_kind(entry));
   std::map<std::string, std::string> metadata;
   for (const auto& [key, value] : entry.items()) {
-    if (!value.is_string()) throw InputError(where, "{}: \"__metadata__.{}\": expected a string, got {}", file, key, json_kind(value));
+    if (!value.is_string())
+      throw InputError(in_safetensors, "{}: \"__metadata__.{}\": expected a string, got {}", file, key, json_kind(value));
     metadata[key] = value.get<std::string>();
   }
   return metadata;
@@ -105,24 +99,24 @@ std::map<std::string, std::string> parse_metadata(const json& entry, std::string
 
 }  // namespace
 
-SafetensorsFile::SafetensorsFile(const fs::path& path) : map_(path, where), path_(path) { parse(map_.bytes()); }
+SafetensorsFile::SafetensorsFile(const fs::path& path) : map_(path, in_safetensors), path_(path) { parse(map_.bytes()); }
 
 SafetensorsFile::SafetensorsFile(std::span<const std::byte> bytes, const std::string& name) : path_(name) { parse(bytes); }
 
 void SafetensorsFile::parse(std::span<const std::byte> bytes) {
   const auto file = path_.string();
-  if (bytes.size() < 8) throw InputError(where, "{}: {} bytes are too few for a safetensors file", file, bytes.size());
+  if (bytes.size() < 8) throw InputError(in_safetensors, "{}: {} bytes are too few for a safetensors file", file, bytes.size());
   std::uint64_t header_bytes;
   std::memcpy(&header_bytes, bytes.data(), 8);
   if (header_bytes > max_header_bytes)
-    throw InputError(where, "{}: the header claims {} bytes, the limit is {}: not a safetensors file?", file, header_bytes,
+    throw InputError(in_safetensors, "{}: the header claims {} bytes, the limit is {}: not a safetensors file?", file, header_bytes,
                      max_header_bytes);
   if (header_bytes > bytes.size() - 8)
-    throw InputError(where, "{}: the header claims {} bytes, the file has {} after its first 8: truncated?", file, header_bytes,
+    throw InputError(in_safetensors, "{}: the header claims {} bytes, the file has {} after its first 8: truncated?", file, header_bytes,
                      bytes.size() - 8);
   const std::string_view text(reinterpret_cast<const char*>(bytes.data() + 8), header_bytes);
-  const auto header = parse_json(text, where, file, {.max_depth = 8, .unique_keys = true});
-  if (!header.is_object()) throw InputError(where, "{}: the header: expected a JSON object, got {}", file, json_kind(header));
+  const auto header = parse_json(text, in_safetensors, file, {.max_depth = 8, .unique_keys = true});
+  if (!header.is_object()) throw InputError(in_safetensors, "{}: the header: expected a JSON object, got {}", file, json_kind(header));
 
   const auto data = bytes.subspan(8 + header_bytes);
   std::vector<Placed> placed;
@@ -148,15 +142,15 @@ const TensorView* SafetensorsFile::find(std::string_view name) const {
 
 TensorFolder::TensorFolder(const fs::path& folder_or_file) : path_(folder_or_file) {
   const auto single = path_ / "model.safetensors", index = path_ / "model.safetensors.index.json";
-  if (!fs::exists(path_)) throw InputError(where, "{}: no such file or folder", path_.string());
+  if (!fs::exists(path_)) throw InputError(in_safetensors, "{}: no such file or folder", path_.string());
   if (!fs::is_directory(path_) && path_.extension() == ".json") read_shards(path_);
   else if (!fs::is_directory(path_)) files_.emplace_back(path_);
   else if (fs::exists(single)) files_.emplace_back(single);
   else if (fs::exists(index)) read_shards(index);
   else if (fs::exists(path_ / "pytorch_model.bin") || fs::exists(path_ / "pytorch_model.bin.index.json"))
-    throw with_hint(InputError(where, "{}: pytorch_model.bin is a Python pickle, expected model.safetensors", path_.string()),
+    throw with_hint(InputError(in_safetensors, "{}: pytorch_model.bin is a Python pickle, expected model.safetensors", path_.string()),
                     fmt::format("python tools/bin_to_safetensors.py {} writes it", path_.string()));
-  else throw InputError(where, "{}: neither model.safetensors nor model.safetensors.index.json is in this folder", path_.string());
+  else throw InputError(in_safetensors, "{}: neither model.safetensors nor model.safetensors.index.json is in this folder", path_.string());
 
   if (tensors_.empty()) tensors_ = files_.front().tensors();
   for (const auto& view : tensors_) {
@@ -166,21 +160,21 @@ TensorFolder::TensorFolder(const fs::path& folder_or_file) : path_(folder_or_fil
 }
 
 void TensorFolder::read_shards(const fs::path& index) {
-  const auto content = read_json(index, where, {.unique_keys = true});
-  const auto weight_map = JsonReader(content, std::string(where), index.string()).get_object("weight_map");
+  const auto content = read_json(index, in_safetensors, {.unique_keys = true});
+  const auto weight_map = JsonReader(content, std::string(in_safetensors), index.string()).get_object("weight_map");
   std::map<std::string, std::size_t> shards;
   for (const auto& [tensor, value] : weight_map.object().items()) {
     const auto shard = weight_map.get_string(tensor);
     if (shard.empty() || shard == "." || shard == ".." || shard.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos)
-      throw InputError(where, "{}: tensor {}: shard {} is not the name of a file in this folder", index.string(), shown(tensor),
+      throw InputError(in_safetensors, "{}: tensor {}: shard {} is not the name of a file in this folder", index.string(), escaped(tensor),
                        json(shard).dump());
     const auto [place, fresh] = shards.emplace(shard, files_.size());
     if (fresh) files_.emplace_back(index.parent_path() / shard);
     const auto* view = files_[place->second].find(tensor);
-    if (!view) throw InputError(where, "{}: tensor {} is not in shard {}", index.string(), shown(tensor), shard);
+    if (!view) throw InputError(in_safetensors, "{}: tensor {} is not in shard {}", index.string(), escaped(tensor), shard);
     tensors_.push_back(*view);
   }
-  if (files_.empty()) throw InputError(where, "{}: \"weight_map\" names no tensor", index.string());
+  if (files_.empty()) throw InputError(in_safetensors, "{}: \"weight_map\" names no tensor", index.string());
 }
 
 const TensorView* TensorFolder::find(std::string_view name) const {
@@ -198,9 +192,9 @@ std::string header_text(const fs::path& path, std::span<const TensorView> tensor
   std::set<std::string_view> names{"__metadata__"};
   std::uint64_t offset = 0;
   for (const auto& [name, dtype, shape, bytes] : tensors) {
-    if (!names.insert(name).second) throw WorkError(where, "{}: two tensors are called {}", path.string(), name);
+    if (!names.insert(name).second) throw WorkError(in_safetensors, "{}: two tensors are called {}", path.string(), name);
     if (std::ranges::any_of(shape, [](auto dim) { return dim < 0; }) || byte_count(shape, dtype) != bytes.size())
-      throw WorkError(where, "{}: tensor {}: shape {} of {} does not take {} bytes", path.string(), name, shape_text(shape),
+      throw WorkError(in_safetensors, "{}: tensor {}: shape {} of {} does not take {} bytes", path.string(), name, shape_text(shape),
                       dtype_name(dtype), bytes.size());
     header[name] = {{"dtype", dtype_name(dtype)}, {"shape", shape}, {"data_offsets", {offset, offset + bytes.size()}}};
     offset += bytes.size();
@@ -232,7 +226,7 @@ std::vector<std::span<const TensorView>> split(std::span<const TensorView> tenso
 void write_safetensors(const fs::path& path, std::span<const TensorView> tensors, const std::map<std::string, std::string>& metadata) {
   const auto header = header_text(path, tensors, metadata);
   const std::uint64_t header_bytes = header.size();
-  AtomicFile file(path, where);
+  AtomicFile file(path, in_safetensors);
   file.write(std::as_bytes(std::span(&header_bytes, 1)));
   file.write(header);
   for (const auto& tensor : tensors) file.write(tensor.bytes);
@@ -259,7 +253,7 @@ std::vector<fs::path> write_tensor_folder(const fs::path& folder, std::span<cons
     }
   }
   const auto index = folder / "model.safetensors.index.json";
-  write_file(index, json{{"metadata", {{"total_size", total}}}, {"weight_map", weight_map}}.dump(2) + "\n", where);
+  write_file(index, json{{"metadata", {{"total_size", total}}}, {"weight_map", weight_map}}.dump(2) + "\n", in_safetensors);
   written.push_back(index);
   return written;
 }

@@ -11,12 +11,12 @@ namespace isotrope {
 
 namespace {
 
-using Archive = std::unique_ptr<zip_t, decltype(&zip_discard)>;
-using Entry = std::unique_ptr<zip_file_t, decltype(&zip_fclose)>;
+using ZipArchive = std::unique_ptr<zip_t, decltype(&zip_discard)>;
+using ZipEntry = std::unique_ptr<zip_file_t, decltype(&zip_fclose)>;
 
-Archive open_archive(const std::filesystem::path& path, std::string_view where) {
+ZipArchive open_archive(const std::filesystem::path& path, std::string_view where) {
   int code = 0;
-  Archive archive(zip_open(path.c_str(), ZIP_RDONLY, &code), &zip_discard);
+  ZipArchive archive(zip_open(path.c_str(), ZIP_RDONLY, &code), &zip_discard);
   if (archive) return archive;
   zip_error_t error;
   zip_error_init_with_code(&error, code);
@@ -25,8 +25,8 @@ Archive open_archive(const std::filesystem::path& path, std::string_view where) 
   throw InputError(where, "{}: no zip archive: {}", path.string(), reason);
 }
 
-std::string read_entry(zip_t* archive, zip_uint64_t index, const std::string& place, std::string_view where, std::size_t limit) {
-  const Entry entry(zip_fopen_index(archive, index, 0), &zip_fclose);
+std::string read_zip_entry(zip_t* archive, zip_uint64_t index, const std::string& place, std::string_view where, std::size_t limit) {
+  const ZipEntry entry(zip_fopen_index(archive, index, 0), &zip_fclose);
   if (!entry) throw InputError(where, "{}: {}", place, zip_strerror(archive));
   std::string bytes;
   char buffer[1 << 16];
@@ -50,7 +50,7 @@ void for_each_zip_entry(const std::filesystem::path& path, std::string_view wher
     if (const char* name = zip_get_name(archive.get(), static_cast<zip_uint64_t>(i), 0); name && wanted(name))
       entries[name] = static_cast<zip_uint64_t>(i);
   for (const auto& [name, index] : entries) {
-    const auto bytes = read_entry(archive.get(), index, path.string() + "/" + name, where, limit);
+    const auto bytes = read_zip_entry(archive.get(), index, path.string() + "/" + name, where, limit);
     limit -= bytes.size();
     visit(name, bytes);
   }

@@ -14,7 +14,7 @@ namespace isotrope {
 
 namespace {
 
-constexpr std::string_view where = "watch";
+constexpr std::string_view in_run_set = "watch";
 constexpr std::size_t longest_config = std::size_t{1} << 20;
 constexpr std::size_t most_runs = 1000;
 
@@ -98,7 +98,7 @@ std::string FollowedRun::config() const {
   const auto file = fs::canonical(folder_ / "config.toml", error);
   if (error || file.parent_path() != home || !fs::is_regular_file(file, error)) return "";
   try {
-    return read_file(file, where, longest_config);
+    return read_file(file, in_run_set, longest_config);
   } catch (const InputError&) {
     return "";
   }
@@ -107,11 +107,11 @@ std::string FollowedRun::config() const {
 RunSet::RunSet(const std::vector<fs::path>& paths, bool may_be_empty) {
   for (const auto& given : paths) {
     const auto path = given.filename() == "run.jsonl" ? given.parent_path() : given;
-    if (!fs::is_directory(path)) throw InputError(where, "{}: no such run folder", given.string());
+    if (!fs::is_directory(path)) throw InputError(in_run_set, "{}: no such run folder", given.string());
     paths_.push_back(path.empty() ? fs::path(".") : path);
   }
   find_new();
-  if (runs_.empty() && !may_be_empty) throw InputError(where, "{}: holds no run (a folder with run.jsonl)", paths.front().string());
+  if (runs_.empty() && !may_be_empty) throw InputError(in_run_set, "{}: holds no run (a folder with run.jsonl)", paths.front().string());
 }
 
 bool RunSet::find_new() {

@@ -23,7 +23,7 @@ namespace isotrope {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr std::string_view where = "watch";
+constexpr std::string_view in_server = "watch";
 
 /// A non-blocking socket that listens at the first usable address of `host`.
 int listen_at(const std::string& host, int port) {
@@ -32,7 +32,7 @@ int listen_at(const std::string& host, int port) {
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE;
   if (const int error = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found); error != 0)
-    throw UsageError(where, "--host {}: {}", host, ::gai_strerror(error));
+    throw UsageError(in_server, "--host {}: {}", host, ::gai_strerror(error));
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> addresses(found, ::freeaddrinfo);
   int error = 0;
   for (const auto* address = found; address != nullptr; address = address->ai_next) {
@@ -47,7 +47,8 @@ int listen_at(const std::string& host, int port) {
     error = errno;
     ::close(listener);
   }
-  throw with_hint(UsageError(where, "cannot listen on {} port {}: {}", host, port, std::strerror(error)), "--port 0 takes any free port");
+  throw with_hint(UsageError(in_server, "cannot listen on {} port {}: {}", host, port, std::strerror(error)),
+                  "--port 0 takes any free port");
 }
 
 int port_of(int listener) {
@@ -58,21 +59,21 @@ int port_of(int listener) {
                                              : reinterpret_cast<const sockaddr_in&>(address).sin_port);
 }
 
-struct Connection {
-  int socket;
-  std::string in, out;
-  std::size_t sent = 0;
-  bool stream = false, close_after = false, broken = false;
-  bool more = false;  // another request may lie in `in`
-  Clock::time_point deadline;
-  Clock::time_point last_heard;
-
-  bool writing() const { return sent < out.size(); }
-};
-
 }  // namespace
 
 struct HttpServer::State {
+  struct Connection {
+    int socket;
+    std::string in, out;
+    std::size_t sent = 0;
+    bool stream = false, close_after = false, broken = false;
+    bool more = false;  // another request may lie in `in`
+    Clock::time_point deadline;
+    Clock::time_point last_heard;
+
+    bool writing() const { return sent < out.size(); }
+  };
+
   Options options;
   Handler handler;
   int listener = -1;
@@ -210,9 +211,9 @@ void HttpServer::run(const std::function<bool()>& keep_going, std::chrono::milli
       const short interest = connection.writing() ? POLLOUT : POLLIN;
       watched.push_back({connection.socket, interest, 0});
     }
-    const bool more = std::ranges::any_of(state.connections, &Connection::more);
+    const bool more = std::ranges::any_of(state.connections, &State::Connection::more);
     if (::poll(watched.data(), watched.size(), more ? 0 : static_cast<int>(pause.count())) < 0 && errno != EINTR)
-      throw WorkError(where, "cannot wait for clients: {}", std::strerror(errno));
+      throw WorkError(in_server, "cannot wait for clients: {}", std::strerror(errno));
     auto entry = watched.begin() + 1;
     for (auto& connection : state.connections) {
       const auto events = (entry++)->revents;

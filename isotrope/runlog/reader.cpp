@@ -12,18 +12,15 @@
 #include <utility>
 
 #include "isotrope/base/error.h"
+#include "isotrope/runlog/messages.h"
 #include "isotrope/runlog/run_log.h"
 
 namespace isotrope {
 
 namespace {
 
-constexpr std::string_view where = "run log";
 constexpr std::size_t longest_line = std::size_t{64} << 20;
 constexpr int deepest = 64;
-
-std::string reason() { return std::strerror(errno); }
-std::string text_of(const nlohmann::json& value) { return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace); }
 
 /// Whether a step, where there is one, is an integer ≥ 0.
 bool has_good_step(const nlohmann::json& record) {
@@ -35,11 +32,11 @@ bool has_good_step(const nlohmann::json& record) {
 void expect_header(const nlohmann::json& record, const std::string& name) {
   const auto format = record.find("format");
   if (record["type"] != "run" || format == record.end() || !format->is_number_unsigned())
-    throw InputError(where, "{}: is not a run log: expected a first record of type run with its format, got type {}", name,
+    throw InputError(in_run_log, "{}: is not a run log: expected a first record of type run with its format, got type {}", name,
                      record["type"].get_ref<const std::string&>());
   const auto version = format->get<std::uint64_t>();
   if (version > run_log_format)
-    throw with_hint(InputError(where, "{}: is a run log of format {}, this program reads up to {}", name, version, run_log_format),
+    throw with_hint(InputError(in_run_log, "{}: is a run log of format {}, this program reads up to {}", name, version, run_log_format),
                     "a newer Isotrope wrote it");
 }
 
@@ -47,26 +44,27 @@ void expect_header(const nlohmann::json& record, const std::string& name) {
 
 nlohmann::json parse_run_record(std::string_view text, const std::string& name, std::uint64_t line) {
   const auto no_deeper = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
-    if (depth > deepest) throw InputError(where, "{}: line {} nests deeper than {} levels", name, line, deepest);
+    if (depth > deepest) throw InputError(in_run_log, "{}: line {} nests deeper than {} levels", name, line, deepest);
     return true;
   };
   auto record = nlohmann::json::parse(text, no_deeper, false);
-  if (record.is_discarded() || !record.is_object()) throw InputError(where, "{}: line {} is not a JSON object", name, line);
+  if (record.is_discarded() || !record.is_object()) throw InputError(in_run_log, "{}: line {} is not a JSON object", name, line);
   const auto type = record.find("type");
-  if (type == record.end() || !type->is_string()) throw InputError(where, "{}: line {} has no type", name, line);
+  if (type == record.end() || !type->is_string()) throw InputError(in_run_log, "{}: line {} has no type", name, line);
   if (!has_good_step(record))
-    throw InputError(where, "{}: line {}: expected a step that is an integer ≥ 0, got {}", name, line, text_of(record["step"]));
-  if (*type == "resume" && !record.contains("step")) throw InputError(where, "{}: line {}: a resume record needs its step", name, line);
+    throw InputError(in_run_log, "{}: line {}: expected a step that is an integer ≥ 0, got {}", name, line, line_text(record["step"]));
+  if (*type == "resume" && !record.contains("step"))
+    throw InputError(in_run_log, "{}: line {}: a resume record needs its step", name, line);
   return record;
 }
 
 RunLogReader::RunLogReader(const fs::path& path) : path_(fs::is_directory(path) ? path / "run.jsonl" : path) {
   descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor_ < 0) throw InputError(where, "{}: cannot open: {}", path_.string(), reason());
+  if (descriptor_ < 0) throw InputError(in_run_log, "{}: cannot open: {}", path_.string(), system_reason());
   struct stat status{};
   if (::fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) {
     ::close(descriptor_);
-    throw InputError(where, "{}: is not a regular file", path_.string());
+    throw InputError(in_run_log, "{}: is not a regular file", path_.string());
   }
 }
 
@@ -78,7 +76,7 @@ std::string RunLogReader::read_from(std::uint64_t at, std::size_t count) const {
   while (done < count) {
     const auto got = ::pread(descriptor_, bytes.data() + done, count - done, static_cast<off_t>(at + done));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw InputError(where, "{}: cannot read: {}", path_.string(), reason());
+    if (got < 0) throw InputError(in_run_log, "{}: cannot read: {}", path_.string(), system_reason());
     if (got == 0) break;
     done += static_cast<std::size_t>(got);
   }
@@ -95,9 +93,9 @@ std::vector<nlohmann::json> RunLogReader::next(std::size_t budget) {
 
 std::size_t RunLogReader::next_lines(const std::function<void(std::string_view line, std::uint64_t number)>& visit, std::size_t budget) {
   struct stat status{};
-  if (::fstat(descriptor_, &status) != 0) throw InputError(where, "{}: cannot read: {}", path_.string(), reason());
+  if (::fstat(descriptor_, &status) != 0) throw InputError(in_run_log, "{}: cannot read: {}", path_.string(), system_reason());
   const auto size = static_cast<std::uint64_t>(status.st_size);
-  if (size < position_) throw InputError(where, "{}: has become shorter: {} bytes, {} were read", path_.string(), size, position_);
+  if (size < position_) throw InputError(in_run_log, "{}: has become shorter: {} bytes, {} were read", path_.string(), size, position_);
   std::size_t lines = 0;
   // Blocks double until one holds a whole line; the first is no longer than what is there, for who asks often.
   for (auto block = static_cast<std::size_t>(std::min<std::uint64_t>(std::max<std::size_t>(budget, 4096), size - position_ + 1));;
@@ -117,9 +115,9 @@ std::size_t RunLogReader::next_lines(const std::function<void(std::string_view l
     }
     const bool at_end = bytes.size() < block;
     torn_ = at_end && begin < bytes.size() && bytes.find('\n', begin) == std::string::npos;
-    if (torn_ && line_ == 0 && !may_begin_run_log(bytes)) throw InputError(where, "{}: is not a run log", path_.string());
+    if (torn_ && line_ == 0 && !may_begin_run_log(bytes)) throw InputError(in_run_log, "{}: is not a run log", path_.string());
     if (lines > 0 || at_end) return lines;
-    if (block > longest_line) throw InputError(where, "{}: line {} is longer than {} bytes", path_.string(), line_ + 1, longest_line);
+    if (block > longest_line) throw InputError(in_run_log, "{}: line {} is longer than {} bytes", path_.string(), line_ + 1, longest_line);
   }
 }
 
@@ -156,7 +154,7 @@ double number_of(const nlohmann::json& value) {
   if (value == "nan") return std::numeric_limits<double>::quiet_NaN();
   if (value == "inf") return std::numeric_limits<double>::infinity();
   if (value == "-inf") return -std::numeric_limits<double>::infinity();
-  throw InputError(where, "expected a number, got {}", text_of(value));
+  throw InputError(in_run_log, "expected a number, got {}", line_text(value));
 }
 
 }  // namespace isotrope

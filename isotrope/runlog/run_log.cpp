@@ -15,16 +15,13 @@
 #include <utility>
 
 #include "isotrope/base/error.h"
+#include "isotrope/runlog/messages.h"
 #include "isotrope/runlog/reader.h"
 #include "isotrope_version.h"
 
 namespace isotrope {
 
 namespace {
-
-constexpr std::string_view where = "run log";
-
-std::string reason() { return std::strerror(errno); }
 
 std::string now_utc() {
   const std::time_t now = std::time(nullptr);
@@ -46,25 +43,23 @@ void spell_out_non_finite(nlohmann::json& value) {
   }
 }
 
-std::string text_of(const nlohmann::json& value) { return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace); }
-
 /// The record's line: type and step first, so that a person can read down the file.
 std::string line_of(nlohmann::json record) {
   spell_out_non_finite(record);
-  std::string line = R"({"type":)" + text_of(record["type"]);
-  if (record.contains("step")) line += R"(,"step":)" + text_of(record["step"]);
+  std::string line = R"({"type":)" + line_text(record["type"]);
+  if (record.contains("step")) line += R"(,"step":)" + line_text(record["step"]);
   for (const auto& [key, value] : record.items())
-    if (key != "type" && key != "step") line += "," + text_of(key) + ":" + text_of(value);
+    if (key != "type" && key != "step") line += "," + line_text(key) + ":" + line_text(value);
   return line + "}\n";
 }
 
 void expect_record(const nlohmann::json& record) {
   if (!record.is_object() || !record.contains("type") || !record["type"].is_string())
-    throw InputError(where, "a record needs a type: got {}", text_of(record));
+    throw InputError(in_run_log, "a record needs a type: got {}", line_text(record));
   if (!record.contains("step")) return;
   const auto& step = record["step"];
   if (!step.is_number_integer() || (!step.is_number_unsigned() && step.get<std::int64_t>() < 0))
-    throw InputError(where, "step of a {} record: expected an integer ≥ 0, got {}", text_of(record["type"]), text_of(step));
+    throw InputError(in_run_log, "step of a {} record: expected an integer ≥ 0, got {}", line_text(record["type"]), line_text(step));
 }
 
 }  // namespace
@@ -72,7 +67,7 @@ void expect_record(const nlohmann::json& record) {
 RunLog RunLog::open(const fs::path& folder) {
   fs::path path = folder / "run.jsonl";
   const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  if (descriptor < 0) throw WorkError(where, "{}: cannot open: {}", path.string(), reason());
+  if (descriptor < 0) throw WorkError(in_run_log, "{}: cannot open: {}", path.string(), system_reason());
   RunLog log(std::move(path), descriptor);
   log.cut_torn_tail();
   if (log.size_ == 0) {
@@ -99,7 +94,8 @@ RunLog::~RunLog() {
 
 void RunLog::cut_torn_tail() {
   struct stat status{};
-  if (::fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) throw WorkError(where, "{}: is not a regular file", path_.string());
+  if (::fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode))
+    throw WorkError(in_run_log, "{}: is not a regular file", path_.string());
   const auto end = static_cast<std::uint64_t>(status.st_size);
   char block[4096];
   // Backwards to the last newline; everything after it is a line whose write(2) was cut short.
@@ -107,13 +103,13 @@ void RunLog::cut_torn_tail() {
     const auto count = std::min<std::uint64_t>(at, sizeof block);
     at -= count;
     if (::pread(descriptor_, block, count, static_cast<off_t>(at)) != static_cast<ssize_t>(count))
-      throw WorkError(where, "{}: cannot read: {}", path_.string(), reason());
+      throw WorkError(in_run_log, "{}: cannot read: {}", path_.string(), system_reason());
     const auto newline = std::string_view(block, count).rfind('\n');
     if (newline != std::string_view::npos) size_ = at + newline + 1;
-    else if (at == 0 && !may_begin_run_log({block, count})) throw InputError(where, "{}: is not a run log", path_.string());
+    else if (at == 0 && !may_begin_run_log({block, count})) throw InputError(in_run_log, "{}: is not a run log", path_.string());
   }
   if (size_ < end && ::ftruncate(descriptor_, static_cast<off_t>(size_)) != 0)
-    throw WorkError(where, "{}: cannot cut off the unfinished last line: {}", path_.string(), reason());
+    throw WorkError(in_run_log, "{}: cannot cut off the unfinished last line: {}", path_.string(), system_reason());
 }
 
 void RunLog::append(const nlohmann::json& record) {
@@ -127,13 +123,13 @@ void RunLog::append(const nlohmann::json& record) {
     return;
   }
   // A short write is a disk that filled in the middle of the line.
-  const std::string why = written < 0 ? reason() : std::strerror(ENOSPC);
+  const std::string why = written < 0 ? system_reason() : std::strerror(ENOSPC);
   const bool cut = written <= 0 || ::ftruncate(descriptor_, static_cast<off_t>(size_)) == 0;
-  throw WorkError(where, "{}: cannot write: {}{}", path_.string(), why, cut ? "" : "; its last line is unfinished");
+  throw WorkError(in_run_log, "{}: cannot write: {}{}", path_.string(), why, cut ? "" : "; its last line is unfinished");
 }
 
 void RunLog::sync() {
-  if (::fsync(descriptor_) != 0) throw WorkError(where, "{}: cannot flush to disk: {}", path_.string(), reason());
+  if (::fsync(descriptor_) != 0) throw WorkError(in_run_log, "{}: cannot flush to disk: {}", path_.string(), system_reason());
 }
 
 }  // namespace isotrope

@@ -9,8 +9,6 @@ namespace isotrope {
 
 namespace {
 
-constexpr char32_t code_points = 0x110000;
-
 /// Whether nothing about the code point is of interest to BERT's cleaning and splitting.
 bool is_plain(const NormalizationTable& table, char32_t c) {
   if ((table.traits(c) & ~text_trait::numeric) != 0 || table.combining_class(c) != 0 || !table.lowercase().find(c).empty()) return false;
@@ -26,13 +24,16 @@ bool is_ascii_word(std::string_view word) {
 }  // namespace
 
 BertCharacters::BertCharacters(const Normalizer& normalizer)
-    : normalizer_(normalizer), bytes_(code_points, static_cast<std::uint8_t>(Kind::word)), pages_(code_points >> 8), entries_(256) {
+    : normalizer_(normalizer),
+      bytes_(code_point_count, static_cast<std::uint8_t>(Kind::word)),
+      pages_(code_point_count >> 8),
+      entries_(256) {
   const auto& table = NormalizationTable::instance();
   const auto cleaning = *normalizer.only_bert();
   lowercases_ = cleaning.lowercase;
   Normalizer::Scratch scratch;
   std::string text;
-  for (char32_t c = 0; c < code_points; ++c) {
+  for (char32_t c = 0; c < code_point_count; ++c) {
     if ((c >= 0xD800 && c < 0xE000) || is_plain(table, c)) continue;
     text.clear();
     append_utf8(text, c);

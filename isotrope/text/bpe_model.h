@@ -22,6 +22,9 @@ struct BpeMerge {
   TokenId left = 0, right = 0, result = 0;
 };
 
+/// Whether text[i] = text[i + period] wherever both are there.
+inline bool has_period(std::string_view text, std::size_t period) { return text.substr(period) == text.substr(0, text.size() - period); }
+
 /// Byte-pair encoding of words (Sennrich et al. 2016, over bytes as in GPT-2). Immutable, thread-safe.
 ///
 /// A word starts as its bytes; the neighbours of lowest rank merge, leftmost first, until none is left: O(n log n) in the worst case.

@@ -29,9 +29,9 @@ void count_words(std::string_view text, Pattern pattern, WordCounts& counts) {
 }
 
 /// Names and ids of the growing vocabulary: special tokens, the byte alphabet in the order of its code points, then merges.
-class Vocabulary {
+class BpeVocabulary {
  public:
-  explicit Vocabulary(const std::vector<std::string>& special_tokens) {
+  explicit BpeVocabulary(const std::vector<std::string>& special_tokens) {
     for (const auto& token : special_tokens) id(token);
     std::array<std::pair<char32_t, unsigned>, 256> letters;
     for (unsigned byte = 0; byte < 256; ++byte) letters[byte] = {byte_alphabet()[byte], byte};
@@ -73,7 +73,7 @@ void BpeTrainer::add(std::string_view text) {
 
 std::shared_ptr<const Tokenizer> BpeTrainer::train(const std::function<void(std::size_t)>& progress) const {
   if (counts_.size() == 0) throw InputError("tokenizer", "there is no text to train on");
-  Vocabulary vocabulary(options_.special_tokens);
+  BpeVocabulary vocabulary(options_.special_tokens);
   TokenizerDefinition definition;
   auto& merges = std::get<BpeDefinition>(definition.model).merges;
   PairMerger merger(options_.longest_token);

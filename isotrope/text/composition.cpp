@@ -12,14 +12,12 @@ namespace {
 
 namespace tables = normalization_tables;
 
-constexpr char32_t code_points = 0x110000;
-
 }  // namespace
 
-CompositionCheck::CompositionCheck() : states_(code_points, settled) {
+CompositionCheck::CompositionCheck() : states_(code_point_count, settled) {
   const auto& table = NormalizationTable::instance();
   std::string text, composed;
-  for (char32_t c = 0; c < code_points; ++c) {
+  for (char32_t c = 0; c < code_point_count; ++c) {
     states_[c] = table.combining_class(c);
     std::size_t parts = 0;
     bool same = true;

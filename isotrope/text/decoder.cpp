@@ -37,7 +37,7 @@ void clean_up_spaces(std::string& text) {
 }
 
 /// An unsigned integer member below 2³¹.
-std::size_t count_of(const json& description, const char* key, std::string_view file) {
+std::size_t strip_count_of(const json& description, const char* key, std::string_view file) {
   const auto value = field::integer(field::at(description, key, file), key, file);
   if (value < 0 || value > INT32_MAX) throw InputError("tokenizer", "{}: decoder: {} is {}, out of range", file, key, value);
   return static_cast<std::size_t>(value);
@@ -84,8 +84,8 @@ void Decoder::read(const json& description, std::string_view file) {
   } else if (type == "Strip") {
     steps_.push_back({.kind = Step::Kind::strip,
                       .content = field::text(field::at(description, "content", file), "content", file),
-                      .start = count_of(description, "start", file),
-                      .stop = count_of(description, "stop", file)});
+                      .start = strip_count_of(description, "start", file),
+                      .stop = strip_count_of(description, "stop", file)});
   } else {
     throw InputError("tokenizer", "{}: decoder {} is not supported", file, type);
   }

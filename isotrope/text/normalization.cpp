@@ -10,13 +10,11 @@ namespace tables = normalization_tables;
 
 namespace {
 
-constexpr std::size_t code_points = 0x110000;
-
 /// A byte for every code point, from runs of code point << 8 | byte.
 std::vector<std::uint8_t> spread(std::span<const std::uint32_t> runs) {
-  std::vector<std::uint8_t> bytes(code_points);
+  std::vector<std::uint8_t> bytes(code_point_count);
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    const auto last = i + 1 < runs.size() ? runs[i + 1] >> 8 : code_points;
+    const auto last = i + 1 < runs.size() ? runs[i + 1] >> 8 : code_point_count;
     std::fill(bytes.begin() + (runs[i] >> 8), bytes.begin() + static_cast<std::ptrdiff_t>(last), static_cast<std::uint8_t>(runs[i]));
   }
   return bytes;
@@ -60,7 +58,7 @@ class Composer {
 }  // namespace
 
 CodePointMap::CodePointMap(std::span<const std::uint32_t> sources, std::span<const std::uint32_t> targets)
-    : pages_(code_points >> 8), entries_(256), targets_(targets.begin(), targets.end()) {
+    : pages_(code_point_count >> 8), entries_(256), targets_(targets.begin(), targets.end()) {
   std::uint32_t first = 0;
   for (const auto source : sources) {
     const auto code_point = source >> 8, length = source & 0xFF;

@@ -13,20 +13,18 @@ namespace isotrope {
 
 namespace {
 
-constexpr char32_t code_points = 0x110000;
-
 /// The ranges of the code points that `belongs` holds for, as the inside of a PCRE2 class. Surrogates never occur in valid text.
 template <class Belongs>
 std::string class_ranges(const Belongs& belongs) {
   std::string ranges;
-  for (char32_t first = 0; first < code_points;) {
+  for (char32_t first = 0; first < code_point_count;) {
     const bool surrogate = first >= 0xD800 && first < 0xE000;
     if (surrogate || !belongs(first)) {
       ++first;
       continue;
     }
     char32_t last = first;
-    while (last + 1 < code_points && last + 1 != 0xD800 && belongs(last + 1)) ++last;
+    while (last + 1 < code_point_count && last + 1 != 0xD800 && belongs(last + 1)) ++last;
     ranges += fmt::format("\\x{{{:X}}}-\\x{{{:X}}}", static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(last));
     first = last + 1;
   }

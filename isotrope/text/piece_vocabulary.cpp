@@ -18,7 +18,7 @@ using Type = ScoredVocabulary::Type;
 
 namespace {
 
-constexpr std::string_view where = "tokenizer";
+constexpr std::string_view in_vocabulary = "tokenizer";
 
 // ---- pre-tokenizers by name ---------------------------------------------------------------------------------------
 
@@ -58,7 +58,7 @@ const PreTokenizerName& named(const std::string& name, const std::string& file) 
   if (found != std::end(names)) return *found;
   std::vector<std::string_view> known;
   for (const auto& each : names) known.push_back(each.name);
-  throw InputError(where, "{}: tokenizer.ggml.pre \"{}\" is not supported (known: {})", file, name, fmt::join(known, ", "));
+  throw InputError(in_vocabulary, "{}: tokenizer.ggml.pre \"{}\" is not supported (known: {})", file, name, fmt::join(known, ", "));
 }
 
 // ---- reading ------------------------------------------------------------------------------------------------------
@@ -70,7 +70,7 @@ std::optional<TokenId> special_id(const GgufFile& file, const char* name, std::s
   // 2^32 − 1 is how some writers say that there is none.
   if (id == UINT32_MAX) return std::nullopt;
   if (id < 0 || static_cast<std::uint64_t>(id) >= size)
-    throw InputError(where, "{}: {} is {}, the vocabulary has {} tokens", file.path().string(), key, id, size);
+    throw InputError(in_vocabulary, "{}: {} is {}, the vocabulary has {} tokens", file.path().string(), key, id, size);
   return static_cast<TokenId>(id);
 }
 
@@ -84,7 +84,7 @@ std::vector<Type> read_kinds(const GgufFile& file, std::size_t size) {
   const auto numbers = file.get_ints(key);
   std::vector<Type> kinds;
   for (const auto number : numbers) {
-    if (number < 1 || number > 6) throw InputError(where, "{}: {}: {} is no kind of token", file.path().string(), key, number);
+    if (number < 1 || number > 6) throw InputError(in_vocabulary, "{}: {}: {} is no kind of token", file.path().string(), key, number);
     kinds.push_back(static_cast<Type>(number));
   }
   return kinds;
@@ -96,21 +96,22 @@ std::vector<float> read_scores(const GgufFile& file) {
   if (!value) return {};
   const auto* array = std::get_if<GgufArray>(value);
   const auto* scores = array ? std::get_if<std::vector<float>>(&array->elements) : nullptr;
-  if (!scores) throw InputError(where, "{}: {}: expected an array of 32-bit floats", file.path().string(), key);
+  if (!scores) throw InputError(in_vocabulary, "{}: {}: expected an array of 32-bit floats", file.path().string(), key);
   return *scores;
 }
 
 void check_utf8_of(const PieceVocabulary& v, const std::vector<std::string>& texts, std::string_view what) {
   for (std::size_t i = 0; i < texts.size(); ++i)
-    if (check_utf8(texts[i])) throw InputError(where, "{}: {} {} is not UTF-8", v.file, what, i);
+    if (check_utf8(texts[i])) throw InputError(in_vocabulary, "{}: {} {} is not UTF-8", v.file, what, i);
 }
 
 void check_lengths(const PieceVocabulary& v) {
-  if (v.pieces.empty() || v.pieces.size() > INT32_MAX) throw InputError(where, "{}: a vocabulary of {} tokens", v.file, v.pieces.size());
+  if (v.pieces.empty() || v.pieces.size() > INT32_MAX)
+    throw InputError(in_vocabulary, "{}: a vocabulary of {} tokens", v.file, v.pieces.size());
   if (v.kinds.size() != v.pieces.size())
-    throw InputError(where, "{}: {} tokens, but {} kinds of them", v.file, v.pieces.size(), v.kinds.size());
+    throw InputError(in_vocabulary, "{}: {} tokens, but {} kinds of them", v.file, v.pieces.size(), v.kinds.size());
   if (!v.scores.empty() && v.scores.size() != v.pieces.size())
-    throw InputError(where, "{}: {} tokens, but {} scores", v.file, v.pieces.size(), v.scores.size());
+    throw InputError(in_vocabulary, "{}: {} tokens, but {} scores", v.file, v.pieces.size(), v.scores.size());
 }
 
 }  // namespace
@@ -118,7 +119,7 @@ void check_lengths(const PieceVocabulary& v) {
 PieceVocabulary read_vocabulary(const GgufFile& file) {
   PieceVocabulary v{.file = file.path().string()};
   if (!file.value("tokenizer.ggml.model") || !file.value("tokenizer.ggml.tokens"))
-    throw InputError(where, "{}: holds no vocabulary (tokenizer.ggml.model, tokenizer.ggml.tokens)", v.file);
+    throw InputError(in_vocabulary, "{}: holds no vocabulary (tokenizer.ggml.model, tokenizer.ggml.tokens)", v.file);
   v.model = file.get_string("tokenizer.ggml.model");
   v.pre = file.get_string("tokenizer.ggml.pre", "default");
   if (v.pre == "default" && v.model == "gpt2")
@@ -158,7 +159,8 @@ json post_processor(const PieceVocabulary& v, bool add_bos, bool add_eos) {
   json single = json::array(), special = json::object();
   const auto add = [&](const std::optional<TokenId>& id, const char* name) {
     if (!id)
-      throw InputError(where, "{}: tokenizer.ggml.add_{}_token is true, but there is no tokenizer.ggml.{}_token_id", v.file, name, name);
+      throw InputError(in_vocabulary, "{}: tokenizer.ggml.add_{}_token is true, but there is no tokenizer.ggml.{}_token_id", v.file, name,
+                       name);
     const auto& piece = v.pieces[static_cast<std::size_t>(*id)];
     single.push_back({{"SpecialToken", {{"id", piece}, {"type_id", 0}}}});
     special[piece] = {{"id", piece}, {"ids", {*id}}, {"tokens", {piece}}};
@@ -190,11 +192,11 @@ json tokenizer_config(const PieceVocabulary& v) {
 /// The tokenizer.json that says the same, read as any other.
 TokenizerDefinition define_byte_level(const PieceVocabulary& v) {
   const auto& pre = named(v.pre, v.file);
-  if (!v.merges) throw InputError(where, "{}: the vocabulary of kind gpt2 has no merges (tokenizer.ggml.merges)", v.file);
+  if (!v.merges) throw InputError(in_vocabulary, "{}: the vocabulary of kind gpt2 has no merges (tokenizer.ggml.merges)", v.file);
   json vocabulary = json::object(), added = json::array();
   for (std::size_t id = 0; id < v.pieces.size(); ++id) {
     if (!vocabulary.emplace(v.pieces[id], id).second)
-      throw InputError(where, "{}: tokens {} and {} are both \"{}\"", v.file, vocabulary[v.pieces[id]].dump(), id, v.pieces[id]);
+      throw InputError(in_vocabulary, "{}: tokens {} and {} are both \"{}\"", v.file, vocabulary[v.pieces[id]].dump(), id, v.pieces[id]);
     if (v.kinds[id] == Type::control || v.kinds[id] == Type::user_defined)
       added.push_back({{"id", id}, {"content", v.pieces[id]}, {"special", v.kinds[id] == Type::control}, {"normalized", false}});
   }
@@ -218,7 +220,7 @@ TokenizerDefinition define_word_pieces(const PieceVocabulary& v) {
     const bool bracketed = piece.size() > 2 && piece.starts_with('[') && piece.ends_with(']');
     const auto name = bracketed || v.kinds[id] != Type::normal ? piece : piece.starts_with(mark) ? piece.substr(mark.size()) : "##" + piece;
     if (!bracketed) capitals |= std::ranges::any_of(name, [](char c) { return c >= 'A' && c <= 'Z'; });
-    if (!vocabulary.emplace(name, id).second) throw InputError(where, "{}: the token \"{}\" is there twice", v.file, name);
+    if (!vocabulary.emplace(name, id).second) throw InputError(in_vocabulary, "{}: the token \"{}\" is there twice", v.file, name);
     if (v.kinds[id] == Type::control || v.kinds[id] == Type::unknown) added.push_back({{"id", id}, {"content", name}, {"special", true}});
   }
   const auto name_of = [&](const std::optional<TokenId>& id, const char* usual) {
@@ -237,7 +239,7 @@ TokenizerDefinition define_word_pieces(const PieceVocabulary& v) {
 }
 
 TokenizerDefinition define_scored(const PieceVocabulary& v) {
-  if (v.scores.empty()) throw InputError(where, "{}: the vocabulary of kind llama has no scores (tokenizer.ggml.scores)", v.file);
+  if (v.scores.empty()) throw InputError(in_vocabulary, "{}: the vocabulary of kind llama has no scores (tokenizer.ggml.scores)", v.file);
   ScoredVocabulary scored{.add_dummy_prefix = v.add_space_prefix.value_or(true), .add_bos = false, .file = v.file};
   for (std::size_t id = 0; id < v.pieces.size(); ++id) scored.pieces.push_back({v.pieces[id], v.scores[id], v.kinds[id]});
   auto definition = define_tokenizer(scored);
@@ -249,7 +251,8 @@ TokenizerDefinition define_scored(const PieceVocabulary& v) {
 
 TokenizerDefinition define_tokenizer(const PieceVocabulary& vocabulary) {
   if (vocabulary.model != "gpt2" && vocabulary.model != "llama" && vocabulary.model != "bert")
-    throw InputError(where, "{}: a vocabulary of kind \"{}\" is not supported (gpt2, llama, bert)", vocabulary.file, vocabulary.model);
+    throw InputError(in_vocabulary, "{}: a vocabulary of kind \"{}\" is not supported (gpt2, llama, bert)", vocabulary.file,
+                     vocabulary.model);
   auto definition = vocabulary.model == "gpt2"    ? define_byte_level(vocabulary)
                     : vocabulary.model == "llama" ? define_scored(vocabulary)
                                                   : define_word_pieces(vocabulary);
@@ -265,13 +268,14 @@ TokenizerDefinition define_tokenizer(const PieceVocabulary& vocabulary) {
 
 namespace {
 
-std::string_view name_of(const TokenizerDefinition& definition) {
+std::string_view model_name_of(const TokenizerDefinition& definition) {
   if (!definition.normalizer.is_null())
-    throw InputError(where, "{}: GGUF has no place for this normalizer: {}", definition.file, definition.normalizer.dump().substr(0, 200));
+    throw InputError(in_vocabulary, "{}: GGUF has no place for this normalizer: {}", definition.file,
+                     definition.normalizer.dump().substr(0, 200));
   const bool ignore_merges = std::get<BpeDefinition>(definition.model).ignore_merges;
   for (const auto& name : names)
     if (describe(name) == definition.pre_tokenizer && name.ignore_merges == ignore_merges) return name.name;
-  throw InputError(where, "{}: GGUF has no name for this pre-tokenizer: {}", definition.file,
+  throw InputError(in_vocabulary, "{}: GGUF has no name for this pre-tokenizer: {}", definition.file,
                    definition.pre_tokenizer.dump().substr(0, 200));
 }
 
@@ -279,7 +283,7 @@ std::string_view name_of(const TokenizerDefinition& definition) {
 bool adds(const std::vector<TokenId>& ids, const std::optional<TokenId>& id, const TokenizerDefinition& definition) {
   if (ids.empty()) return false;
   if (ids.size() == 1 && id && ids.front() == *id) return true;
-  throw InputError(where, "{}: GGUF cannot say what this post-processor adds to a text", definition.file);
+  throw InputError(in_vocabulary, "{}: GGUF cannot say what this post-processor adds to a text", definition.file);
 }
 
 }  // namespace
@@ -287,14 +291,14 @@ bool adds(const std::vector<TokenId>& ids, const std::optional<TokenId>& id, con
 GgufMetadata vocabulary_metadata(const Tokenizer& tokenizer, std::size_t size) {
   const auto* pipeline = dynamic_cast<const PipelineTokenizer*>(&tokenizer);
   if (!pipeline || !pipeline->definition().joins_bytes() || !std::holds_alternative<BpeDefinition>(pipeline->definition().model))
-    throw InputError(where, "only byte-level BPE tokenizers are written to GGUF");
+    throw InputError(in_vocabulary, "only byte-level BPE tokenizers are written to GGUF");
   const auto& definition = pipeline->definition();
   auto pieces = definition.names;
   std::vector<std::int32_t> kinds(pieces.size(), static_cast<std::int32_t>(Type::normal));
   for (const auto& token : definition.added_tokens) {
     if (token.lstrip || token.rstrip || token.single_word)
       warn_once("strip " + definition.file + token.content,
-                fmt::format("[{}] {}: lstrip, rstrip and single_word of token \"{}\" have no place in GGUF and are left out", where,
+                fmt::format("[{}] {}: lstrip, rstrip and single_word of token \"{}\" have no place in GGUF and are left out", in_vocabulary,
                             definition.file, token.content));
     kinds[static_cast<std::size_t>(token.id)] = static_cast<std::int32_t>(token.special ? Type::control : Type::user_defined);
   }
@@ -314,7 +318,7 @@ GgufMetadata vocabulary_metadata(const Tokenizer& tokenizer, std::size_t size) {
   const PostProcessor around(definition.post_processor, definition.names.size(), definition.file);
   const auto& special = definition.special;
   GgufMetadata metadata{{"tokenizer.ggml.model", std::string("gpt2")},
-                        {"tokenizer.ggml.pre", std::string(name_of(definition))},
+                        {"tokenizer.ggml.pre", std::string(model_name_of(definition))},
                         {"tokenizer.ggml.tokens", GgufArray{std::move(pieces)}},
                         {"tokenizer.ggml.token_type", GgufArray{std::move(kinds)}},
                         {"tokenizer.ggml.merges", GgufArray{std::move(merges)}},

@@ -158,8 +158,6 @@ std::string decode_base64(std::string_view text, const Line& line) {
   return bytes;
 }
 
-bool has_period(std::string_view text, std::size_t period) { return text.substr(period) == text.substr(0, text.size() - period); }
-
 /// All cuts of a token into two: leftmost first at equal ranks, which merges by rank do not know. Two cuts can only compete for the same
 /// bytes as u·v and v·w, both the token: then it has the period |u|, and u·v goes first.
 void append_merges(const ByteTokens& tokens, TokenId result, std::vector<BpeMerge>& merges) {

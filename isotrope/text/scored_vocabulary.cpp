@@ -50,9 +50,6 @@ IdsByText check_pieces(const ScoredVocabulary& vocabulary) {
   return ids;
 }
 
-/// Whether text[i] = text[i + period] wherever both are there.
-bool has_period(std::string_view text, std::size_t period) { return text.substr(period) == text.substr(0, text.size() - period); }
-
 /// Finds the merges that give the pieces of a vocabulary.
 class MergeFinder {
  public:

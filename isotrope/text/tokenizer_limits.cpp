@@ -13,7 +13,7 @@ namespace field = json_field;
 namespace {
 
 /// A count that the file may leave out.
-std::size_t count_of(const json& description, const char* key, std::size_t fallback, std::string_view file) {
+std::size_t limit_of(const json& description, const char* key, std::size_t fallback, std::string_view file) {
   const auto& value = field::find(description, key);
   if (value.is_null()) return fallback;
   const auto count = field::integer(value, key, file);
@@ -37,8 +37,8 @@ std::optional<Truncation> read_truncation(const json& description, std::string_v
   field::object(description, "truncation", file);
   field::at(description, "max_length", file);
   Truncation truncation{.side = side_of<Truncation::Side>(description, "truncation", file),
-                        .max_length = count_of(description, "max_length", 0, file),
-                        .stride = count_of(description, "stride", 0, file)};
+                        .max_length = limit_of(description, "max_length", 0, file),
+                        .stride = limit_of(description, "stride", 0, file)};
   const auto& strategy = field::find(description, "strategy");
   if (strategy.is_null() || strategy == "LongestFirst") return truncation;
   const auto name = field::text(strategy, "strategy", file);
@@ -52,14 +52,14 @@ std::optional<Padding> read_padding(const json& description, std::string_view fi
   if (description.is_null()) return std::nullopt;
   field::object(description, "padding", file);
   Padding padding{.side = side_of<Padding::Side>(description, "padding", file),
-                  .multiple_of = count_of(description, "pad_to_multiple_of", 0, file),
-                  .id = static_cast<TokenId>(count_of(description, "pad_id", 0, file)),
-                  .type = static_cast<std::int32_t>(count_of(description, "pad_type_id", 0, file))};
+                  .multiple_of = limit_of(description, "pad_to_multiple_of", 0, file),
+                  .id = static_cast<TokenId>(limit_of(description, "pad_id", 0, file)),
+                  .type = static_cast<std::int32_t>(limit_of(description, "pad_type_id", 0, file))};
   if (const auto& token = field::find(description, "pad_token"); !token.is_null()) padding.token = field::text(token, "pad_token", file);
   const auto& strategy = field::find(description, "strategy");
   if (strategy.is_object()) {
     field::at(strategy, "Fixed", file);
-    padding.length = count_of(strategy, "Fixed", 0, file);
+    padding.length = limit_of(strategy, "Fixed", 0, file);
   } else if (!strategy.is_null() && strategy != "BatchLongest") {
     throw InputError("tokenizer", "{}: padding with strategy {} is not supported", file, strategy.dump().substr(0, 60));
   }

@@ -32,7 +32,7 @@ ordered_json vocabulary(const TokenizerDefinition& definition) {
   return vocabulary;
 }
 
-ordered_json name_of(const TokenizerDefinition& definition, std::optional<TokenId> id) {
+ordered_json token_name_of(const TokenizerDefinition& definition, std::optional<TokenId> id) {
   return id ? ordered_json(definition.names[static_cast<std::size_t>(*id)]) : ordered_json(nullptr);
 }
 
@@ -48,10 +48,10 @@ ordered_json text_or_null(const std::string& text) { return text.empty() ? order
 
 ordered_json model(const TokenizerDefinition& definition, const BpeDefinition& bpe) {
   auto merges = ordered_json::array();
-  for (const auto& merge : bpe.merges) merges.push_back({name_of(definition, merge.left), name_of(definition, merge.right)});
+  for (const auto& merge : bpe.merges) merges.push_back({token_name_of(definition, merge.left), token_name_of(definition, merge.right)});
   ordered_json description{{"type", "BPE"},
                            {"dropout", nullptr},
-                           {"unk_token", name_of(definition, bpe.unknown)},
+                           {"unk_token", token_name_of(definition, bpe.unknown)},
                            {"continuing_subword_prefix", text_or_null(bpe.prefix)},
                            {"end_of_word_suffix", text_or_null(bpe.suffix)},
                            {"fuse_unk", bpe.fuse_unknown},
@@ -128,7 +128,7 @@ ChatSettings chat_settings(const TokenizerDefinition& definition) {
     const auto found = config.find(key);
     const auto* named = found == config.end() ? nullptr : found->is_object() && found->contains("content") ? &(*found)["content"] : &*found;
     if (named && named->is_string()) out.special_tokens.emplace_back(key, named->get<std::string>());
-    else if (id && found == config.end()) out.special_tokens.emplace_back(key, name_of(definition, id));
+    else if (id && found == config.end()) out.special_tokens.emplace_back(key, token_name_of(definition, id));
   }
   return out;
 }
@@ -137,7 +137,7 @@ std::string write_tokenizer_config(const TokenizerDefinition& definition) {
   if (!definition.config.is_null()) return definition.config.dump(2) + "\n";
   ordered_json config{{"tokenizer_class", "PreTrainedTokenizerFast"}, {"clean_up_tokenization_spaces", false}};
   for (const auto& [key, id] : special_tokens(definition))
-    if (id) config[key] = name_of(definition, id);
+    if (id) config[key] = token_name_of(definition, id);
   return config.dump(2) + "\n";
 }
 

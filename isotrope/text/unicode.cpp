@@ -5,12 +5,12 @@
 #include <cstddef>
 
 #include "isotrope/text/unicode_tables.h"
+#include "isotrope/text/utf8.h"
 
 namespace isotrope {
 
 namespace {
 
-constexpr std::size_t code_points = 0x110000;
 constexpr std::array<std::string_view, 29> category_names{"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl",
                                                           "No", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sm", "Sc",
                                                           "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Cf", "Co", "Cn"};
@@ -19,7 +19,7 @@ constexpr std::array<std::string_view, 29> category_names{"Lu", "Ll", "Lt", "Lm"
 template <class Apply>
 void for_each_run(const std::uint32_t* runs, std::size_t size, int bits, Apply apply) {
   for (std::size_t i = 0; i < size; ++i) {
-    const std::size_t last = i + 1 < size ? runs[i + 1] >> bits : code_points;
+    const std::size_t last = i + 1 < size ? runs[i + 1] >> bits : code_point_count;
     apply(std::size_t{runs[i] >> bits}, last, runs[i] & ((1u << bits) - 1));
   }
 }
@@ -32,7 +32,7 @@ CharKind kind_of(std::uint32_t category) {
 
 }  // namespace
 
-UnicodeTable::UnicodeTable() : bytes_store_(code_points, '\0') {
+UnicodeTable::UnicodeTable() : bytes_store_(code_point_count, '\0') {
   namespace tables = unicode_tables;
   auto* bytes = reinterpret_cast<std::uint8_t*>(bytes_store_.data());
   for_each_run(tables::category_runs, tables::category_runs_size, 5, [&](std::size_t first, std::size_t last, std::uint32_t category) {

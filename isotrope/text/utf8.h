@@ -7,6 +7,8 @@
 
 namespace isotrope {
 
+inline constexpr char32_t code_point_count = 0x110000;
+
 /// One step through bytes that claim to be UTF-8. Invalid: the maximal subpart of a broken sequence (Unicode 16.0 §3.9, "U+FFFD
 /// substitution of maximal subparts"), `length` ≥ 1 bytes that one U+FFFD replaces. `cut`: the text ends inside a sequence valid so far.
 struct Utf8Step {

@@ -30,7 +30,7 @@ json describe_normalizer(const WordPieceTrainOptions& options) {
           {"lowercase", options.lowercase}};
 }
 
-std::u32string code_points(std::string_view text) {
+std::u32string code_points_of(std::string_view text) {
   std::u32string characters;
   for (std::size_t position = 0; position < text.size();) characters += next_code_point(text, position);
   return characters;
@@ -43,7 +43,7 @@ std::string spelled(char32_t character, bool continues) {
 }
 
 /// Names and ids of the growing vocabulary.
-class Vocabulary {
+class WordPieceVocabulary {
  public:
   TokenId id(const std::string& name) {
     const auto [found, fresh] = ids_.emplace(name, static_cast<TokenId>(names.size()));
@@ -60,9 +60,9 @@ class Vocabulary {
 std::set<char32_t> choose_alphabet(const WordCounts& words, const WordPieceTrainOptions& options) {
   std::map<char32_t, std::int64_t> counts;
   for (std::size_t i = 0; i < words.size(); ++i)
-    for (const auto character : code_points(words.word(i))) counts[character] += words.count(i);
+    for (const auto character : code_points_of(words.word(i))) counts[character] += words.count(i);
   for (const auto& text : options.initial_alphabet)
-    for (const auto character : code_points(text)) counts[character] = INT64_MAX;
+    for (const auto character : code_points_of(text)) counts[character] = INT64_MAX;
   std::vector<std::pair<char32_t, std::int64_t>> sorted(counts.begin(), counts.end());
   std::ranges::stable_sort(sorted, [](const auto& a, const auto& b) { return a.second > b.second; });
   if (options.alphabet_limit > 0 && sorted.size() > options.alphabet_limit) sorted.resize(options.alphabet_limit);
@@ -73,10 +73,10 @@ std::set<char32_t> choose_alphabet(const WordCounts& words, const WordPieceTrain
 
 /// Gives ids to the characters that begin a word and to those that continue one, and the merger the words spelled in them. A character
 /// outside the alphabet drops out of its word.
-void spell_words(const WordCounts& words, const std::set<char32_t>& alphabet, Vocabulary& vocabulary, PairMerger& merger) {
+void spell_words(const WordCounts& words, const std::set<char32_t>& alphabet, WordPieceVocabulary& vocabulary, PairMerger& merger) {
   std::set<char32_t> continuing;
   for (std::size_t i = 0; i < words.size(); ++i)
-    for (const auto character : code_points(words.word(i)).substr(1))
+    for (const auto character : code_points_of(words.word(i)).substr(1))
       if (alphabet.contains(character)) continuing.insert(character);
   std::unordered_map<char32_t, TokenId> beginning_ids, continuing_ids;
   for (const auto character : alphabet) beginning_ids[character] = vocabulary.id(spelled(character, false));
@@ -85,7 +85,7 @@ void spell_words(const WordCounts& words, const std::set<char32_t>& alphabet, Vo
   for (std::size_t i = 0; i < words.size(); ++i) {
     symbols.clear();
     const auto* ids = &beginning_ids;
-    for (const auto character : code_points(words.word(i))) {
+    for (const auto character : code_points_of(words.word(i))) {
       if (const auto found = ids->find(character); found != ids->end()) symbols.push_back(found->second);
       ids = &continuing_ids;
     }
@@ -187,7 +187,7 @@ WordCounts WordPieceTrainer::clean_words() const {
 std::shared_ptr<const Tokenizer> WordPieceTrainer::train(const std::function<void(std::size_t)>& progress) const {
   const auto words = clean_words();
   if (words.size() == 0) throw InputError("tokenizer", "there is no text to train on");
-  Vocabulary vocabulary;
+  WordPieceVocabulary vocabulary;
   for (const auto& token : options_.special_tokens) vocabulary.id(token);
   PairMerger merger;
   spell_words(words, choose_alphabet(words, options_), vocabulary, merger);
