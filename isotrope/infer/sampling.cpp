@@ -32,13 +32,13 @@ void penalize(std::span<float> logits, std::span<const TokenId> history, double 
   }
 }
 
-struct Candidate {
+struct RankedToken {
   TokenId id;
   double probability;
 };
 
 /// The tokens that pass the filters, likeliest first; probabilities not normalised.
-std::vector<Candidate> candidates(std::span<const float> logits, const SamplingOptions& o) {
+std::vector<RankedToken> candidates(std::span<const float> logits, const SamplingOptions& o) {
   std::vector<TokenId> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
   const auto likelier = [&](TokenId a, TokenId b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; };
@@ -47,17 +47,18 @@ std::vector<Candidate> candidates(std::span<const float> logits, const SamplingO
     order.resize(o.top_k);
   }
   std::ranges::sort(order, likelier);
-  std::vector<Candidate> kept;
+  std::vector<RankedToken> kept;
   const double top = logits[order.front()];
   for (const auto id : order) kept.push_back({id, std::exp((logits[id] - top) / o.temperature)});
   if (o.top_p < 1) {
-    const double total = std::accumulate(kept.begin(), kept.end(), 0.0, [](double sum, const Candidate& c) { return sum + c.probability; });
+    const double total =
+        std::accumulate(kept.begin(), kept.end(), 0.0, [](double sum, const RankedToken& c) { return sum + c.probability; });
     double before = 0;
     std::size_t count = 0;
     while (count < kept.size() && before < o.top_p * total) before += kept[count++].probability;
     kept.resize(std::max<std::size_t>(1, count));
   }
-  if (o.min_p > 0) std::erase_if(kept, [&](const Candidate& c) { return c.probability < o.min_p * kept.front().probability; });
+  if (o.min_p > 0) std::erase_if(kept, [&](const RankedToken& c) { return c.probability < o.min_p * kept.front().probability; });
   return kept;
 }
 
@@ -68,7 +69,7 @@ TokenId choose_token(std::span<float> logits, std::span<const TokenId> history, 
   if (options.repetition_penalty != 1.0) penalize(logits, history, options.repetition_penalty);
   if (options.temperature == 0) return static_cast<TokenId>(std::ranges::max_element(logits) - logits.begin());
   const auto kept = candidates(logits, options);
-  const double total = std::accumulate(kept.begin(), kept.end(), 0.0, [](double sum, const Candidate& c) { return sum + c.probability; });
+  const double total = std::accumulate(kept.begin(), kept.end(), 0.0, [](double sum, const RankedToken& c) { return sum + c.probability; });
   double left = random.uniform() * total;
   for (const auto& [id, probability] : kept)
     if ((left -= probability) < 0) return id;

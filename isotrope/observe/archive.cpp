@@ -61,7 +61,7 @@ class Archive final : public Observer {
   double mean_ = 0, weight_ = 0, lowest_ = 1e300;
 };
 
-const ObserverKind registered{[](const Session& session) -> std::unique_ptr<Observer> {
+const ObserverKind archive_observer{[](const Session& session) -> std::unique_ptr<Observer> {
   const auto schedule = parse_archive_schedule(session.config.checkpoint.archive);
   return schedule.kind == ArchiveSchedule::Kind::never ? nullptr : std::make_unique<Archive>(session, schedule);
 }};

@@ -92,7 +92,7 @@ class Evaluation final : public Observer {
   double nll_ = std::numeric_limits<double>::quiet_NaN(), bits_per_byte_ = std::numeric_limits<double>::quiet_NaN();
 };
 
-const ObserverKind registered{[](const Session& session) -> std::unique_ptr<Observer> {
+const ObserverKind evaluation_observer{[](const Session& session) -> std::unique_ptr<Observer> {
   return session.validation && session.config.observe.evaluation > 0 ? std::make_unique<Evaluation>(session) : nullptr;
 }};
 

@@ -32,7 +32,7 @@ class Samples final : public Observer {
   const Session& s_;
 };
 
-const ObserverKind registered{[](const Session& session) -> std::unique_ptr<Observer> {
+const ObserverKind samples_observer{[](const Session& session) -> std::unique_ptr<Observer> {
   return session.config.observe.samples > 0 ? std::make_unique<Samples>(session) : nullptr;
 }};
 

@@ -32,7 +32,7 @@ class WeightNorms final : public Observer {
   std::int64_t period_;
 };
 
-const ObserverKind registered{[](const Session& session) -> std::unique_ptr<Observer> {
+const ObserverKind weight_norms_observer{[](const Session& session) -> std::unique_ptr<Observer> {
   const auto period = session.config.observe.weights;
   return period > 0 ? std::make_unique<WeightNorms>(period) : nullptr;
 }};

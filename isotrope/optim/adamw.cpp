@@ -33,12 +33,12 @@ class AdamW final : public UpdateRule {
   at::Tensor exp_avg_, exp_avg_sq_;
 };
 
-const RuleKind registered{"adamw",
-                          [](const ParameterGroup& group, const at::TensorOptions& options,
-                             const OptimizerConfig& config) -> std::unique_ptr<UpdateRule> {
-                            return std::make_unique<AdamW>(group, options, config);
-                          },
-                          [](const Parameter&) { return true; }};
+const RuleKind adamw_rule{
+    "adamw",
+    [](const ParameterGroup& group, const at::TensorOptions& options, const OptimizerConfig& config) -> std::unique_ptr<UpdateRule> {
+      return std::make_unique<AdamW>(group, options, config);
+    },
+    [](const Parameter&) { return true; }};
 
 }  // namespace
 }  // namespace isotrope

@@ -49,12 +49,12 @@ class Muon final : public UpdateRule {
   at::Tensor momentum_;
 };
 
-const RuleKind registered{"muon",
-                          [](const ParameterGroup& group, const at::TensorOptions& options,
-                             const OptimizerConfig& config) -> std::unique_ptr<UpdateRule> {
-                            return std::make_unique<Muon>(group, options, config);
-                          },
-                          is_matrix};
+const RuleKind muon_rule{
+    "muon",
+    [](const ParameterGroup& group, const at::TensorOptions& options, const OptimizerConfig& config) -> std::unique_ptr<UpdateRule> {
+      return std::make_unique<Muon>(group, options, config);
+    },
+    is_matrix};
 
 }  // namespace
 }  // namespace isotrope

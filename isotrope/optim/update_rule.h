@@ -46,7 +46,7 @@ class UpdateRule {
 /// A buffer as long as the group, and its parts by "PREFIX.NAME": state in the shape of the parameters.
 std::vector<NamedTensor> named_parts(const std::string& prefix, const at::Tensor& buffer, const ParameterGroup& group);
 
-/// An update rule as the configuration names it. A file of optim/ that makes one registers it: `const RuleKind registered{…}`.
+/// An update rule as the configuration names it. A file of optim/ that makes one registers it: `const RuleKind adamw_rule{…}`.
 struct RuleKind {
   std::string name;
   std::unique_ptr<UpdateRule> (*make)(const ParameterGroup&, const at::TensorOptions& fp32, const OptimizerConfig&);

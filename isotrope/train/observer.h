@@ -48,7 +48,7 @@ class Observer {
   virtual std::map<std::string, double> results() const { return {}; }  ///< what TrainResult::measures should have of it
 };
 
-/// A file of observe/ that makes an observer registers it: `const ObserverKind registered{…}`. `make` gives null where the configuration
+/// A file of observe/ that makes an observer registers it: `const ObserverKind samples_observer{…}`. `make` gives null where the configuration
 /// does not ask for it.
 struct ObserverKind {
   std::unique_ptr<Observer> (*make)(const Session&);

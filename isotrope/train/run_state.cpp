@@ -41,7 +41,7 @@ nlohmann::json to_json(const CheckpointContent& content) {
 }
 
 /// Copies a stored tensor to where training has it.
-void restore(const TensorFolder& stored, const std::string& name, const at::Tensor& value) {
+void restore_tensor(const TensorFolder& stored, const std::string& name, const at::Tensor& value) {
   const at::NoGradGuard no_grad;
   const auto* view = stored.find(name);
   const auto file = stored.path().string();
@@ -66,7 +66,7 @@ void restore_optimizer(const fs::path& file, Optimizer& optimizer) {
     if (!expected.contains(std::string(view.name)))
       throw with_hint(InputError("checkpoint", "{}: tensor {} belongs to no update rule of this run", saved.path().string(), view.name),
                       "optimizer.adamw_matrices decides which rule serves a matrix: it must be what it was");
-  for (const auto& [name, value] : state) restore(saved, name, value);
+  for (const auto& [name, value] : state) restore_tensor(saved, name, value);
 }
 
 }  // namespace
@@ -155,7 +155,7 @@ TrainState load_checkpoint(const fs::path& folder, Optimizer& optimizer) {
                     fmt::format("--set optimizer.name={} goes on; model.init_from takes the weights alone into a new run", rule));
   const TensorFolder weights(folder);
   auto& parameters = optimizer.parameters();
-  for (const auto& segment : parameters.segments()) restore(weights, segment.name, segment.in(parameters.master()));
+  for (const auto& segment : parameters.segments()) restore_tensor(weights, segment.name, segment.in(parameters.master()));
   restore_optimizer(folder / optimizer_file, optimizer);
   optimizer.set_steps(count("optimizer_steps"));
   parameters.refresh_working();
