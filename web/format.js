@@ -78,9 +78,9 @@ export function choice(label, options, selected, onchange) {
 }
 
 /** Gives a choice() other options and hides it where there is nothing to choose. One with the same options is left alone: an open list stays open. */
-export function refill(label, options, selected) {
+export function refill(label, options, selected, least = 2) {
   const select = label.querySelector("select"), same = options.length === select.options.length && options.every(([value, text], i) => select.options[i].value === String(value) && select.options[i].textContent === text);
   if (!same) select.replaceChildren(...options.map(([value, text]) => make("option", { value }, text)));
   select.value = selected;
-  label.hidden = options.length < 2;
+  label.hidden = options.length < least;
 }

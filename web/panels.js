@@ -39,7 +39,7 @@ function chooser(board, levels, view, none, show) {
       const able = options(...chosen.slice(0, at));
       if (able.length === 0) return body.replaceChildren(make("p", { class: "none" }, none));
       if (!able.some(([value]) => value === chosen[at])) chosen[at] = able[0][0];
-      refill(labels[at], able, chosen[at]);
+      refill(labels[at], able, chosen[at], at === 0 ? 2 : 1);  // one run goes without saying, what is shown of it does not
     }
     if (!body.contains(view.element)) body.replaceChildren(tools, view.element);
     const mine = ++asked;

@@ -212,6 +212,9 @@ def test_spectra_follow(browser, folder):
     browser.wait(f"{place}.endsWith(' 1 of 12')")
     browser.press("End")
     expect(browser.run(place).endswith("12 of 12"), "End does not lead to the newest step")
+    with open(folder / "run.jsonl", "a") as log:
+        log.writelines(json.dumps(each) + "\n" for each in measured(step + 200, RECORDS))
+    browser.wait(f"{place}.endsWith('13 of 13')")
     expect(browser.run("document.activeElement === document.querySelector('.spectrum input')"), "new records take the focus from the slider")
 
 
@@ -250,7 +253,7 @@ def test_report(browser, program, folder, place):
     open_everything(browser)
     expect(browser.run(f"{panel('.heatmap')}.querySelectorAll('label')[0].hidden") is False, "the report's tables lack the choice of the run")
     choose(browser, ".spectrum", "row", "model.layers.0.w")
-    browser.wait("document.querySelector('.spectrum output').textContent.endsWith('12 of 12')")
+    browser.wait("document.querySelector('.spectrum output').textContent.endsWith('13 of 13')")
     test_widths(browser)
     expect_calm(browser, f"file://{report}")
 
