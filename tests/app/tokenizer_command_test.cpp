@@ -1,37 +1,21 @@
 // The tokenizer command as a user meets it: output, files, exit codes.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <tuple>
 
 #include "isotrope/text/tokenizer.h"
-#include "tests/text/golden_files.h"
+#include "tests/app/tokenizer_program.h"
 
 namespace isotrope {
 namespace {
 
-struct Outcome {
-  int code = -1;
-  std::string output;
-};
-
-/// Runs `isotrope tokenizer ARGUMENTS` through the shell; stderr goes with stdout when `errors`, else nowhere.
-Outcome tokenizer(const std::string& arguments, bool errors = false) {
-  const auto command = std::string(ISOTROPE_TEST_PROGRAM) + " tokenizer " + arguments + (errors ? " 2>&1" : " 2>/dev/null");
-  Outcome outcome;
-  FILE* pipe = ::popen(command.c_str(), "r");
-  char buffer[4096];
-  for (std::size_t size; (size = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;) outcome.output.append(buffer, size);
-  outcome.code = WEXITSTATUS(::pclose(pipe));
-  return outcome;
-}
-
-const std::string gpt2 = tests::golden_path("gpt2.tokenizer.json").string(), corpus = tests::golden_path("corpus.txt").string();
+using test::corpus;
+using test::gpt2;
+using test::tokenizer;
 
 TEST(TokenizerCommand, TrainsEncodesAndDecodesBackToTheFile) {
-  const tests::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const auto model = (folder.path() / "model").string(), ids = (folder.path() / "ids").string();
   EXPECT_EQ(tokenizer("train --file " + corpus + " --vocab-size 700 --special '<|endoftext|>' '<|user|>' -o " + model).code, 0);
   EXPECT_EQ(load_tokenizer(model)->fingerprint(), load_tokenizer(gpt2)->fingerprint());
@@ -77,7 +61,7 @@ TEST(TokenizerCommand, EncodesPairsUpToALength) {
 }
 
 TEST(TokenizerCommand, BrokenUtf8IsWarnedOfOnceOrRefusedWhenStrict) {
-  const tests::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const auto file = (folder.path() / "broken.txt").string();
   write_file(file, "ab\xFFz\xFF", "test");
   EXPECT_EQ(tokenizer("encode bytes --file " + file).output, "97 98 239 191 189 122 239 191 189\n");
@@ -105,7 +89,7 @@ TEST(TokenizerCommand, WrongUseAndWrongInputHaveTheirExitCodes) {
 }
 
 TEST(TokenizerCommand, AnNpyFileOfAnotherKindIsRefused) {
-  const tests::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const auto ids = (folder.path() / "ids.npy").string();
   EXPECT_EQ(tokenizer("encode bytes --text abc --format npy --output " + ids).code, 0);
   auto bytes = read_file(ids, "test");
@@ -121,7 +105,7 @@ TEST(TokenizerCommand, AnNpyFileOfAnotherKindIsRefused) {
 }
 
 TEST(TokenizerCommand, WritesDialoguesInTheFormOfTheTemplate) {
-  const tests::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const auto model = (folder.path() / "model").string(), file = (folder.path() / "dialogue.json").string();
   const auto put = [](const std::string& path, std::string_view text) { write_file(path, text, "test"); };
   std::filesystem::create_directory(model);

@@ -7,28 +7,16 @@
 
 #include "isotrope/text/encoding.h"
 #include "isotrope/text/sha256.h"
-#include "tests/app/program.h"
-#include "tests/text/golden_files.h"
+#include "tests/app/tokenizer_program.h"
 
 namespace isotrope {
 namespace {
 
 using nlohmann::json;
-using tests::TemporaryFolder;
-
-struct Outcome {
-  int code = -1;
-  std::string output;
-};
-
-/// Runs `isotrope tokenizer ARGUMENTS`; what it says on stderr follows when `errors`.
-Outcome tokenizer(const std::string& arguments, bool errors = false) {
-  const auto result = test::run_program("tokenizer " + arguments);
-  return {result.code, errors ? result.out + result.err : result.out};
-}
-
-const std::string bert = tests::golden_path("word_piece.tokenizer.json").string(),
-                  gpt2 = tests::golden_path("gpt2.tokenizer.json").string();
+using test::bert;
+using test::gpt2;
+using test::TemporaryFolder;
+using test::tokenizer;
 
 TEST(TokenizerEncodeCommand, PrintsWhereTokensStand) {
   EXPECT_EQ(tokenizer("encode bytes --text 'aé' --offsets").output, "97 0 1\n195 1 2\n169 1 2\n");

@@ -4,18 +4,17 @@
 #include <nlohmann/json.hpp>
 
 #include "isotrope/text/tokenizer.h"
-#include "tests/app/program.h"
-#include "tests/text/golden_files.h"
+#include "tests/app/tokenizer_program.h"
 
 namespace isotrope {
 namespace {
 
-const std::string corpus = tests::golden_path("corpus.txt").string();
+using test::corpus;
 
 test::ProgramResult train(const std::string& arguments) { return test::run_program("tokenizer train --file " + corpus + " " + arguments); }
 
 TEST(TokenizerTrainCommand, WordPieceWritesWhatBothKindsOfReadersLoad) {
-  const tests::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const auto model = (folder.path() / "model").string();
   const auto result = train("--model wordpiece --vocab-size 500 --json -o " + model);
   ASSERT_EQ(result.code, 0) << result.err;
@@ -29,7 +28,7 @@ TEST(TokenizerTrainCommand, WordPieceWritesWhatBothKindsOfReadersLoad) {
 }
 
 TEST(TokenizerTrainCommand, WordPiecesOptionsDecideAboutCaseAndAccents) {
-  const tests::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const auto encode = [&](const std::string& options, const char* text) {
     const auto model = (folder.path() / "model").string();
     EXPECT_EQ(train("--model wordpiece --vocab-size 800 " + options + " -o " + model).code, 0);
@@ -43,7 +42,7 @@ TEST(TokenizerTrainCommand, WordPiecesOptionsDecideAboutCaseAndAccents) {
 }
 
 TEST(TokenizerTrainCommand, BpeTakesItsOwnOptions) {
-  const tests::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const auto model = (folder.path() / "model").string();
   ASSERT_EQ(train("--pattern qwen2 --max-token-length 4 --vocab-size 600 -o " + model).code, 0);
   const auto tokenizer = load_tokenizer(model);

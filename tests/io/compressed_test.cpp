@@ -23,7 +23,7 @@ std::string expected() {
   return text;
 }
 
-std::string all(const fs::path& path, std::size_t step) {
+std::string all_of(const fs::path& path, std::size_t step) {
   const auto source = open_source(path, "data");
   std::string text, buffer(step, '\0');
   for (;;) {
@@ -37,10 +37,10 @@ std::string all(const fs::path& path, std::size_t step) {
 
 TEST(Compressed, EveryKindReadsAsItsText) {
   for (const auto* name : names)
-    for (const std::size_t step : {1, 7, 4096, 1 << 20}) EXPECT_EQ(all(texts / name, step), expected()) << name << " " << step;
+    for (const std::size_t step : {1, 7, 4096, 1 << 20}) EXPECT_EQ(all_of(texts / name, step), expected()) << name << " " << step;
   const TemporaryFolder folder;
   put(folder / "plain.txt", expected());
-  EXPECT_EQ(all(folder / "plain.txt", 100), expected());
+  EXPECT_EQ(all_of(folder / "plain.txt", 100), expected());
 }
 
 TEST(Compressed, DamageIsAnErrorThatNamesTheFile) {
@@ -48,15 +48,15 @@ TEST(Compressed, DamageIsAnErrorThatNamesTheFile) {
   for (const auto* name : names) {
     const auto good = slurp(texts / name);
     put(folder / name, good.substr(0, good.size() - 5));
-    EXPECT_NE(message_of([&] { all(folder / name, 100); }).find("the compressed data is cut off at byte"), std::string::npos)
-        << name << message_of([&] { all(folder / name, 100); });
+    EXPECT_NE(message_of([&] { all_of(folder / name, 100); }).find("the compressed data is cut off at byte"), std::string::npos)
+        << name << message_of([&] { all_of(folder / name, 100); });
     auto bad = good;
     bad[good.size() / 3] ^= 0x55;
     bad[good.size() / 3 + 1] ^= 0x55;
     put(folder / name, bad);
-    EXPECT_NE(message_of([&] { all(folder / name, 100); }).find(name), std::string::npos) << name;
+    EXPECT_NE(message_of([&] { all_of(folder / name, 100); }).find(name), std::string::npos) << name;
     put(folder / name, "not compressed at all, whatever the name says");
-    EXPECT_NE(message_of([&] { all(folder / name, 100); }).find("data is corrupt"), std::string::npos) << name;
+    EXPECT_NE(message_of([&] { all_of(folder / name, 100); }).find("data is corrupt"), std::string::npos) << name;
   }
   EXPECT_NE(message_of([&] { open_source(folder / "absent.gz", "data"); }).find("absent.gz: cannot open"), std::string::npos);
   EXPECT_NE(message_of([&] { open_source(folder.path(), "data"); }).find("is a folder"), std::string::npos);

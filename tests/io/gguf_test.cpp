@@ -16,15 +16,15 @@ using test::names_in;
 using test::slurp;
 using test::TemporaryFolder;
 
-const fs::path golden = fs::path(ISOTROPE_TEST_SOURCE) / "data" / "gguf" / "packings.gguf";  // tools/oracles/gguf_files.py
+const fs::path gguf_golden = fs::path(ISOTROPE_TEST_SOURCE) / "data" / "gguf" / "packings.gguf";  // tools/oracles/gguf_files.py
 
-std::string refusal(const std::string& bytes) {
+std::string gguf_refusal(const std::string& bytes) {
   return message_of([&] { GgufFile(std::as_bytes(std::span(bytes)), "m.gguf"); });
 }
-std::string refusal(const GgufBytes& file) { return refusal(file.bytes()); }
+std::string gguf_refusal(const GgufBytes& file) { return gguf_refusal(file.bytes()); }
 
 TEST(Gguf, ReadsEveryTypeOfMetadataThatGgufPyWrote) {
-  const GgufFile file(golden);
+  const GgufFile file(gguf_golden);
   EXPECT_EQ(file.version(), 3u);
   EXPECT_EQ(file.get_int("every.uint8"), 200);
   EXPECT_EQ(file.get_int("every.int8"), -100);
@@ -50,8 +50,8 @@ TEST(Gguf, ReadsEveryTypeOfMetadataThatGgufPyWrote) {
 }
 
 TEST(Gguf, AValueOfAnotherKindIsNamed) {
-  const GgufFile file(golden);
-  const auto path = golden.string();
+  const GgufFile file(gguf_golden);
+  const auto path = gguf_golden.string();
   EXPECT_EQ(message_of([&] { file.get_int("every.string"); }),
             "[gguf] " + path + ": metadata every.string: expected an integer, got a string");
   EXPECT_EQ(message_of([&] { file.get_int("every.uint64"); }),
@@ -91,75 +91,78 @@ TEST(Gguf, TensorsHaveTheirOutermostDimensionFirst) {
 }
 
 TEST(Gguf, RefusesWhatIsNoGgufOrOfAnotherVersion) {
-  EXPECT_EQ(refusal(""), "[gguf] m.gguf: does not begin with GGUF: not a GGUF file?");
-  EXPECT_EQ(refusal("GGU"), "[gguf] m.gguf: does not begin with GGUF: not a GGUF file?");
-  EXPECT_EQ(refusal("PK\3\4 and more"), "[gguf] m.gguf: does not begin with GGUF: not a GGUF file?");
-  EXPECT_EQ(refusal("GGUF\3"), "[gguf] m.gguf: ends inside the version, at byte 5: truncated?");
-  EXPECT_EQ(refusal(GgufBytes(0, 0, 4)), "[gguf] m.gguf: version 4, expected 2 or 3");
-  EXPECT_EQ(refusal(GgufBytes(0, 0, 1)), "[gguf] m.gguf: version 1, expected 2 or 3");
-  EXPECT_EQ(refusal(GgufBytes(0, 0, 0x03000000)), "[gguf] m.gguf: is big-endian, only little-endian files are read");
+  EXPECT_EQ(gguf_refusal(""), "[gguf] m.gguf: does not begin with GGUF: not a GGUF file?");
+  EXPECT_EQ(gguf_refusal("GGU"), "[gguf] m.gguf: does not begin with GGUF: not a GGUF file?");
+  EXPECT_EQ(gguf_refusal("PK\3\4 and more"), "[gguf] m.gguf: does not begin with GGUF: not a GGUF file?");
+  EXPECT_EQ(gguf_refusal("GGUF\3"), "[gguf] m.gguf: ends inside the version, at byte 5: truncated?");
+  EXPECT_EQ(gguf_refusal(GgufBytes(0, 0, 4)), "[gguf] m.gguf: version 4, expected 2 or 3");
+  EXPECT_EQ(gguf_refusal(GgufBytes(0, 0, 1)), "[gguf] m.gguf: version 1, expected 2 or 3");
+  EXPECT_EQ(gguf_refusal(GgufBytes(0, 0, 0x03000000)), "[gguf] m.gguf: is big-endian, only little-endian files are read");
 }
 
 TEST(Gguf, RefusesCountsAndLengthsThatTheFileHasNoRoomFor) {
-  EXPECT_EQ(refusal(GgufBytes(std::uint64_t{1} << 60)),
+  EXPECT_EQ(gguf_refusal(GgufBytes(std::uint64_t{1} << 60)),
             "[gguf] m.gguf: the number of tensors: 1152921504606846976, the file has only 8 bytes left");
-  EXPECT_EQ(refusal(GgufBytes(0, 1)), "[gguf] m.gguf: the number of metadata values: 1, the file has only 0 bytes left");
-  EXPECT_EQ(refusal(GgufBytes(0, 1).number(~std::uint64_t{0}).data(64)),
+  EXPECT_EQ(gguf_refusal(GgufBytes(0, 1)), "[gguf] m.gguf: the number of metadata values: 1, the file has only 0 bytes left");
+  EXPECT_EQ(gguf_refusal(GgufBytes(0, 1).number(~std::uint64_t{0}).data(64)),
             "[gguf] m.gguf: the metadata: a string of 18446744073709551615 bytes, the file has 64 left");
-  EXPECT_EQ(refusal(GgufBytes(0, 1).text("k").number(9u).number(0u).number(~std::uint64_t{0})),
+  EXPECT_EQ(gguf_refusal(GgufBytes(0, 1).text("k").number(9u).number(0u).number(~std::uint64_t{0})),
             "[gguf] m.gguf: k: 18446744073709551615, the file has only 0 bytes left");
-  EXPECT_EQ(refusal(GgufBytes(0, 1).text("k").number(9u).number(8u).number(std::uint64_t{5}).data(0)),
+  EXPECT_EQ(gguf_refusal(GgufBytes(0, 1).text("k").number(9u).number(8u).number(std::uint64_t{5}).data(0)),
             "[gguf] m.gguf: k: 5, the file has only 15 bytes left");
 }
 
 TEST(Gguf, EveryTruncationIsRefused) {
-  const auto whole = slurp(golden);
+  const auto whole = slurp(gguf_golden);
   constexpr std::size_t header = 1408;  // where gguf-py's file has its data
-  for (std::size_t size = 0; size < header + 100; ++size) EXPECT_NE(refusal(whole.substr(0, size)), "") << size;
-  EXPECT_NE(refusal(whole.substr(0, whole.size() - 64)).find("truncated?"), std::string::npos);
+  for (std::size_t size = 0; size < header + 100; ++size) EXPECT_NE(gguf_refusal(whole.substr(0, size)), "") << size;
+  EXPECT_NE(gguf_refusal(whole.substr(0, whole.size() - 64)).find("truncated?"), std::string::npos);
 }
 
 TEST(Gguf, RefusesMetadataThatIsNot) {
-  EXPECT_EQ(refusal(GgufBytes(0, 1).value("k", 13, std::uint64_t{0})), "[gguf] m.gguf: k: type 13 of metadata is unknown");
-  EXPECT_EQ(refusal(GgufBytes(0, 2).value("k", 0, std::uint8_t{1}).value("k", 0, std::uint8_t{1})),
+  EXPECT_EQ(gguf_refusal(GgufBytes(0, 1).value("k", 13, std::uint64_t{0})), "[gguf] m.gguf: k: type 13 of metadata is unknown");
+  EXPECT_EQ(gguf_refusal(GgufBytes(0, 2).value("k", 0, std::uint8_t{1}).value("k", 0, std::uint8_t{1})),
             "[gguf] m.gguf: metadata k is given twice");
   GgufBytes deep(0, 1);
   deep.text("k").number(9u);
   for (int i = 0; i < 5; ++i) deep.number(9u).number(std::uint64_t{1});
-  EXPECT_EQ(refusal(deep.data(64)), "[gguf] m.gguf: k: arrays nested more than 4 deep");
-  EXPECT_EQ(refusal(GgufBytes(0, 1).value("two\nlines\xff", 77, std::uint64_t{0})),
+  EXPECT_EQ(gguf_refusal(deep.data(64)), "[gguf] m.gguf: k: arrays nested more than 4 deep");
+  EXPECT_EQ(gguf_refusal(GgufBytes(0, 1).value("two\nlines\xff", 77, std::uint64_t{0})),
             "[gguf] m.gguf: \"two\\nlines\\ufffd\": type 77 of metadata is unknown");
   for (const std::uint32_t alignment : {0u, 24u})
-    EXPECT_EQ(refusal(GgufBytes(0, 1).value("general.alignment", 4, alignment)),
+    EXPECT_EQ(gguf_refusal(GgufBytes(0, 1).value("general.alignment", 4, alignment)),
               "[gguf] m.gguf: general.alignment is " + std::to_string(alignment) + ", expected a power of two");
 }
 
 TEST(Gguf, RefusesTensorsThatContradictThemselves) {
-  EXPECT_EQ(refusal(GgufBytes(1).tensor("t", {4}, 13, 0).data(64)), "[gguf] m.gguf: tensor t has type 13 (Q5_K), which is not supported");
-  EXPECT_EQ(refusal(GgufBytes(1).tensor("t", {4}, 99, 0).data(64)), "[gguf] m.gguf: tensor t has type 99, which is not supported");
-  EXPECT_EQ(refusal(GgufBytes(1).tensor("t", {1, 1, 1, 1, 1}, 0, 0).data(64)),
+  EXPECT_EQ(gguf_refusal(GgufBytes(1).tensor("t", {4}, 13, 0).data(64)),
+            "[gguf] m.gguf: tensor t has type 13 (Q5_K), which is not supported");
+  EXPECT_EQ(gguf_refusal(GgufBytes(1).tensor("t", {4}, 99, 0).data(64)), "[gguf] m.gguf: tensor t has type 99, which is not supported");
+  EXPECT_EQ(gguf_refusal(GgufBytes(1).tensor("t", {1, 1, 1, 1, 1}, 0, 0).data(64)),
             "[gguf] m.gguf: tensor t has 5 dimensions, at most 4 are possible");
-  EXPECT_EQ(refusal(GgufBytes(1).tensor("t", {48, 2}, 8, 0).data(640)),
+  EXPECT_EQ(gguf_refusal(GgufBytes(1).tensor("t", {48, 2}, 8, 0).data(640)),
             "[gguf] m.gguf: tensor t: rows of 48 numbers are no whole blocks of 32, as Q8_0 has them");
-  EXPECT_EQ(refusal(GgufBytes(1).tensor("t", {std::uint64_t{1} << 32, std::uint64_t{1} << 31}, 0, 0).data(64)),
+  EXPECT_EQ(gguf_refusal(GgufBytes(1).tensor("t", {std::uint64_t{1} << 32, std::uint64_t{1} << 31}, 0, 0).data(64)),
             "[gguf] m.gguf: tensor t: its shape is too large");
-  EXPECT_EQ(refusal(GgufBytes(1).tensor("t", {std::uint64_t{1} << 62}, 0, 0).data(64)), "[gguf] m.gguf: tensor t: its shape is too large");
-  EXPECT_EQ(refusal(GgufBytes(1).tensor("t", {std::uint64_t{1} << 63}, 1, 0).data(64)), "[gguf] m.gguf: tensor t: its shape is too large");
-  EXPECT_EQ(refusal(GgufBytes(2).tensor("t", {4}, 0, 0).tensor("t", {4}, 0, 32).data(64)), "[gguf] m.gguf: tensor t is given twice");
+  EXPECT_EQ(gguf_refusal(GgufBytes(1).tensor("t", {std::uint64_t{1} << 62}, 0, 0).data(64)),
+            "[gguf] m.gguf: tensor t: its shape is too large");
+  EXPECT_EQ(gguf_refusal(GgufBytes(1).tensor("t", {std::uint64_t{1} << 63}, 1, 0).data(64)),
+            "[gguf] m.gguf: tensor t: its shape is too large");
+  EXPECT_EQ(gguf_refusal(GgufBytes(2).tensor("t", {4}, 0, 0).tensor("t", {4}, 0, 32).data(64)), "[gguf] m.gguf: tensor t is given twice");
 }
 
 TEST(Gguf, RefusesDataThatIsNotAlignedOverlapsOrLiesOutside) {
-  EXPECT_EQ(refusal(GgufBytes(1).tensor("t", {4}, 0, 16).data(64)),
+  EXPECT_EQ(gguf_refusal(GgufBytes(1).tensor("t", {4}, 0, 16).data(64)),
             "[gguf] m.gguf: tensor t begins at byte 16 of the data, which is no multiple of 32");
-  EXPECT_EQ(refusal(GgufBytes(1, 1).value("general.alignment", 4, 64u).tensor("t", {4}, 0, 32).data(64, 64)),
+  EXPECT_EQ(gguf_refusal(GgufBytes(1, 1).value("general.alignment", 4, 64u).tensor("t", {4}, 0, 32).data(64, 64)),
             "[gguf] m.gguf: tensor t begins at byte 32 of the data, which is no multiple of 64");
-  EXPECT_EQ(refusal(GgufBytes(1).tensor("t", {16}, 0, 32).data(64)),
+  EXPECT_EQ(gguf_refusal(GgufBytes(1).tensor("t", {16}, 0, 32).data(64)),
             "[gguf] m.gguf: tensor t has 64 bytes from byte 32 of the data on, the file has 64: truncated?");
-  EXPECT_EQ(refusal(GgufBytes(1).tensor("t", {1}, 0, ~std::uint64_t{31}).data(64)),
+  EXPECT_EQ(gguf_refusal(GgufBytes(1).tensor("t", {1}, 0, ~std::uint64_t{31}).data(64)),
             "[gguf] m.gguf: tensor t has 4 bytes from byte 18446744073709551584 of the data on, the file has 64: truncated?");
-  EXPECT_EQ(refusal(GgufBytes(2).tensor("a", {16}, 0, 0).tensor("b", {4}, 0, 32).data(64)),
+  EXPECT_EQ(gguf_refusal(GgufBytes(2).tensor("a", {16}, 0, 0).tensor("b", {4}, 0, 32).data(64)),
             "[gguf] m.gguf: tensor b begins at byte 32 of the data, inside tensor a");
-  EXPECT_EQ(refusal(GgufBytes(2).tensor("a", {4}, 0, 0).tensor("b", {4}, 0, 0).data(64)),
+  EXPECT_EQ(gguf_refusal(GgufBytes(2).tensor("a", {4}, 0, 0).tensor("b", {4}, 0, 0).data(64)),
             "[gguf] m.gguf: tensor b begins at byte 0 of the data, inside tensor a");
 }
 
@@ -169,7 +172,7 @@ std::vector<std::byte> bytes_of(const PackedTensor& tensor) { return {tensor.byt
 
 TEST(Gguf, WhatIsWrittenReadsBackAlike) {
   const TemporaryFolder folder;
-  const GgufFile original(golden);
+  const GgufFile original(gguf_golden);
   GgufMetadata metadata;
   for (const auto& entry : original.metadata())
     if (entry.first != "general.alignment") metadata.push_back(entry);

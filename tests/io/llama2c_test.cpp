@@ -27,7 +27,7 @@ std::string model(bool tied) {
   return raw(std::vector<std::int32_t>{4, 3, 2, 2, 1, tied ? 5 : -5, 3}) + raw(weights);
 }
 
-std::string refusal(const std::string& bytes) {
+std::string llama2c_refusal(const std::string& bytes) {
   return message_of([&] { Llama2cFile(std::as_bytes(std::span(bytes)), "m.bin"); });
 }
 
@@ -75,13 +75,13 @@ TEST(Llama2c, APositiveVocabularySizeTiesTheHead) {
 
 TEST(Llama2c, RefusesAnotherLengthAndNumbersThatMakeNoModel) {
   const auto whole = model(false);
-  EXPECT_EQ(refusal(whole), "");
-  EXPECT_EQ(refusal("x"), "[llama2c] m.bin: 1 bytes are too few for a llama2.c model");
-  EXPECT_EQ(refusal(whole + "1234"), "[llama2c] m.bin: 4 bytes follow the last weight");
-  EXPECT_EQ(refusal(whole.substr(0, whole.size() - 4)),
+  EXPECT_EQ(llama2c_refusal(whole), "");
+  EXPECT_EQ(llama2c_refusal("x"), "[llama2c] m.bin: 1 bytes are too few for a llama2.c model");
+  EXPECT_EQ(llama2c_refusal(whole + "1234"), "[llama2c] m.bin: 4 bytes follow the last weight");
+  EXPECT_EQ(llama2c_refusal(whole.substr(0, whole.size() - 4)),
             "[llama2c] m.bin: output.weight [5, 4] takes 80 bytes, the file has 76 left: truncated?");
-  for (std::size_t size = 0; size < whole.size(); ++size) EXPECT_NE(refusal(whole.substr(0, size)), "") << size;
-  const auto header = [](std::vector<std::int32_t> numbers) { return refusal(raw(numbers) + std::string(100, '\0')); };
+  for (std::size_t size = 0; size < whole.size(); ++size) EXPECT_NE(llama2c_refusal(whole.substr(0, size)), "") << size;
+  const auto header = [](std::vector<std::int32_t> numbers) { return llama2c_refusal(raw(numbers) + std::string(100, '\0')); };
   EXPECT_EQ(header({4, 3, 2, 3, 1, 5, 3}),
             "[llama2c] m.bin: width 4, 3 heads, 1 key-value heads, 2 layers, 5 tokens make no model: not a llama2.c file?");
   EXPECT_NE(header({4, 3, 2, 2, 1, 0, 3}).find("make no model"), std::string::npos);

@@ -16,10 +16,10 @@ namespace {
 using test::message_of;
 
 // tools/oracles/gguf_files.py: numbers, each packing of them, and what gguf-py makes of it again.
-const fs::path golden = fs::path(ISOTROPE_TEST_SOURCE) / "data" / "gguf" / "packings.gguf";
+const fs::path packings_golden = fs::path(ISOTROPE_TEST_SOURCE) / "data" / "gguf" / "packings.gguf";
 
-constexpr Packing all[] = {Packing::f32,  Packing::f16,  Packing::bf16, Packing::q8_0,
-                           Packing::q4_0, Packing::q4_1, Packing::q4_k, Packing::q6_k};
+constexpr Packing all_packings[] = {Packing::f32,  Packing::f16,  Packing::bf16, Packing::q8_0,
+                                    Packing::q4_0, Packing::q4_1, Packing::q4_k, Packing::q6_k};
 
 std::vector<float> expanded(const PackedTensor& tensor) {
   std::vector<float> out(static_cast<std::size_t>(tensor.count()));
@@ -32,8 +32,8 @@ bool same_bits(std::span<const float> a, std::span<const float> b) {
 }
 
 TEST(Packed, ExpandsEveryPackingToTheBitsOfGgufPy) {
-  const GgufFile file(golden);
-  for (const auto packing : all) {
+  const GgufFile file(packings_golden);
+  for (const auto packing : all_packings) {
     const auto name = std::string(packing_name(packing));
     const auto* packed = file.find(name);
     ASSERT_NE(packed, nullptr) << name;
@@ -44,8 +44,8 @@ TEST(Packed, ExpandsEveryPackingToTheBitsOfGgufPy) {
 }
 
 TEST(Packed, ExpandsPartsOfATensorAsTheWhole) {
-  const GgufFile file(golden);
-  for (const auto packing : all) {
+  const GgufFile file(packings_golden);
+  for (const auto packing : all_packings) {
     const auto& tensor = *file.find(packing_name(packing));
     const auto whole = expanded(tensor);
     std::vector<float> row(256);
@@ -57,7 +57,7 @@ TEST(Packed, ExpandsPartsOfATensorAsTheWhole) {
 }
 
 TEST(Packed, PacksToTheBytesOfGgufPy) {
-  const GgufFile file(golden);
+  const GgufFile file(packings_golden);
   const auto numbers = expanded(*file.find("numbers"));
   for (const auto packing : {Packing::f32, Packing::f16, Packing::bf16, Packing::q8_0, Packing::q4_0, Packing::q4_1}) {
     const auto& expected = *file.find(packing_name(packing));

@@ -17,7 +17,7 @@ using test::message_of;
 using test::put;
 using test::TemporaryFolder;
 
-const fs::path golden = fs::path(ISOTROPE_TEST_SOURCE) / "data" / "io";
+const fs::path safetensors_goldens = fs::path(ISOTROPE_TEST_SOURCE) / "data" / "io";
 
 std::string file_bytes(std::string_view header, std::size_t data_bytes) {
   const std::uint64_t size = header.size();
@@ -26,7 +26,7 @@ std::string file_bytes(std::string_view header, std::size_t data_bytes) {
   return bytes + std::string(header) + std::string(data_bytes, '\1');
 }
 
-std::string refusal(const std::string& bytes) {
+std::string safetensors_refusal(const std::string& bytes) {
   return message_of([&] { SafetensorsFile(std::as_bytes(std::span(bytes)), "m.safetensors"); });
 }
 
@@ -36,7 +36,7 @@ TensorView view(std::string name, DType dtype, std::vector<std::int64_t> shape, 
 }
 
 TEST(Safetensors, ReadsEveryDtypeThatPythonWrote) {  // tools/oracles/io_files.py
-  const SafetensorsFile file(golden / "all_dtypes.safetensors");
+  const SafetensorsFile file(safetensors_goldens / "all_dtypes.safetensors");
   EXPECT_EQ(file.tensors().size(), 15u);
   EXPECT_EQ(file.metadata().at("note"), "every dtype once");
   for (const auto* name : {"f64", "f32", "f16", "bf16", "e4m3", "e5m2"}) {
@@ -61,7 +61,7 @@ TEST(Safetensors, ReadsEveryDtypeThatPythonWrote) {  // tools/oracles/io_files.p
 }
 
 TEST(Safetensors, WideningEqualsPyTorchOnEveryEightBitValue) {  // and on every 16th binary16
-  const SafetensorsFile file(golden / "widening.safetensors");
+  const SafetensorsFile file(safetensors_goldens / "widening.safetensors");
   for (const std::string name : {"e4m3", "e5m2", "f16"}) {
     const auto ours = to_floats(file.find(name)->dtype, file.find(name)->bytes);
     const auto theirs = to_floats(DType::f32, file.find(name + ".float")->bytes);
@@ -103,16 +103,18 @@ TEST(Safetensors, AViewThatContradictsItselfIsNotWritten) {
 }
 
 TEST(Safetensors, RefusesBrokenHeaders) {
-  EXPECT_EQ(refusal("short"), "[safetensors] m.safetensors: 5 bytes are too few for a safetensors file");
+  EXPECT_EQ(safetensors_refusal("short"), "[safetensors] m.safetensors: 5 bytes are too few for a safetensors file");
   auto bytes = file_bytes("{}", 0);
-  EXPECT_EQ(refusal(bytes), "");
+  EXPECT_EQ(safetensors_refusal(bytes), "");
   bytes[0] = 100;
-  EXPECT_EQ(refusal(bytes), "[safetensors] m.safetensors: the header claims 100 bytes, the file has 2 after its first 8: truncated?");
+  EXPECT_EQ(safetensors_refusal(bytes),
+            "[safetensors] m.safetensors: the header claims 100 bytes, the file has 2 after its first 8: truncated?");
   bytes[4] = 1;
-  EXPECT_NE(refusal(bytes).find("the limit is 100000000"), std::string::npos);
-  EXPECT_NE(refusal(file_bytes("{\"a\"", 0)).find("line 1, column 5: not valid JSON"), std::string::npos);
-  EXPECT_NE(refusal(file_bytes("[]", 0)).find("expected a JSON object, got an array"), std::string::npos);
-  EXPECT_NE(refusal(file_bytes(R"({"__metadata__": {"a": 1}})", 0)).find("expected a string, got an integer"), std::string::npos);
+  EXPECT_NE(safetensors_refusal(bytes).find("the limit is 100000000"), std::string::npos);
+  EXPECT_NE(safetensors_refusal(file_bytes("{\"a\"", 0)).find("line 1, column 5: not valid JSON"), std::string::npos);
+  EXPECT_NE(safetensors_refusal(file_bytes("[]", 0)).find("expected a JSON object, got an array"), std::string::npos);
+  EXPECT_NE(safetensors_refusal(file_bytes(R"({"__metadata__": {"a": 1}})", 0)).find("expected a string, got an integer"),
+            std::string::npos);
 }
 
 struct HeaderCase {
@@ -148,8 +150,8 @@ TEST(Safetensors, RefusesHostileTensors) {
       {R"({"two\nlines": {"dtype": "F31", "shape": [], "data_offsets": [0, 4]}})", 4, "tensor \"two\\nlines\": unknown dtype"},
   };
   for (const auto& [header, data_bytes, message] : cases)
-    EXPECT_NE(refusal(file_bytes(header, data_bytes)).find(message), std::string::npos)
-        << header << "\n→ " << refusal(file_bytes(header, data_bytes));
+    EXPECT_NE(safetensors_refusal(file_bytes(header, data_bytes)).find(message), std::string::npos)
+        << header << "\n→ " << safetensors_refusal(file_bytes(header, data_bytes));
 }
 
 TEST(TensorFolder, ShardsAreWrittenAndReadAsTransformersNamesThem) {

@@ -17,7 +17,7 @@ struct LstmCase {
   std::int64_t batch, tokens, cells, out;
 };
 
-Tensor documents_of(const LstmCase& c) {  // another place of change in each row
+Tensor documents_of_case(const LstmCase& c) {  // another place of change in each row
   const auto place = at::arange(c.tokens, at::kLong).unsqueeze(0) + at::arange(c.batch, at::kLong).unsqueeze(1);
   return at::floor_divide(place, 3);
 }
@@ -26,7 +26,7 @@ TEST(Kernels, ProjectedLstmEqualsItsReference) {
   for (const auto& c : {LstmCase{3, 7, 5, 4}, {1, 1, 3, 2}, {2, 33, 40, 16}, {5, 4, 17, 17}})
     for (const bool backwards : {false, true})
       for (const bool packed : {false, true}) {
-        const LstmOptions options{.documents = packed ? documents_of(c) : Tensor(), .backwards = backwards};
+        const LstmOptions options{.documents = packed ? documents_of_case(c) : Tensor(), .backwards = backwards};
         // Weights too small for chaos: there, the rounding of a token grows with every one that follows.
         const std::vector<Tensor> inputs{normal({c.batch, c.tokens, 4 * c.cells}, 1), 0.15 * normal({4 * c.cells, c.out}, 2),
                                          0.15 * normal({c.out, c.cells}, 3)};

@@ -18,12 +18,12 @@ namespace {
 
 using test::relative;
 
-const nlohmann::json config{
+const nlohmann::json elmo_config{
     {"architectures", {"ElmoForBiLM"}}, {"model_type", "elmo"}, {"vocab_size", 23}, {"projection_size", 6}, {"cell_size", 10},
     {"num_hidden_layers", 2},           {"dropout", 0.0}};
 
-std::unique_ptr<Model> make(at::ScalarType dtype = at::kFloat, const nlohmann::json& changes = {}) {
-  auto changed = config;
+std::unique_ptr<Model> make_elmo(at::ScalarType dtype = at::kFloat, const nlohmann::json& changes = {}) {
+  auto changed = elmo_config;
   if (!changes.is_null()) changed.update(changes);
   auto model = make_model(changed, {.dtype = at::kFloat}, "config.json");
   initialize_(model->parameters(), 5);
@@ -68,18 +68,18 @@ at::Tensor expected(const Model& model, const at::Tensor& ids) {
 
 TEST(Elmo, EqualsItsRecurrenceWrittenOut) {
   const at::NoGradGuard no_grad;
-  auto model = make();
+  auto model = make_elmo();
   for (const std::int64_t tokens : {1, 7, 33}) {
     const auto ids = ids_of(3, tokens);
     EXPECT_LT(relative(model->forward_ids(ids), expected(*model, ids)), 1e-5) << tokens;
   }
-  auto rounded = make(at::kBFloat16);
+  auto rounded = make_elmo(at::kBFloat16);
   const auto ids = ids_of(3, 33);
   EXPECT_LT(relative(rounded->forward_ids(ids), expected(*model, ids)), 2e-2);
 }
 
 TEST(Elmo, LossAndGradientsAreThoseOfTheRecurrence) {
-  auto model = make();
+  auto model = make_elmo();
   const auto ids = ids_of(2, 9), next = ids_of(2, 9, 3);
   Batch batch{.ids = ids, .targets = next.clone(), .backward_targets = next.flip(1).contiguous(), .counted = 18, .backward_counted = 17};
   batch.backward_targets[1][0] = ignored_target;
@@ -105,7 +105,7 @@ TEST(Elmo, LossAndGradientsAreThoseOfTheRecurrence) {
 }
 
 TEST(Elmo, NeitherFillsMasksNorWritesText) {
-  auto model = make();
+  auto model = make_elmo();
   const TokenSequence text{.ids = {1, 2, 3}, .types = {0, 0, 0}};
   EXPECT_THROW(fill_masks(*model, text, 2, 1, 23), InputError);
   EXPECT_THROW(generate(*model, std::vector<TokenId>{1, 2}, {}), InputError);
@@ -113,7 +113,7 @@ TEST(Elmo, NeitherFillsMasksNorWritesText) {
 
 TEST(Elmo, TextsInOneRowDoNotSeeEachOther) {
   const at::NoGradGuard no_grad;
-  auto model = make();
+  auto model = make_elmo();
   const auto first = ids_of(1, 5), second = ids_of(1, 9, 2);
   const auto documents = at::cat({at::zeros({1, 5}, at::kLong), at::ones({1, 9}, at::kLong)}, 1);
   const auto together = model->forward_ids(at::cat({first, second}, 1), {.documents = documents});
@@ -123,7 +123,7 @@ TEST(Elmo, TextsInOneRowDoNotSeeEachOther) {
 
 TEST(Elmo, TapsSeeTheTokenLayerTwiceAndEveryLayer) {
   const at::NoGradGuard no_grad;
-  auto model = make();
+  auto model = make_elmo();
   std::map<std::int64_t, at::Tensor> states;
   const Tap tap([&](std::string_view, std::int64_t layer, const at::Tensor& value) { states[layer] = value; });
   const auto ids = ids_of(2, 4);
@@ -136,7 +136,7 @@ TEST(Elmo, TapsSeeTheTokenLayerTwiceAndEveryLayer) {
 
 TEST(Elmo, SavedFoldersReadBackBitForBitAndWithATiedSoftmax) {
   for (const bool tied : {false, true}) {
-    auto model = make(at::kFloat, {{"tie_word_embeddings", tied}});
+    auto model = make_elmo(at::kFloat, {{"tie_word_embeddings", tied}});
     const test::TestFolder folder;
     save_model(*model, folder.path());
     auto again = load_model(folder.path());
@@ -231,7 +231,7 @@ TEST(ElmoCharacters, TableHoldsBytesBetweenBeginAndEnd) {
 }
 
 TEST(ElmoCharacters, TokensOfOneTextShareAnEmbeddingAndFoldersKeepTheTable) {
-  auto model = make(at::kFloat, from_characters);
+  auto model = make_elmo(at::kFloat, from_characters);
   EXPECT_THROW(model->embed(ids_of(1, 3)), WorkError) << "no texts yet";
   std::vector<std::string> texts;
   for (int i = 0; i < 20; ++i) texts.push_back("t" + std::to_string(i % 10));
@@ -258,7 +258,7 @@ void expect_refusal(const std::function<void()>& act, const std::string& message
 }
 
 TEST(ElmoCharacters, FoldersAndConfigsThatCannotBe) {
-  auto model = make(at::kFloat, from_characters);
+  auto model = make_elmo(at::kFloat, from_characters);
   model->set_token_texts({});
   const test::TestFolder folder;
   for (const int character : {-1, 259}) {
@@ -280,7 +280,7 @@ TEST(ElmoCharacters, FoldersAndConfigsThatCannotBe) {
   const auto refused = [](const nlohmann::json& changes, const std::string& message) {
     auto all = from_characters;
     all.update(changes);
-    expect_refusal([&] { make(at::kFloat, all); }, message);
+    expect_refusal([&] { make_elmo(at::kFloat, all); }, message);
   };
   refused({{"token_encoder", "words"}}, "token_encoder \"words\" is not supported (embedding, char_cnn)");
   refused({{"tie_word_embeddings", true}}, "tie_word_embeddings needs token_encoder \"embedding\"");

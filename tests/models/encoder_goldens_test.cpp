@@ -21,8 +21,8 @@ using test::relative;
 using test::relative_max;
 
 /// A folder, its model in fp32 and what is expected of it.
-struct Case {
-  explicit Case(const fs::path& folder, at::ScalarType dtype = at::kFloat)
+struct EncoderCase {
+  explicit EncoderCase(const fs::path& folder, at::ScalarType dtype = at::kFloat)
       : name(folder.filename().string()), expected(folder / "expected.safetensors"), model(load_model(folder, {.dtype = dtype})) {}
 
   at::Tensor types(const std::string& input) const { return expected.has("types_" + input) ? expected("types_" + input) : at::Tensor(); }
@@ -34,7 +34,7 @@ struct Case {
   std::unique_ptr<Model> model;
 };
 
-std::vector<fs::path> folders() {
+std::vector<fs::path> encoder_folders() {
   std::vector<fs::path> out;
   for (const auto& entry : fs::directory_iterator(test::source("data/encoders"))) out.push_back(entry.path());
   std::ranges::sort(out);
@@ -43,14 +43,14 @@ std::vector<fs::path> folders() {
 
 TEST(EncoderGoldens, CoverEveryFamilyInFiveShapes) {
   std::map<std::string, int> shapes;
-  for (const auto& folder : folders()) ++shapes[read_json(folder / "config.json", "test")["model_type"].get<std::string>()];
+  for (const auto& folder : encoder_folders()) ++shapes[read_json(folder / "config.json", "test")["model_type"].get<std::string>()];
   for (const auto* family : {"bert", "roberta", "albert", "distilbert", "modernbert"}) EXPECT_GE(shapes[family], 5) << family;
 }
 
 TEST(EncoderGoldens, HiddenStatesAndLogitsEqualTransformers) {
   const at::NoGradGuard no_grad;
-  for (const auto& folder : folders()) {
-    Case c(folder);
+  for (const auto& folder : encoder_folders()) {
+    EncoderCase c(folder);
     for (const std::string input : {"a", "b", "c", "d"}) {
       const auto hidden = c.hidden(input);
       // Against the float64 model: 1e-4 of the largest is what is promised; both fp32 implementations stay near 1e-6.
@@ -69,8 +69,8 @@ TEST(EncoderGoldens, HiddenStatesAndLogitsEqualTransformers) {
 
 TEST(EncoderGoldens, PaddingOnEitherSideChangesNothing) {
   const at::NoGradGuard no_grad;
-  for (const auto& folder : folders()) {
-    Case c(folder);
+  for (const auto& folder : encoder_folders()) {
+    EncoderCase c(folder);
     const auto mask = c.expected("mask_p");  // padding is a document of its own
     const auto hidden = c.model->forward_ids(c.expected("ids_p"), {.positions = c.expected("positions_p"), .documents = mask});
     const auto found = c.has_head() ? c.model->logits(hidden) : hidden;
@@ -80,8 +80,8 @@ TEST(EncoderGoldens, PaddingOnEitherSideChangesNothing) {
 
 TEST(EncoderGoldens, TapsSeeTheHiddenStatesOfEveryLayer) {
   const at::NoGradGuard no_grad;
-  for (const auto& folder : folders()) {
-    Case c(folder);
+  for (const auto& folder : encoder_folders()) {
+    EncoderCase c(folder);
     std::int64_t compared = 0;
     const Tap tap([&](std::string_view point, std::int64_t layer, const at::Tensor& value) {
       if (point != "embed" && point != "resid_post") return;
@@ -95,7 +95,7 @@ TEST(EncoderGoldens, TapsSeeTheHiddenStatesOfEveryLayer) {
 }
 
 /// The loss of the golden file: of masked tokens, and of the pair where there is a head for it.
-at::Tensor loss_of(Case& c, const at::Tensor& hidden) {
+at::Tensor loss_of(EncoderCase& c, const at::Tensor& hidden) {
   if (!c.has_head()) return (hidden * c.expected("weights_c")).mean();
   const auto targets = c.expected("targets_c").flatten();
   const double counted = (targets != ignored_target).sum().item<double>();
@@ -106,8 +106,8 @@ at::Tensor loss_of(Case& c, const at::Tensor& hidden) {
 }
 
 TEST(EncoderGoldens, LossAndEveryGradientEqualTransformers) {
-  for (const auto& folder : folders()) {
-    Case c(folder);
+  for (const auto& folder : encoder_folders()) {
+    EncoderCase c(folder);
     const auto embeddings = c.model->embed(c.expected("ids_c")).detach().requires_grad_(true);
     loss_of(c, c.model->forward_embeddings(embeddings, {.token_types = c.types("c")})).backward();
     EXPECT_LT(relative(embeddings.grad(), c.expected("grad.inputs_embeds")), 1e-5) << c.name;
@@ -132,8 +132,8 @@ TEST(EncoderGoldens, LossAndEveryGradientEqualTransformers) {
 TEST(EncoderGoldens, TextsInOneRowDoNotSeeEachOther) {
   const at::NoGradGuard no_grad;
   for (const auto dtype : {at::kFloat, at::kBFloat16})
-    for (const auto& folder : folders()) {
-      Case c(folder, dtype);
+    for (const auto& folder : encoder_folders()) {
+      EncoderCase c(folder, dtype);
       const auto ids = c.expected("ids_c"), types = c.types("c");
       const auto part = [&](const at::Tensor& x, std::int64_t row, std::int64_t count) {
         return x.defined() ? x.narrow(0, row, 1).narrow(1, 0, count) : x;
@@ -147,8 +147,8 @@ TEST(EncoderGoldens, TextsInOneRowDoNotSeeEachOther) {
 }
 
 TEST(EncoderGoldens, GradientsOfTextsInOneRowAreTheSumOfTheirs) {
-  for (const auto& folder : folders()) {
-    Case c(folder);
+  for (const auto& folder : encoder_folders()) {
+    EncoderCase c(folder);
     const auto ids = c.expected("ids_c"), types = c.types("c");
     const auto slope = at::sin(at::arange(66 * c.model->shape().width, at::kFloat)).view({1, 66, -1});
     const auto flat = [](const at::Tensor& x) { return x.defined() ? x.reshape({1, 66}) : x; };
@@ -179,8 +179,8 @@ TEST(EncoderGoldens, GradientsOfTextsInOneRowAreTheSumOfTheirs) {
 
 TEST(EncoderGoldens, Bfloat16IsAsExactAsThatOfTransformers) {
   const at::NoGradGuard no_grad;
-  for (const auto& folder : folders()) {
-    Case c(folder, at::kBFloat16);
+  for (const auto& folder : encoder_folders()) {
+    EncoderCase c(folder, at::kBFloat16);
     const auto hidden = c.hidden("c");
     const auto error = relative(c.has_head() ? c.model->logits(hidden) : hidden, c.expected(c.has_head() ? "logits64_c" : "hidden64_c"));
     EXPECT_LT(error, 1.25 * c.expected("bf16_error_c").item<double>()) << c.name;
@@ -189,8 +189,8 @@ TEST(EncoderGoldens, Bfloat16IsAsExactAsThatOfTransformers) {
 
 TEST(EncoderGoldens, Float16IsMoreExactThanBfloat16) {
   const at::NoGradGuard no_grad;
-  for (const auto& folder : folders()) {
-    Case c(folder, at::kHalf);
+  for (const auto& folder : encoder_folders()) {
+    EncoderCase c(folder, at::kHalf);
     const auto hidden = c.hidden("c");
     const auto error = relative(c.has_head() ? c.model->logits(hidden) : hidden, c.expected(c.has_head() ? "logits64_c" : "hidden64_c"));
     EXPECT_LT(error, c.expected("bf16_error_c").item<double>()) << c.name;
@@ -199,8 +199,8 @@ TEST(EncoderGoldens, Float16IsMoreExactThanBfloat16) {
 }
 
 TEST(EncoderGoldens, SavedFoldersReadBackBitForBit) {
-  for (const auto& folder : folders()) {
-    Case c(folder);
+  for (const auto& folder : encoder_folders()) {
+    EncoderCase c(folder);
     const test::TestFolder out;
     save_model(*c.model, out.path(), {.max_shard_bytes = 20000});
     auto again = load_model(out.path());
@@ -258,7 +258,7 @@ TEST(Encoders, BeginASinusoidalTableAsOne) {
 }
 
 TEST(Encoders, KeepNoCacheAndDoNotGenerate) {
-  auto model = load_model(folders().front());
+  auto model = load_model(encoder_folders().front());
   KvCache cache(8);
   EXPECT_THROW(model->forward_ids(at::ones({1, 3}, at::kLong), {.cache = &cache}), WorkError);
   const std::vector<TokenId> prompt{1, 2};

@@ -17,7 +17,7 @@ using test::Goldens;
 using test::relative;
 using test::relative_max;
 
-std::vector<fs::path> folders() {
+std::vector<fs::path> decoder_folders() {
   std::vector<fs::path> out;
   for (const auto& entry : fs::directory_iterator(test::source("data/models")))
     if (fs::exists(entry.path() / "expected.safetensors")) out.push_back(entry.path());
@@ -27,14 +27,14 @@ std::vector<fs::path> folders() {
 
 TEST(ModelGoldens, CoverEveryFamilyInFiveShapes) {
   std::map<std::string, int> shapes;
-  for (const auto& folder : folders())
+  for (const auto& folder : decoder_folders())
     ++shapes[read_json(folder / "config.json", "test", {.python_floats = true})["model_type"].get<std::string>()];
   for (const auto* family : {"llama", "gpt2", "mistral", "qwen3", "opt", "gpt_neox", "bloom", "mamba2", "falcon_h1"})
     EXPECT_GE(shapes[family], 5) << family;
 }
 
 TEST(ModelGoldens, LogitsEqualTransformers) {
-  for (const auto& folder : folders()) {
+  for (const auto& folder : decoder_folders()) {
     const Goldens expected(folder / "expected.safetensors");
     auto model = load_model(folder);
     const at::NoGradGuard no_grad;
@@ -49,7 +49,7 @@ TEST(ModelGoldens, LogitsEqualTransformers) {
 }
 
 TEST(ModelGoldens, ALongTextHasTheLogitsOfTransformers) {
-  for (const auto& folder : folders()) {
+  for (const auto& folder : decoder_folders()) {
     const Goldens expected(folder / "expected.safetensors");
     auto model = load_model(folder);
     const at::NoGradGuard no_grad;
@@ -58,7 +58,7 @@ TEST(ModelGoldens, ALongTextHasTheLogitsOfTransformers) {
 }
 
 TEST(ModelGoldens, PaddingOnEitherSideChangesNothing) {
-  for (const auto& folder : folders()) {
+  for (const auto& folder : decoder_folders()) {
     const Goldens expected(folder / "expected.safetensors");
     auto model = load_model(folder);
     const at::NoGradGuard no_grad;
@@ -70,7 +70,7 @@ TEST(ModelGoldens, PaddingOnEitherSideChangesNothing) {
 }
 
 TEST(ModelGoldens, TapsSeeTheHiddenStatesOfEveryLayer) {
-  for (const auto& folder : folders()) {
+  for (const auto& folder : decoder_folders()) {
     const Goldens expected(folder / "expected.safetensors");
     auto model = load_model(folder);
     const at::NoGradGuard no_grad;
@@ -87,7 +87,7 @@ TEST(ModelGoldens, TapsSeeTheHiddenStatesOfEveryLayer) {
 }
 
 TEST(ModelGoldens, LossAndEveryGradientEqualTransformers) {
-  for (const auto& folder : folders()) {
+  for (const auto& folder : decoder_folders()) {
     const Goldens expected(folder / "expected.safetensors");
     auto model = load_model(folder);
     const auto ids = expected("ids_c");
@@ -117,7 +117,7 @@ TEST(ModelGoldens, LossAndEveryGradientEqualTransformers) {
 }
 
 TEST(ModelGoldens, GreedyGenerationOf64TokensIsIdentical) {
-  for (const auto& folder : folders()) {
+  for (const auto& folder : decoder_folders()) {
     const Goldens expected(folder / "expected.safetensors");
     auto model = load_model(folder);
     const auto flat = [&](const std::string& name) {
@@ -132,7 +132,7 @@ TEST(ModelGoldens, GreedyGenerationOf64TokensIsIdentical) {
 }
 
 TEST(ModelGoldens, TokenByTokenEqualsTheWholeForward) {
-  for (const auto& folder : folders()) {
+  for (const auto& folder : decoder_folders()) {
     const Goldens expected(folder / "expected.safetensors");
     auto model = load_model(folder);
     const at::NoGradGuard no_grad;
@@ -161,7 +161,7 @@ struct Packed {
 
 TEST(ModelGoldens, ADocumentDoesNotSeeTheOneBefore) {
   const at::NoGradGuard no_grad;
-  for (const auto& folder : folders()) {
+  for (const auto& folder : decoder_folders()) {
     const Goldens expected(folder / "expected.safetensors");
     const Packed packed(expected);
     const auto together = [&](at::ScalarType dtype) {
@@ -175,7 +175,7 @@ TEST(ModelGoldens, ADocumentDoesNotSeeTheOneBefore) {
 }
 
 TEST(ModelGoldens, GradientsOfPackedDocumentsAreTheSumOfTheirs) {
-  for (const auto& folder : folders()) {
+  for (const auto& folder : decoder_folders()) {
     const Goldens expected(folder / "expected.safetensors");
     const Packed packed(expected);
     auto model = load_model(folder);
@@ -205,7 +205,7 @@ TEST(ModelGoldens, GradientsOfPackedDocumentsAreTheSumOfTheirs) {
 }
 
 TEST(ModelGoldens, Bfloat16IsAsExactAsThatOfTransformers) {
-  for (const auto& folder : folders()) {
+  for (const auto& folder : decoder_folders()) {
     const Goldens expected(folder / "expected.safetensors");
     auto model = load_model(folder, {.dtype = at::kBFloat16});
     const at::NoGradGuard no_grad;
@@ -216,7 +216,7 @@ TEST(ModelGoldens, Bfloat16IsAsExactAsThatOfTransformers) {
 
 TEST(ModelGoldens, Float16IsMoreExactThanBfloat16) {
   const at::NoGradGuard no_grad;
-  for (const auto& folder : folders()) {
+  for (const auto& folder : decoder_folders()) {
     const Goldens expected(folder / "expected.safetensors");
     const auto model = load_model(folder, {.dtype = at::kHalf});
     const auto ids = expected("ids_c");
@@ -239,7 +239,7 @@ TEST(ModelGoldens, Float16IsMoreExactThanBfloat16) {
 
 TEST(ModelGoldens, Bfloat16TokenByTokenIsAsExactAsTheWhole) {
   const at::NoGradGuard no_grad;
-  for (const auto& folder : folders()) {
+  for (const auto& folder : decoder_folders()) {
     const Goldens expected(folder / "expected.safetensors");
     auto model = load_model(folder, {.dtype = at::kBFloat16});
     const auto ids = expected("ids_c");
@@ -252,7 +252,7 @@ TEST(ModelGoldens, Bfloat16TokenByTokenIsAsExactAsTheWhole) {
 }
 
 TEST(ModelGoldens, SavedFoldersReadBackBitForBit) {
-  for (const auto& folder : folders()) {
+  for (const auto& folder : decoder_folders()) {
     auto model = load_model(folder);
     const test::TestFolder out;
     save_model(*model, out.path(), {.max_shard_bytes = 20000});

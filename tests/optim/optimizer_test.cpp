@@ -70,9 +70,9 @@ TEST(Optimizer, FactorsOfAnAssignmentActAndWhatIsOutsideTheNormIsNotClipped) {
   parameters.add("b", {4, 4}, multiplier, {Initialization::Kind::ones});
   initialize_(parameters, 1);
   OptimizerConfig config;
-  Optimizer optimizer(parameters, at::kFloat, config,
-                      {{.classes = {matrix}, .rule = "adamw", .lr_factor = 0.5, .weight_decay = 0.1},
-                       {.rule = "adamw", .in_clip_norm = false}});
+  Optimizer optimizer(
+      parameters, at::kFloat, config,
+      {{.classes = {matrix}, .rule = "adamw", .lr_factor = 0.5, .weight_decay = 0.1}, {.rule = "adamw", .in_clip_norm = false}});
   Gradients gradients(optimizer.parameters());
   gradients.begin(), gradients.collect();
   for (const auto& segment : optimizer.parameters().segments()) gradients.of(segment).fill_(segment.name == "a" ? 3 : 1e6);

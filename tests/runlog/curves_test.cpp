@@ -79,7 +79,7 @@ RC_GTEST_PROP(Downsample, AGrownCurveKeepsThePointsOfItsFullBuckets, ()) {
   RC_ASSERT(before == keep_extremes(values, 0, values.size(), bucket));
 }
 
-const std::string header = R"({"type":"run","format":1,"started":"2026-11-22T07:13:54Z"})";
+const std::string started_header = R"({"type":"run","format":1,"started":"2026-11-22T07:13:54Z"})";
 
 RunCurves curves_of(const std::vector<std::string>& lines) {
   RunCurves curves;
@@ -92,8 +92,8 @@ using Values = std::vector<double>;
 using Steps = std::vector<std::uint64_t>;
 
 TEST(RunCurves, HoldEveryNumberOfStepEvalAndWeightsRecords) {
-  const auto curves = curves_of({header, R"({"type":"step","step":1,"loss":2.5,"lr":1e-05})", R"({"type":"step","step":2,"loss":"nan"})",
-                                 R"({"type":"eval","step":2,"nll":2.25,"note":"x"})",
+  const auto curves = curves_of({started_header, R"({"type":"step","step":1,"loss":2.5,"lr":1e-05})",
+                                 R"({"type":"step","step":2,"loss":"nan"})", R"({"type":"eval","step":2,"nll":2.25,"note":"x"})",
                                  R"({"type":"weights","step":2,"rms":{"matrix":0.02},"matrices":{"a.0.b.weight":0.021}})"});
   EXPECT_EQ(curves.curves().at("loss").steps, (Steps{1, 2}));
   EXPECT_EQ(curves.curves().at("loss").values[0], 2.5);
@@ -108,8 +108,9 @@ TEST(RunCurves, HoldEveryNumberOfStepEvalAndWeightsRecords) {
 }
 
 TEST(RunCurves, AResumeUndoesWhatIsTakenAgainAndSaysSo) {
-  auto curves = curves_of({header, R"({"type":"step","step":1,"loss":3,"tokens":10})", R"({"type":"step","step":2,"loss":2,"tokens":20})",
-                           R"({"type":"sample","step":2,"prompt":"a","text":"b"})", R"({"type":"checkpoint","step":1,"path":"p"})"});
+  auto curves =
+      curves_of({started_header, R"({"type":"step","step":1,"loss":3,"tokens":10})", R"({"type":"step","step":2,"loss":2,"tokens":20})",
+                 R"({"type":"sample","step":2,"prompt":"a","text":"b"})", R"({"type":"checkpoint","step":1,"path":"p"})"});
   EXPECT_EQ(curves.edition(), 0u);
   curves.add(json{{"type", "resume"}, {"step", 1}});
   EXPECT_EQ(curves.edition(), 1u);

@@ -26,7 +26,7 @@ Ids by_heap(const BpeModel& model, std::string_view word) {
 }
 
 /// A word of letters that merge often.
-std::string random_word(RandomStream& random, std::size_t longest) {
+std::string random_short_word(RandomStream& random, std::size_t longest) {
   std::string word;
   for (auto size = 1 + random.below(longest); size > 0; --size) word += " etahinrdsow"[random.below(12)];
   return word;
@@ -38,7 +38,7 @@ TEST(BpeModel, RememberedWordsAreWhatMergingGives) {
   RandomStream random(1, "test");
   std::vector<std::string> words;
   for (const std::size_t longest : {3, 8, 15, 17, 64, 70, 300})
-    for (int i = 0; i < 6000; ++i) words.push_back(random_word(random, longest));
+    for (int i = 0; i < 6000; ++i) words.push_back(random_short_word(random, longest));
   // The ring of long words is overwritten several times; half of the words come twice in a row, all of them twice far apart.
   for (int round = 0; round < 2; ++round)
     for (std::size_t i = 0; i < words.size(); ++i)
@@ -57,7 +57,7 @@ TEST(BpeModel, TextInBatchesIsWordAfterWord) {
     RandomStream random(2, "test");
     for (int round = 0; round < 40; ++round) {
       auto text = tests::random_text(random, random.below(20000));
-      if (round % 4 == 0) text += random_word(random, 6000) + random_word(random, 300) + " end";
+      if (round % 4 == 0) text += random_short_word(random, 6000) + random_short_word(random, 300) + " end";
       for (const auto pattern : {Pattern::gpt2, Pattern::llama3, Pattern::qwen2, Pattern::cl100k, Pattern::o200k}) {
         Ids ids, expected;
         BpeModel::Worker(model).encode(pattern, text, ids);
@@ -86,7 +86,7 @@ TEST(BpeModel, IdsNeedNotAscendWithTheMerges) {
   const BpeModel model(parts), other(shuffled);
   BpeModel::Worker worker(model), other_worker(other);
   for (int i = 0; i < 5000; ++i) {
-    const auto word = random_word(random, 40);
+    const auto word = random_short_word(random, 40);
     Ids ids, other_ids;
     worker.encode_word(word, ids);
     other_worker.encode_word(word, other_ids);

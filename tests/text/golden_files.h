@@ -1,11 +1,16 @@
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "isotrope/base/error.h"
 #include "isotrope/base/file.h"
+#include "tests/io/temporary_folder.h"
 
 namespace isotrope::tests {
 
@@ -21,19 +26,18 @@ inline std::filesystem::path data_folder() {
   return folder ? folder : "";
 }
 
-/// A fresh folder of this test's own, removed when it goes out of scope.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "isotrope-test-XXXXXX").string();
-    path_ = ::mkdtemp(name.data());
+/// The message of the InputError that `work` throws, without its hint; "no error" when it throws none.
+inline std::string error_of(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const InputError& error) {
+    return error.message();
   }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
+  return "no error";
+}
 
- private:
-  std::filesystem::path path_;
-};
+inline void expect_error(const std::string& message, const std::string& part) {
+  EXPECT_NE(message.find(part), std::string::npos) << "got: " << message;
+}
 
 }  // namespace isotrope::tests

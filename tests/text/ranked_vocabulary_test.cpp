@@ -14,8 +14,10 @@ namespace {
 
 using nlohmann::json;
 using Ids = std::vector<TokenId>;
+using test::TemporaryFolder;
+using tests::error_of;
+using tests::expect_error;
 using tests::golden;
-using tests::TemporaryFolder;
 
 void expect_cases(const Tokenizer& tokenizer, const json& file, const std::string& name) {
   ASSERT_FALSE(file[name].empty());
@@ -66,19 +68,6 @@ TEST(RankedVocabulary, RwkvEndsTextsWithIdNought) {
 TEST(RankedVocabulary, LongTextsTakeNoTimeInRwkv) {
   const auto tokenizer = make_tokenizer(read_rwkv_vocabulary(golden("ranked.json")["rwkv_vocabulary"].get<std::string>(), "test"));
   EXPECT_FALSE(tokenizer->encode(std::string(1'000'000, 'a')).empty());
-}
-
-std::string error_of(const std::function<void()>& read) {
-  try {
-    read();
-  } catch (const InputError& error) {
-    return error.message();
-  }
-  return "no error";
-}
-
-void expect_error(const std::string& message, const std::string& part) {
-  EXPECT_NE(message.find(part), std::string::npos) << "got: " << message;
 }
 
 TEST(RankedVocabulary, BrokenTiktokenFilesAreNamed) {

@@ -15,6 +15,7 @@ namespace {
 
 using Ids = std::vector<TokenId>;
 using Type = ScoredVocabulary::Type;
+using tests::error_of;
 using tests::golden;
 using tests::golden_path;
 
@@ -39,7 +40,7 @@ TEST(ScoredVocabulary, IdsEqualSentencePieces) {
 }
 
 TEST(ScoredVocabulary, SavedAndLoadedItIsTheSame) {
-  const tests::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const auto original = load_tokenizer(golden_path("scored.model"));
   original->save(folder.path());
   const auto copy = load_tokenizer(folder.path());
@@ -92,15 +93,6 @@ TEST(ScoredVocabulary, OverlappingPiecesMergeFromTheLeft) {
       EXPECT_EQ(tokenizer->encode(text), merge_by_definition(vocabulary, text)) << text;
     }
   }
-}
-
-std::string error_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const InputError& error) {
-    return error.message();
-  }
-  return "no error";
 }
 
 TEST(ScoredVocabulary, WhatMakesNoVocabularyIsNamed) {

@@ -85,7 +85,7 @@ TEST(PieceTrie, HasACodeForEveryCodePoint) {
   EXPECT_EQ(trie.find(characters[0] + characters[1]), -1);
 }
 
-struct Vocabulary {
+struct SmallVocabulary {
   std::map<std::string, TokenId> pieces;
   std::vector<double> scores;  ///< of single precision, but where double is asked for
   double unknown_score;
@@ -105,7 +105,7 @@ constexpr float most_sum = 100'000;
 /// Viterbi's algorithm: in single precision as sentencepiece has it, which counts from 0 again where a sum is beyond most_sum, in double
 /// precision as HF tokenizers has it.
 template <class Score>
-Way<Score> way_of(const Vocabulary& vocabulary, std::string_view word, Score sum) {
+Way<Score> way_of(const SmallVocabulary& vocabulary, std::string_view word, Score sum) {
   struct Node {
     Score score = 0;
     std::ptrdiff_t start = -1;
@@ -148,7 +148,7 @@ Way<Score> way_of(const Vocabulary& vocabulary, std::string_view word, Score sum
 
 /// What numbers stand for, where an unknown character becomes its bytes.
 template <class Score>
-Way<Score> way_of(const Vocabulary& vocabulary, const Numbers& numbers, Score sum) {
+Way<Score> way_of(const SmallVocabulary& vocabulary, const Numbers& numbers, Score sum) {
   Way<Score> way{.ids = {}, .unknown = "", .sum = sum};
   for (const auto number : numbers) {
     if (number >= 0 || number == SteadySearch::unknown_character) {
@@ -165,7 +165,7 @@ void append_bytes(std::string_view run, Numbers& ids) {
   for (const char byte : run) ids.push_back(static_cast<unsigned char>(byte));
 }
 
-SteadySearch search_of(const PieceTrie& trie, const Vocabulary& vocabulary) {
+SteadySearch search_of(const PieceTrie& trie, const SmallVocabulary& vocabulary) {
   return SteadySearch({.pieces = trie,
                        .scores = vocabulary.scores,
                        .unknown = 0,
@@ -175,7 +175,7 @@ SteadySearch search_of(const PieceTrie& trie, const Vocabulary& vocabulary) {
 }
 
 /// The word's way after many sums below its limit, some of them just below; false: it has no limit.
-bool check_below_limit(const SteadySearch& search, const Vocabulary& vocabulary, const std::string& word, RandomStream& random) {
+bool check_below_limit(const SteadySearch& search, const SmallVocabulary& vocabulary, const std::string& word, RandomStream& random) {
   SteadySearch::Scratch scratch;
   Numbers numbers{7};
   const auto limit = search.append_steady(word, scratch, numbers);
@@ -193,7 +193,7 @@ bool check_below_limit(const SteadySearch& search, const Vocabulary& vocabulary,
 }
 
 /// The same in double precision, from 0.
-bool check_exact(const SteadySearch& search, const Vocabulary& vocabulary, const std::string& word) {
+bool check_exact(const SteadySearch& search, const SmallVocabulary& vocabulary, const std::string& word) {
   SteadySearch::Scratch scratch;
   Numbers numbers;
   const bool is_found = search.append_exact(word, scratch, numbers);
@@ -202,19 +202,19 @@ bool check_exact(const SteadySearch& search, const Vocabulary& vocabulary, const
   return is_found;
 }
 
-struct Kind {
+struct SearchKind {
   float scale;       ///< of scores
   std::size_t more;  ///< other letters with shorter codes
   bool positive = false;
 };
 
-class SteadySearchProperty : public ::testing::TestWithParam<Kind> {};
+class SteadySearchProperty : public ::testing::TestWithParam<SearchKind> {};
 
 TEST_P(SteadySearchProperty, HoldsAfterEverySumBelowItsLimit) {
   const auto [scale, more, positive] = GetParam();
   RandomStream random(more + static_cast<std::uint64_t>(scale), "test");
   const std::vector<std::string> letters{"a", "b", "c", "\u0431", "\u4e00", "x", "\U0001F600"};
-  Vocabulary vocabulary{.pieces = {}, .scores = {0}, .unknown_score = -20 * scale};
+  SmallVocabulary vocabulary{.pieces = {}, .scores = {0}, .unknown_score = -20 * scale};
   const auto put = [&](const std::string& piece, float score) {
     if (vocabulary.pieces.emplace(piece, static_cast<TokenId>(vocabulary.scores.size())).second)
       vocabulary.scores.push_back(score * scale / 12);
@@ -246,14 +246,15 @@ TEST_P(SteadySearchProperty, HoldsAfterEverySumBelowItsLimit) {
   EXPECT_GT(exact, 300);
 }
 INSTANTIATE_TEST_SUITE_P(Kinds, SteadySearchProperty,
-                         ::testing::Values(Kind{1, 0}, Kind{12, 0}, Kind{1e-3f, 0}, Kind{300, 0}, Kind{1000, 0}, Kind{1e7f, 0},
-                                           Kind{12, 0, true}, Kind{12, 300}, Kind{300, 300}, Kind{12, 12500}));
+                         ::testing::Values(SearchKind{1, 0}, SearchKind{12, 0}, SearchKind{1e-3f, 0}, SearchKind{300, 0},
+                                           SearchKind{1000, 0}, SearchKind{1e7f, 0}, SearchKind{12, 0, true}, SearchKind{12, 300},
+                                           SearchKind{300, 300}, SearchKind{12, 12500}));
 
 /// Pairs of letters whose score is that of both by themselves and a little: less than a unit of the search, or rounding, tells the two ways apart.
 template <class Score>
-Vocabulary all_but_equal(double step) {
+SmallVocabulary all_but_equal(double step) {
   RandomStream random(11, "test");
-  Vocabulary vocabulary{.pieces = {}, .scores = {0}, .unknown_score = -30};
+  SmallVocabulary vocabulary{.pieces = {}, .scores = {0}, .unknown_score = -30};
   const auto put = [&](const std::string& piece, double score) {
     vocabulary.pieces.emplace(piece, static_cast<TokenId>(vocabulary.scores.size()));
     vocabulary.scores.push_back(static_cast<Score>(score));
@@ -285,7 +286,7 @@ TEST(SteadySearch, LeavesAloneWhatIsAllButEqual) {
 }
 
 TEST(SteadySearch, LeavesAloneWhatIsTooLongOrUnknown) {
-  const Vocabulary vocabulary{.pieces = {{"a", 1}, {"b", 2}}, .scores = {0, -1, -2}, .unknown_score = -5};
+  const SmallVocabulary vocabulary{.pieces = {{"a", 1}, {"b", 2}}, .scores = {0, -1, -2}, .unknown_score = -5};
   const PieceTrie trie({vocabulary.pieces.begin(), vocabulary.pieces.end()}, "f");
   const auto search = search_of(trie, vocabulary);
   SteadySearch::Scratch scratch;

@@ -46,7 +46,7 @@ TokenizerCheck check(const std::string& content) {
   return check_against(*byte_tokenizer(), text, "the text", dump, 2);
 }
 
-std::string error_of(const std::string& content) {
+std::string error_of_dump(const std::string& content) {
   try {
     check(content);
   } catch (const InputError& error) {
@@ -119,16 +119,16 @@ TEST(TokenDump, BadDumpsGetOneClearLine) {
   const auto of_header = [&](const std::string& key, const json& value) {
     auto first = header(2);
     first[key] = value;
-    return error_of(dump_of(first, records));
+    return error_of_dump(dump_of(first, records));
   };
   const auto of_record = [&](const std::string& key, const json& value) {
     auto changed = records;
     changed[1][key] = value;
-    return error_of(dump_of(header(2), changed));
+    return error_of_dump(dump_of(header(2), changed));
   };
   const auto expect = [](const std::string& error, const std::string& words) { EXPECT_NE(error.find(words), std::string::npos) << error; };
-  expect(error_of(""), "the dump: expected a token dump, whose first line has \"format\": \"token_dump\", got \"\"");
-  expect(error_of("\x1b[2J"), "got \"\\x1b[2J\"");
+  expect(error_of_dump(""), "the dump: expected a token dump, whose first line has \"format\": \"token_dump\", got \"\"");
+  expect(error_of_dump("\x1b[2J"), "got \"\\x1b[2J\"");
   expect(of_header("format", "other"), "expected a token dump");
   expect(of_header("version", 2), "expected a token dump of version 1, got 2");
   expect(of_header("library", 3), "library: expected a string, got number");
@@ -144,8 +144,8 @@ TEST(TokenDump, BadDumpsGetOneClearLine) {
   expect(of_record("ids", "x"), "line 3: ids: expected an array, got string");
   expect(of_record("offsets", json::array({1, 2})), "line 3: offsets: expected two a token, 28, got 2");
   expect(of_record("decoded", 5), "line 3: decoded: expected a string, got number");
-  expect(error_of(dump_of(header(1), {}) + "{\"bytes\""), "line 2: not valid JSON");
-  expect(error_of(dump_of(header(1), {}) + "[]\n"), "line 2: the record: expected an object, got array");
+  expect(error_of_dump(dump_of(header(1), {}) + "{\"bytes\""), "line 2: not valid JSON");
+  expect(error_of_dump(dump_of(header(1), {}) + "[]\n"), "line 2: the record: expected an object, got array");
 }
 
 TEST(TokenizerCheckAlone, TokenizersAgreeWithThemselves) {

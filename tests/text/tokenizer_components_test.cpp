@@ -18,7 +18,7 @@ using nlohmann::json;
 using Ids = std::vector<TokenId>;
 using tests::golden;
 
-json patched(const json& base, const json& patch) {
+json with_patch(const json& base, const json& patch) {
   auto description = base;
   for (const auto& [path, value] : patch.items()) description[json::json_pointer("/" + path)] = value;
   return description;
@@ -33,7 +33,7 @@ class TokenizerComponents : public testing::Test {
 TEST_F(TokenizerComponents, GiveTheOraclesIdsOffsetsAndText) {
   for (const auto& entry : file_["cases"]) {
     SCOPED_TRACE(entry["name"].get<std::string>());
-    const auto tokenizer = parse_tokenizer(patched(bases_.at(entry["base"]), entry["patch"]).dump());
+    const auto tokenizer = parse_tokenizer(with_patch(bases_.at(entry["base"]), entry["patch"]).dump());
     for (std::size_t i = 0; i < file_["texts"].size(); ++i) {
       const auto text = file_["texts"][i].get<std::string>();
       SCOPED_TRACE(text);
@@ -52,8 +52,8 @@ TEST_F(TokenizerComponents, GiveTheOraclesIdsOffsetsAndText) {
 TEST_F(TokenizerComponents, SavedAndLoadedAreTheSame) {
   for (const auto& entry : file_["cases"]) {
     SCOPED_TRACE(entry["name"].get<std::string>());
-    const auto tokenizer = parse_tokenizer(patched(bases_.at(entry["base"]), entry["patch"]).dump());
-    const tests::TemporaryFolder folder;
+    const auto tokenizer = parse_tokenizer(with_patch(bases_.at(entry["base"]), entry["patch"]).dump());
+    const test::TemporaryFolder folder;
     tokenizer->save(folder.path());
     const auto copy = load_tokenizer(folder.path());
     EXPECT_EQ(copy->fingerprint(), tokenizer->fingerprint());
@@ -71,7 +71,7 @@ TEST_F(TokenizerComponents, TextsCutInPartsGiveTheSameIds) {
     for (const auto& part : file_["texts"]) text += part.get<std::string>();
   for (const auto& entry : file_["cases"]) {
     SCOPED_TRACE(entry["name"].get<std::string>());
-    const auto tokenizer = parse_tokenizer(patched(bases_.at(entry["base"]), entry["patch"]).dump());
+    const auto tokenizer = parse_tokenizer(with_patch(bases_.at(entry["base"]), entry["patch"]).dump());
     if (tokenizer->safe_cut(text, text.size() / 2) < text.size()) EXPECT_EQ(tokenizer->encode_parallel(text, 3), tokenizer->encode(text));
   }
 }
@@ -79,7 +79,7 @@ TEST_F(TokenizerComponents, TextsCutInPartsGiveTheSameIds) {
 TEST_F(TokenizerComponents, BrokenCharactersDecodeAsTheOracleDoes) {
   for (const auto& entry : file_["decoded"]) {
     SCOPED_TRACE(entry["patch"].dump());
-    const auto tokenizer = parse_tokenizer(patched(bases_.at("gpt2"), entry["patch"]).dump());
+    const auto tokenizer = parse_tokenizer(with_patch(bases_.at("gpt2"), entry["patch"]).dump());
     for (const auto& result : entry["results"]) EXPECT_EQ(tokenizer->decode(result[0].get<Ids>()), result[1].get<std::string>());
   }
 }

@@ -12,25 +12,17 @@ namespace isotrope {
 namespace {
 
 using nlohmann::json;
+using tests::expect_error;
 
-std::string error_of(const std::string& text) {
-  try {
-    parse_tokenizer(text);
-  } catch (const InputError& error) {
-    return error.message();
-  }
-  return "no error";
+std::string error_of_json(const std::string& text) {
+  return tests::error_of([&] { parse_tokenizer(text); });
 }
 
 /// The message after `change` was made to a good file.
 std::string error_after(const std::function<void(json&)>& change) {
   auto file = tests::golden("gpt2.tokenizer.json");
   change(file);
-  return error_of(file.dump());
-}
-
-void expect_error(const std::string& message, const std::string& part) {
-  EXPECT_NE(message.find(part), std::string::npos) << "got: " << message;
+  return error_of_json(file.dump());
 }
 
 TEST(TokenizerJson, AGoodFileIsRead) {
@@ -39,25 +31,25 @@ TEST(TokenizerJson, AGoodFileIsRead) {
 
 TEST(TokenizerJson, ATruncatedFileIsRefusedAtEveryLength) {
   const auto text = tests::golden("gpt2.tokenizer.json").dump();
-  for (std::size_t size = 0; size < text.size(); size += 97) ASSERT_NE(error_of(text.substr(0, size)), "no error") << size;
-  expect_error(error_of(text.substr(0, 500)), "tokenizer.json: not valid JSON: parse error");
+  for (std::size_t size = 0; size < text.size(); size += 97) ASSERT_NE(error_of_json(text.substr(0, size)), "no error") << size;
+  expect_error(error_of_json(text.substr(0, 500)), "tokenizer.json: not valid JSON: parse error");
 }
 
-TEST(TokenizerJson, BytesThatAreNotUtf8AreRefused) { expect_error(error_of("{\"model\": \"\xFF\"}"), "not valid JSON"); }
+TEST(TokenizerJson, BytesThatAreNotUtf8AreRefused) { expect_error(error_of_json("{\"model\": \"\xFF\"}"), "not valid JSON"); }
 
 TEST(TokenizerJson, NumbersPastTheRangeAreRefused) {
-  expect_error(error_of("{\"model\": 7E766}"), "not valid JSON");
+  expect_error(error_of_json("{\"model\": 7E766}"), "not valid JSON");
 }  // found by the fuzzer
 
 TEST(TokenizerJson, DeepNestingIsRefusedBeforeItIsParsed) {
-  expect_error(error_of(std::string(1'000'000, '[')), "nested more than 64 deep");
-  expect_error(error_of(R"({"a":)" + std::string(70, '{')), "nested more than 64 deep");
-  expect_error(error_of("{\"a\": \"" + std::string(100, '[') + "\"}"), "\"model\" is missing");  // brackets in a string are text
+  expect_error(error_of_json(std::string(1'000'000, '[')), "nested more than 64 deep");
+  expect_error(error_of_json(R"({"a":)" + std::string(70, '{')), "nested more than 64 deep");
+  expect_error(error_of_json("{\"a\": \"" + std::string(100, '[') + "\"}"), "\"model\" is missing");  // brackets in a string are text
 }
 
 TEST(TokenizerJson, WrongTypesAreNamed) {
-  expect_error(error_of("[]"), "the file: expected an object, got array");
-  expect_error(error_of("{}"), "\"model\" is missing");
+  expect_error(error_of_json("[]"), "the file: expected an object, got array");
+  expect_error(error_of_json("{}"), "\"model\" is missing");
   expect_error(error_after([](json& file) { file["model"] = 3; }), "model: expected an object, got number");
   expect_error(error_after([](json& file) { file["model"]["vocab"] = json::array(); }), "model.vocab: expected an object, got array");
   expect_error(error_after([](json& file) { file["model"]["vocab"]["a"] = "x"; }), "model.vocab: a: expected an integer, got string");
@@ -102,7 +94,7 @@ TEST(TokenizerJson, IdsMayBeLeftOut) {
   EXPECT_EQ(tokenizer->encode("The river opens"), expected);
   EXPECT_EQ(tokenizer->decode(std::vector<TokenId>{701, 703, 705, 700}), "<new>odd one");
   EXPECT_EQ(tokenizer->find(""), std::nullopt);
-  const tests::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   tokenizer->save(folder.path());
   EXPECT_EQ(load_tokenizer(folder.path())->fingerprint(), tokenizer->fingerprint());
 }
@@ -223,7 +215,7 @@ TEST(TokenizerJson, TemplatesAreChecked) {
   const auto error = [](const std::function<void(json&)>& change) {
     auto file = tests::golden("llama3.tokenizer.json");
     change(file["post_processor"]["processors"][1]);
-    return error_of(file.dump());
+    return error_of_json(file.dump());
   };
   EXPECT_EQ(error([](json&) {}), "no error");
   expect_error(error([](json& part) { part["special_tokens"]["<|endoftext|>"]["ids"] = {700}; }),
@@ -256,7 +248,7 @@ TEST(TokenizerJson, PostProcessorsAreChecked) {
 std::string error_in(const char* name, const std::function<void(json&)>& change) {
   auto file = tests::golden(name);
   change(file);
-  return error_of(file.dump());
+  return error_of_json(file.dump());
 }
 
 TEST(TokenizerJson, WordPieceIsChecked) {

@@ -70,7 +70,7 @@ TEST_P(TokenizerKinds, SavedAndLoadedItIsTheSame) {
   }
   std::vector<std::string> prints;
   for (const auto& description : descriptions) {
-    const tests::TemporaryFolder folder;
+    const test::TemporaryFolder folder;
     const auto original = parse_tokenizer(description.dump());
     original->save(folder.path());
     const auto copy = load_tokenizer(folder.path());
@@ -173,7 +173,7 @@ std::string vocabulary_lines(const json& description) {
 
 TEST(WordPieceTokenizer, VocabTxtMeansTheSameAsTokenizerJson) {
   const auto description = golden("word_piece.tokenizer.json"), file = golden("word_piece.json");
-  const tests::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   write_file(folder.path() / "vocab.txt", vocabulary_lines(description), "test");
   for (const auto& path : {folder.path(), folder.path() / "vocab.txt"}) {
     const auto tokenizer = load_tokenizer(path);
@@ -181,7 +181,7 @@ TEST(WordPieceTokenizer, VocabTxtMeansTheSameAsTokenizerJson) {
     EXPECT_EQ(tokenizer->mask(), 4);
     for (const auto& entry : file["texts"]) expect_case(*tokenizer, entry, entry["text"]);
   }
-  const tests::TemporaryFolder copy;
+  const test::TemporaryFolder copy;
   load_tokenizer(folder.path())->save(copy.path());
   EXPECT_EQ(load_tokenizer(copy.path())->fingerprint(), load_tokenizer(folder.path())->fingerprint());
 }
@@ -199,7 +199,7 @@ TEST(WordPieceTokenizer, VocabTxtFollowsItsConfig) {
     const auto config = configs.find(variant["name"]);
     if (config == configs.end()) continue;
     ++found;
-    const tests::TemporaryFolder folder;
+    const test::TemporaryFolder folder;
     write_file(folder.path() / "vocab.txt", vocabulary_lines(description), "test");
     write_file(folder.path() / "tokenizer_config.json", config->second, "test");
     for (const auto& entry : variant["texts"]) expect_case(*load_tokenizer(folder.path()), entry, texts.at(entry["name"]));
@@ -209,7 +209,7 @@ TEST(WordPieceTokenizer, VocabTxtFollowsItsConfig) {
 
 TEST(WordPieceTokenizer, BrokenVocabTxtIsNamed) {
   const auto error_of = [](const std::string& lines, const std::string& config) {
-    const tests::TemporaryFolder folder;
+    const test::TemporaryFolder folder;
     write_file(folder.path() / "vocab.txt", lines, "test");
     write_file(folder.path() / "tokenizer_config.json", config, "test");
     try {
@@ -240,7 +240,7 @@ TEST(Tokenizer, TruncationAndPaddingAreKeptAndNotActedUpon) {
   const auto tokenizer = parse_tokenizer(description.dump());
   EXPECT_EQ(tokenizer->encode("the river opens the window"), expected);
   EXPECT_EQ(tokenizer->encode("the river opens the window", {.max_length = 4}).size(), 4u);
-  const tests::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   tokenizer->save(folder.path());
   const auto written = json::parse(read_file(folder.path() / "tokenizer.json", "test"));
   EXPECT_EQ(written["truncation"], description["truncation"]);

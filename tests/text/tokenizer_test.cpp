@@ -30,7 +30,7 @@ RC_GTEST_PROP(TokenizerProperty, AnyTextComesBack, (const std::string& bytes)) {
 }
 
 /// The merges applied as the definition says: the lowest rank of all pairs, the leftmost of equals, until none is left.
-Ids merge_by_definition(const TokenizerDefinition& definition, std::string_view word) {
+Ids merge_bytes_by_definition(const TokenizerDefinition& definition, std::string_view word) {
   Ids ids;
   for (const char byte : word) {
     const auto& letter = dynamic_cast<const PipelineTokenizer&>(*byte_tokenizer()).definition().names[static_cast<unsigned char>(byte)];
@@ -50,7 +50,7 @@ TEST(Tokenizer, ShortAndLongWordsMergeByTheDefinition) {
     std::string word;
     const auto size = 1 + random.below(120);  // on both sides of the limit where the heap takes over
     for (std::size_t i = 0; i < size; ++i) word += "etahinrdsow"[random.below(11)];
-    EXPECT_EQ(small()->encode(word), merge_by_definition(definition, word)) << word;
+    EXPECT_EQ(small()->encode(word), merge_bytes_by_definition(definition, word)) << word;
   }
 }
 
@@ -147,7 +147,7 @@ TEST(Tokenizer, AStreamHoldsBackUnfinishedCharacters) {
 
 TEST(Tokenizer, SavedAndLoadedItIsTheSame) {
   for (const char* name : {"gpt2.tokenizer.json", "llama3.tokenizer.json", "added.tokenizer.json", "bytes.tokenizer.json"}) {
-    const tests::TemporaryFolder folder;
+    const test::TemporaryFolder folder;
     const auto original = load_tokenizer(golden_path(name));
     original->save(folder.path());
     const auto copy = load_tokenizer(folder.path());
@@ -184,7 +184,7 @@ TEST(Tokenizer, FingerprintsDifferWhereverIdsCould) {
 TEST(Tokenizer, AVocabularyAndMergesFileMeanTheSameAsTokenizerJson) {
   const auto file = tests::golden("gpt2.tokenizer.json");
   for (const auto& [vocabulary, merges] : {std::pair{"vocab.json", "merges.txt"}, std::pair{"encoder.json", "vocab.bpe"}}) {
-    const tests::TemporaryFolder folder;
+    const test::TemporaryFolder folder;
     std::string lines = "#version: 0.2\n";
     for (const auto& merge : file["model"]["merges"]) lines += merge[0].get<std::string>() + " " + merge[1].get<std::string>() + "\n";
     write_file(folder.path() / vocabulary, file["model"]["vocab"].dump(), "test");
@@ -209,7 +209,7 @@ TEST(Tokenizer, BosAndEosComeFromTheConfigFiles) {
   EXPECT_THROW(parse_tokenizer(file, R"({"bos_token": 5})"), InputError);
   EXPECT_THROW(parse_tokenizer(file, "[1]"), InputError);
 
-  const tests::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   write_file(folder.path() / "tokenizer.json", file, "test");
   write_file(folder.path() / "special_tokens_map.json", R"({"bos_token": "<|user|>", "eos_token": "<|user|>"})", "test");
   EXPECT_EQ(load_tokenizer(folder.path())->eos(), 1);
@@ -222,7 +222,7 @@ TEST(Tokenizer, BosAndEosComeFromTheConfigFiles) {
 }
 
 TEST(Tokenizer, ARunFolderGivesTheTokenizerOfItsNewestCheckpoint) {
-  const tests::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   for (const int step : {2, 10, 9}) create_folders(folder.path() / "checkpoints" / ("step-" + std::to_string(step)), "test");
   byte_tokenizer()->save(folder.path() / "checkpoints/step-9");
   small()->save(folder.path() / "checkpoints/step-10");
@@ -230,7 +230,7 @@ TEST(Tokenizer, ARunFolderGivesTheTokenizerOfItsNewestCheckpoint) {
 }
 
 TEST(Tokenizer, AMissingTokenizerIsOneClearLine) {
-  const tests::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   try {
     load_tokenizer(folder.path());
     FAIL();

@@ -51,7 +51,7 @@ TEST(SentencePieceModel, SavedAndLoadedItIsTheSame) {
   const auto file = golden("unigram.json");
   for (const auto& [name, expected] : file["sentencepiece"].items()) {
     SCOPED_TRACE(name);
-    const tests::TemporaryFolder folder;
+    const test::TemporaryFolder folder;
     const auto original = load_tokenizer(golden_path(name + ".model"));
     original->save(folder.path());
     const auto copy = load_tokenizer(folder.path());
@@ -109,7 +109,7 @@ TEST(UnigramTokenizer, IdsAndTextEqualHfTokenizers) {
   const auto file = golden("unigram.json");
   const auto tokenizer = load_tokenizer(golden_path("unigram.tokenizer.json"));
   expect_as_hf(*tokenizer, file["tokenizers"]["texts"], samples(file));
-  const tests::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   tokenizer->save(folder.path());
   EXPECT_EQ(load_tokenizer(folder.path())->fingerprint(), tokenizer->fingerprint());
 }

@@ -50,7 +50,7 @@ TEST(WordPieceTraining, WhatItSavesIsLoadedAndEncodesTheSame) {
   WordPieceTrainer trainer({.vocab_size = 500});
   trainer.add(corpus());
   const auto trained = trainer.train();
-  const tests::TemporaryFolder folder, lines_alone;
+  const test::TemporaryFolder folder, lines_alone;
   trained->save(folder.path());
   write_file(lines_alone.path() / "vocab.txt", vocabulary_lines(*trained), "test");
   const std::string text = "The naïve river [MASK] opened, 中 and never 123 closed.";

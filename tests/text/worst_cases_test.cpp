@@ -44,13 +44,13 @@ std::string random_letters(std::size_t bytes, std::string_view letters) {
   return text;
 }
 
-struct Kind {
+struct TextKind {
   std::string name;
   std::function<std::string(std::size_t)> make;
 };
 
-std::vector<Kind> kinds_of_text() {
-  std::vector<Kind> kinds;
+std::vector<TextKind> kinds_of_text() {
+  std::vector<TextKind> kinds;
   for (const std::string unit : {"a",
                                  " ",
                                  "ab",
