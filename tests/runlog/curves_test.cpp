@@ -128,7 +128,7 @@ TEST(RunCurves, AResumeUndoesWhatIsTakenAgainAndSaysSo) {
 }
 
 TEST(RunCurves, ATableIsACurveARowAndASpectrumAListAStep) {
-  auto curves = curves_of({header, R"({"type":"table","step":1,"name":"t","rows":{"a.1":0.5,"a.2":"-inf","note":"x","":1}})",
+  auto curves = curves_of({started_header, R"({"type":"table","step":1,"name":"t","rows":{"a.1":0.5,"a.2":"-inf","note":"x","":1}})",
                            R"({"type":"table","step":2,"name":"t","rows":{"a.1":-0.25}})",
                            R"({"type":"spectrum","step":2,"name":"s","row":"w","values":[3,"inf",-1]})",
                            R"({"type":"spectrum","step":4,"name":"s","row":"w","values":[2]})"});
@@ -151,7 +151,7 @@ TEST(RunCurves, ATableIsACurveARowAndASpectrumAListAStep) {
 
 TEST(RunCurves, AResumeUndoesRowsAndSpectraAndLeavesNoneEmpty) {
   auto curves = curves_of(
-      {header, R"({"type":"table","step":1,"name":"t","rows":{"a":1}})", R"({"type":"table","step":2,"name":"t","rows":{"a":2,"b":2}})",
+      {started_header, R"({"type":"table","step":1,"name":"t","rows":{"a":1}})", R"({"type":"table","step":2,"name":"t","rows":{"a":2,"b":2}})",
        R"({"type":"table","step":2,"name":"u","rows":{"a":2}})", R"({"type":"spectrum","step":1,"name":"s","row":"w","values":[1]})",
        R"({"type":"spectrum","step":2,"name":"s","row":"w","values":[2]})",
        R"({"type":"spectrum","step":2,"name":"v","row":"w","values":[2]})", R"({"type":"resume","step":1})"});

@@ -27,10 +27,10 @@ std::vector<json> effective(const std::vector<json>& log) {
   return history.records();
 }
 
-struct TemporaryFolder {
+struct ReaderFolder {
   fs::path path = fs::path(testing::TempDir()) / ("run_reader_" + std::to_string(::getpid()));
-  TemporaryFolder() { fs::remove_all(path), fs::create_directories(path); }
-  ~TemporaryFolder() { fs::remove_all(path); }
+  ReaderFolder() { fs::remove_all(path), fs::create_directories(path); }
+  ~ReaderFolder() { fs::remove_all(path); }
 };
 
 const json run{{"type", "run"}, {"format", 1}};
@@ -53,7 +53,7 @@ TEST(RunHistory, RecordsWithoutAStepStay) {
 }
 
 RC_GTEST_PROP(RunHistory, EveryStepRecordWasWrittenAfterTheLastResumeBelowIt, ()) {
-  const TemporaryFolder folder;
+  const ReaderFolder folder;
   const auto kinds = *rc::gen::container<std::vector<int>>(rc::gen::inRange(0, 7));
   std::vector<json> log{run};
   for (const int kind : kinds) {
@@ -76,7 +76,7 @@ RC_GTEST_PROP(RunHistory, EveryStepRecordWasWrittenAfterTheLastResumeBelowIt, ()
 }
 
 TEST(RunLogReader, FollowsAGrowingFileByteByByte) {
-  const TemporaryFolder folder;
+  const ReaderFolder folder;
   std::string whole = run.dump() + "\n";
   for (int step = 1; step <= 4; ++step) whole += record("step", step).dump() + "\n";
   std::ofstream file(folder.path / "run.jsonl");
@@ -99,7 +99,7 @@ TEST(RunLogReader, FollowsAGrowingFileByteByByte) {
 }
 
 TEST(RunLogReader, ABudgetDividesALongLogWithoutLosingALine) {
-  const TemporaryFolder folder;
+  const ReaderFolder folder;
   std::ofstream file(folder.path / "run.jsonl");
   file << run.dump() << '\n';
   for (int step = 1; step <= 3000; ++step) {
@@ -121,7 +121,7 @@ TEST(RunLogReader, ABudgetDividesALongLogWithoutLosingALine) {
 }
 
 TEST(RunLogReader, AFileThatBecameShorterIsAnotherRun) {
-  const TemporaryFolder folder;
+  const ReaderFolder folder;
   RunLog::open(folder.path).append(record("step", 1));
   RunLogReader reader(folder.path);
   EXPECT_EQ(reader.next().size(), 2u);
@@ -144,7 +144,7 @@ TEST(RunLogCsv, QuotesWhatWouldBreakACell) {
 }
 
 TEST(RunLogCsv, ExportsTheEffectiveRecordsToAFile) {
-  const TemporaryFolder folder;
+  const ReaderFolder folder;
   auto log = RunLog::open(folder.path);
   log.append({{"type", "step"}, {"step", 1}, {"loss", 3}});
   log.append({{"type", "step"}, {"step", 2}, {"loss", 4}});
