@@ -350,7 +350,8 @@ std::string ConfigSchema::to_markdown() const {
     section = group;
     std::string meaning = key.info.meaning, conditions;
     for (const auto& condition : key.info.used_when)
-      conditions += fmt::format("{}`{}` = {}", conditions.empty() ? " (used with " : " and ", condition.key, fmt::join(condition.values, ", "));
+      conditions +=
+          fmt::format("{}`{}` = {}", conditions.empty() ? " (used with " : " and ", condition.key, fmt::join(condition.values, ", "));
     if (!conditions.empty()) meaning += conditions + ")";
     text += fmt::format("| `{}` | {} | {} | {} | {} | {} |\n", key.name, type_text(key.value),
                         key.info.required ? "required" : "`" + key.initial + "`", range_text(key.info), key.info.unit, meaning);

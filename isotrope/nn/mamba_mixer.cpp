@@ -39,8 +39,8 @@ MambaMixer::MambaMixer(Parameters& parameters, const std::string& name, const Ma
   in_proj_ = add_linear(parameters, name + ".in_proj", o_.width, inner + channels + o_.heads,
                         {.bias = o_.projection_bias, .std = o_.std, .parts = {inner, inner, shared, shared, o_.heads}});  // z, x, B, C, dt
   // The variance of libtorch's own start of a convolution, uniform in ±1/√K.
-  conv_weight_ = vector(".conv1d.weight", {channels, 1, o_.taps}, {.std = 1 / std::sqrt(3.0 * static_cast<double>(o_.taps))},
-                        {.convolution = true});
+  conv_weight_ =
+      vector(".conv1d.weight", {channels, 1, o_.taps}, {.std = 1 / std::sqrt(3.0 * static_cast<double>(o_.taps))}, {.convolution = true});
   if (o_.convolution_bias) conv_bias_ = vector(".conv1d.bias", {channels}, {Kind::zeros});
   dt_bias_ = vector(".dt_bias", {o_.heads},
                     {.kind = Kind::time_step, .low = o_.initial_step_low, .high = o_.initial_step_high, .floor = o_.initial_step_floor});

@@ -44,9 +44,7 @@ std::int64_t ArchiveSchedule::count(std::int64_t steps) const {
 
 ArchiveSchedule parse_archive_schedule(const std::string& text) {
   if (text.empty()) return {};
-  const auto refuse = [&] {
-    return UsageError("config", "checkpoint.archive = \"{}\": expected every:N, log:N or loss:a,b,c", text);
-  };
+  const auto refuse = [&] { return UsageError("config", "checkpoint.archive = \"{}\": expected every:N, log:N or loss:a,b,c", text); };
   const auto colon = std::min(text.find(':'), text.size());
   const auto name = text.substr(0, colon);
   std::string_view rest = std::string_view(text).substr(std::min(text.size(), colon + 1));

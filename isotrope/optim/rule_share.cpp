@@ -43,8 +43,7 @@ std::string names_of(const RuleShare& share) {
 
 std::string text_of(const RuleShare& share) {
   return fmt::format("{}: {} tensor{}, {} numbers, {}decay {}, state {}", share.rule, share.parameters.size(),
-                     share.parameters.size() == 1 ? "" : "s",
-                     count_text(static_cast<double>(share.numbers)),
+                     share.parameters.size() == 1 ? "" : "s", count_text(static_cast<double>(share.numbers)),
                      share.lr_factor == 1 ? "" : fmt::format("learning rate × {}, ", share.lr_factor), share.weight_decay,
                      bytes_text(static_cast<double>(share.state_bytes)));
 }

@@ -15,9 +15,9 @@ namespace {
 
 using Type = ScoredVocabulary::Type;
 
-constexpr double unknown_penalty = 10;                     // below the least score (kUnkPenalty)
-constexpr std::size_t most_bytes = INT32_MAX / 4;          // of a word
-constexpr float most_float_sum = 100'000;                  // beyond it sentencepiece counts from 0 again
+constexpr double unknown_penalty = 10;             // below the least score (kUnkPenalty)
+constexpr std::size_t most_bytes = INT32_MAX / 4;  // of a word
+constexpr float most_float_sum = 100'000;          // beyond it sentencepiece counts from 0 again
 
 bool is_searched(const TokenizerDefinition& definition, std::size_t id) {
   if (!definition.sentencepiece) return true;

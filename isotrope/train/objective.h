@@ -1,9 +1,9 @@
 #pragma once
 
 #include "isotrope/models/model.h"
-#include "isotrope/train/run_config.h"
 #include "isotrope/text/tokenizer.h"
 #include "isotrope/train/batch.h"
+#include "isotrope/train/run_config.h"
 
 namespace isotrope {
 

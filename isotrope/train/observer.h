@@ -20,15 +20,15 @@ struct Session;
 
 /// A step as observers see it. Valid only during the call: buffers are used again.
 struct StepView {
-  std::int64_t step;                             ///< steps taken, this one included
-  double loss, lr, grad_norm, gradient_scale;    ///< the norm before clipping, and the factor of clipping
-  bool empty;                                    ///< the batch asked for nothing and no weight has moved: before_update was not called
-  Model& model;                                  ///< for forward passes
+  std::int64_t step;                           ///< steps taken, this one included
+  double loss, lr, grad_norm, gradient_scale;  ///< the norm before clipping, and the factor of clipping
+  bool empty;                                  ///< the batch asked for nothing and no weight has moved: before_update was not called
+  Model& model;                                ///< for forward passes
   const FlatParameters& parameters;
-  const Gradients& gradients;                    ///< of this step, before clipping
+  const Gradients& gradients;  ///< of this step, before clipping
   const Optimizer& optimizer;
   RunLog& log;
-  const StopRequest& stop;                       ///< what takes long looks at it, and gives up without a record
+  const StopRequest& stop;  ///< what takes long looks at it, and gives up without a record
 };
 
 /// What watches a run, on the training thread, on a schedule of its own. It changes nothing of what it sees: a run ends with the same
@@ -38,10 +38,10 @@ struct StepView {
 class Observer {
  public:
   virtual ~Observer() = default;
-  virtual std::string_view name() const = 0;              ///< its key in `[observe]`, if it has one; in the log beside what it cost
-  virtual bool wants(std::int64_t step) const = 0;        ///< whether the next two are called at this step
-  virtual void before_update(const StepView&) {}          ///< gradients are there and finite, weights and moments those from before the step
-  virtual void after_update(const StepView&) {}           ///< the `step` record is written
+  virtual std::string_view name() const = 0;        ///< its key in `[observe]`, if it has one; in the log beside what it cost
+  virtual bool wants(std::int64_t step) const = 0;  ///< whether the next two are called at this step
+  virtual void before_update(const StepView&) {}    ///< gradients are there and finite, weights and moments those from before the step
+  virtual void after_update(const StepView&) {}     ///< the `step` record is written
   virtual bool finish(const StepView&) { return false; }  ///< once, when the run has taken its last step; whether it has looked again
   virtual nlohmann::json state() const { return {}; }     ///< kept with every checkpoint; null: nothing
   virtual void restore(const nlohmann::json&) {}          ///< what state() gave, when a run is resumed; InputError for anything else
@@ -67,7 +67,7 @@ class Observers {
   nlohmann::json state() const;               ///< {NAME: …} of those that have one
   void restore(const nlohmann::json& state);  ///< of those that are there now
   std::map<std::string, double> results() const;
-  nlohmann::json costs() const;    ///< {NAME: {"times": …, "seconds": …}} of those that have looked
+  nlohmann::json costs() const;   ///< {NAME: {"times": …, "seconds": …}} of those that have looked
   std::string cost_text() const;  ///< the same for a reader; empty where none has looked
 
  private:

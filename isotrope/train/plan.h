@@ -42,8 +42,8 @@ struct RunPlan {
   std::int64_t weight_bytes = 0, gradient_bytes = 0, optimizer_bytes = 0;  ///< masters and working copy; fp32 sums; buffers
   std::int64_t checkpoint_bytes = 0, checkpoints_kept = 0;                 ///< of one; 0 kept: none is removed
   std::int64_t checkpoints_written = 0, evaluations = 0;
-  std::int64_t archived = 0;                               ///< weights that checkpoint.archive keeps besides
-  std::vector<RuleShare> rules;                            ///< which update rule serves which parameters
+  std::int64_t archived = 0;            ///< weights that checkpoint.archive keeps besides
+  std::vector<RuleShare> rules;         ///< which update rule serves which parameters
   std::int64_t evaluation_batches = 0;  ///< of one evaluation
   double max_seconds = 0;               ///< train.max_minutes; 0: no limit
   std::optional<Calibration> calibration;

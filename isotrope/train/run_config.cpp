@@ -12,7 +12,10 @@ ConfigSchema RunConfig::schema() {
   s.add("run.folder", &run.folder, {.meaning = "Folder of the run: config.toml, run.jsonl and checkpoints/ are written here"});
 
   s.add("model.config", &model.config, {.meaning = "Path to a Hugging Face config.json: the architecture to train from scratch"});
-  s.add("model.init_from", &model.init_from, {.meaning = "Model folder whose weights training starts from, in place of model.config"});
+  s.add(
+      "model.init_from", &model.init_from,
+      {.meaning =
+           "Model whose weights training starts from, in place of model.config: a folder, a file, a Hugging Face name in the local cache"});
 
   s.add("model.dropout", &model.dropout, {.meaning = "Let the rates of dropout in the model's config act; false: none do"});
 
@@ -33,7 +36,7 @@ ConfigSchema RunConfig::schema() {
   s.add("data.train", &data.train, {.meaning = "Token file to train on, written by `isotrope data pack`", .required = true});
   s.add("data.validation", &data.validation, {.meaning = "Token file to evaluate on; empty: no evaluation"});
   s.add("data.tokenizer", &data.tokenizer,
-        {.meaning = "Tokenizer (folder, tokenizer.json or \"bytes\"); empty: the one beside data.train"});
+        {.meaning = "Tokenizer (folder, tokenizer.json, Hugging Face name or \"bytes\"); empty: the one beside data.train"});
   s.add("data.document_mask", &data.document_mask,
         {.meaning = "Keep packed documents from attending to each other, and restart positions at each document"});
 
@@ -103,9 +106,10 @@ ConfigSchema RunConfig::schema() {
   s.add("checkpoint.every", &checkpoint.every,
         {.meaning = "Save a checkpoint every so many steps and at the end; 0: only at the end", .unit = "steps", .min = 0});
   s.add("checkpoint.keep", &checkpoint.keep, {.meaning = "Newest checkpoints to keep; 0: all", .min = 0});
-  s.add("checkpoint.archive", &checkpoint.archive,
-        {.meaning = "Keep weights alone besides, in archive/step-N, for looking at training later: every:N = every N steps; log:N = N times, "
-                    "at equal ratios of steps; loss:a,b,c = when the training loss first reaches each; empty: none"});
+  s.add(
+      "checkpoint.archive", &checkpoint.archive,
+      {.meaning = "Keep weights alone besides, in archive/step-N, for looking at training later: every:N = every N steps; log:N = N times, "
+                  "at equal ratios of steps; loss:a,b,c = when the training loss first reaches each; empty: none"});
 
   s.add("log.every", &log.every, {.meaning = "Write a step record every so many steps", .unit = "steps", .min = 1});
   return s;

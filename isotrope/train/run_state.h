@@ -18,11 +18,11 @@ struct TrainState {
   std::int64_t tokens = 0;     ///< counted targets so far
   std::int64_t skipped = 0;    ///< steps skipped by the guard, in all
   std::int64_t skipped_in_row = 0;
-  double seconds = 0;         ///< of training so far
-  std::uint64_t seed = 0;     ///< the run's
-  std::uint64_t context = 0;  ///< tokens a row
-  std::string objective;      ///< "clm", …: with the context, what a window is that `position` counts
-  std::string data;           ///< token count and fingerprint of the training file
+  double seconds = 0;                                   ///< of training so far
+  std::uint64_t seed = 0;                               ///< the run's
+  std::uint64_t context = 0;                            ///< tokens a row
+  std::string objective;                                ///< "clm", …: with the context, what a window is that `position` counts
+  std::string data;                                     ///< token count and fingerprint of the training file
   nlohmann::json observers = nlohmann::json::object();  ///< what observers remember, by their names
 };
 

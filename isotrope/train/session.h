@@ -8,10 +8,10 @@
 #include "isotrope/data/token_file.h"
 #include "isotrope/models/model.h"
 #include "isotrope/optim/optimizer.h"
-#include "isotrope/train/run_config.h"
 #include "isotrope/runlog/run_log.h"
 #include "isotrope/text/tokenizer.h"
 #include "isotrope/train/batch.h"
+#include "isotrope/train/run_config.h"
 #include "isotrope/train/run_state.h"
 
 namespace isotrope {
@@ -28,7 +28,7 @@ struct Session {
   std::unique_ptr<Model> model;
   std::unique_ptr<Optimizer> optimizer;  ///< with the model's parameters
   std::unique_ptr<Gradients> gradients;  ///< of a step
-  CollatorOptions collation;  ///< what is predicted, and how rows are put together for it
+  CollatorOptions collation;             ///< what is predicted, and how rows are put together for it
   std::unique_ptr<WindowSampler> sampler;
   std::unique_ptr<WindowSampler> validation_sampler;  ///< of objectives other than clm: the same rows at every evaluation
   std::unique_ptr<RunLog> log;

@@ -115,8 +115,8 @@ class Training {
 
   /// Of a step that has found these numbers.
   StepView view(double loss, double lr, double grad_norm, double gradient_scale, bool empty = false) {
-    return {s_.state.step, loss,          lr,      grad_norm, gradient_scale, empty, *s_.model, s_.optimizer->parameters(), *s_.gradients,
-            *s_.optimizer, *s_.log, stop_};
+    return {s_.state.step, loss,          lr,      grad_norm, gradient_scale, empty, *s_.model, s_.optimizer->parameters(),
+            *s_.gradients, *s_.optimizer, *s_.log, stop_};
   }
   /// Where no step has found any: the loss is that of the last one that did.
   StepView last_view() { return view(result_.loss, 0, 0, 1, /*empty=*/true); }
@@ -170,12 +170,8 @@ class Training {
     auto& state = s_.state;
     ++state.skipped, ++state.skipped_in_row;
     const auto* reason = culprit == "loss" ? "loss" : "gradient";
-    s_.log->append({{"type", "skip"},
-                    {"step", state.step},
-                    {"reason", reason},
-                    {"tensor", culprit},
-                    {"loss", loss},
-                    {"grad_norm", grad_norm}});
+    s_.log->append(
+        {{"type", "skip"}, {"step", state.step}, {"reason", reason}, {"tensor", culprit}, {"loss", loss}, {"grad_norm", grad_norm}});
     warn(fmt::format("[train] step {}: {} is not finite; the step is skipped", state.step,
                      culprit == "loss" ? "the loss" : "the gradient of " + culprit));
     if (state.skipped_in_row > s_.config.train.max_skipped) give_up(ExitCode::failed);

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "isotrope/train/run_config.h"
 #include "isotrope/train/observer.h"
+#include "isotrope/train/run_config.h"
 
 namespace isotrope {
 

@@ -28,7 +28,8 @@ class EncoderCommands : public testing::Test {
     const auto packed = run_program("data pack " + (*place)("text.jsonl") + " --tokenizer " + (*place)("vocabulary") + " -o " +
                                     (*place)("data") + " --validation 0.3 --quiet");
     if (packed.code != 0) throw std::runtime_error(packed.err);
-    trained = place->train({"observe.evaluation=6", "data.validation=" + (*place)("data/validation.tokens"), "model.dropout=true"}, "--json");
+    trained =
+        place->train({"observe.evaluation=6", "data.validation=" + (*place)("data/validation.tokens"), "model.dropout=true"}, "--json");
   }
   static void TearDownTestSuite() { place.reset(); }
   static std::string fill(const std::string& more) { return "fill " + (*place)("run") + " --threads 1 " + more; }

@@ -13,8 +13,8 @@ class OldRun : public testing::Test {
   std::string operator()(const std::string& name) const { return (folder_ / "first" / name).string(); }
   /// Paths in the configuration are relative to where the run was begun.
   std::string settings() const {
-    return " --set run.folder=" + (*this)("run") + " --set model.config=" + (*this)("model.json") + " --set data.train=" +
-           (*this)("data/train.tokens") + " --set data.validation=" + (*this)("data/train.tokens");
+    return " --set run.folder=" + (*this)("run") + " --set model.config=" + (*this)("model.json") +
+           " --set data.train=" + (*this)("data/train.tokens") + " --set data.validation=" + (*this)("data/train.tokens");
   }
   TemporaryFolder folder_;
 };
@@ -33,7 +33,8 @@ TEST_F(OldRun, GoesOnToTheWeightsThatItsOwnVersionWentOnTo) {
 TEST_F(OldRun, IsPlannedAgainstItsOldPlanAndRefusedUnderAnotherRule) {
   const auto plan = run_program("plan " + (*this)("run") + settings() + " --json");
   EXPECT_EQ(plan.code, 0) << plan.err;
-  const auto refused = run_program("train " + (*this)("run/config.toml") + " --resume --set train.steps=12 --set optimizer.name=muon" + settings());
+  const auto refused =
+      run_program("train " + (*this)("run/config.toml") + " --resume --set train.steps=12 --set optimizer.name=muon" + settings());
   EXPECT_EQ(refused.code, 2);
   EXPECT_NE(refused.err.find("was trained with optimizer.name = adamw"), std::string::npos) << refused.err;
 }

@@ -26,7 +26,8 @@ TEST(ArchiveSchedule, LiesAtEveryNthStepOrAtEqualRatios) {
     }
   EXPECT_EQ(parse_archive_schedule("loss:2,3.5,3").losses, (std::vector<double>{3.5, 3, 2}));
   EXPECT_EQ(parse_archive_schedule("").kind, ArchiveSchedule::Kind::never);
-  for (const std::string text : {"never", "every:", "every:0", "every:x", "log:-1", "log:2,3", "loss:", "loss:a", "loss:1,,2", "loss:nan", "every", "log:10001"})
+  for (const std::string text :
+       {"never", "every:", "every:0", "every:x", "log:-1", "log:2,3", "loss:", "loss:a", "loss:1,,2", "loss:nan", "every", "log:10001"})
     EXPECT_THROW(parse_archive_schedule(text), UsageError) << text;
 }
 
@@ -34,7 +35,8 @@ class Archived : public test::SmallRun {
  protected:
   static Steps archive(const RunConfig& c) {
     Steps steps;
-    for (const auto& [step, folder] : step_folders(fs::path(c.run.folder) / "archive")) steps.insert(steps.begin(), static_cast<std::int64_t>(step));
+    for (const auto& [step, folder] : step_folders(fs::path(c.run.folder) / "archive"))
+      steps.insert(steps.begin(), static_cast<std::int64_t>(step));
     return steps;
   }
 };
@@ -47,7 +49,8 @@ TEST_F(Archived, HoldsModelsOfTheStepsAndNoOptimizer) {
   const fs::path run = c.run.folder;
   for (const auto step : archive(c)) {
     const auto name = "step-" + std::to_string(step);
-    EXPECT_EQ(read_file(run / "archive" / name / "model.safetensors", "test"), read_file(run / "checkpoints" / name / "model.safetensors", "test"));
+    EXPECT_EQ(read_file(run / "archive" / name / "model.safetensors", "test"),
+              read_file(run / "checkpoints" / name / "model.safetensors", "test"));
     EXPECT_FALSE(fs::exists(run / "archive" / name / "optimizer.safetensors"));
   }
   EXPECT_EQ(load_model(run / "archive/step-2")->shape().layers, 2);

@@ -80,7 +80,8 @@ TEST(Muon, AStepIsWithinThreePercentOfTorchsStockClassInBf16) {
     run.step(0);
     for (const auto& parameter : run.parameters.all()) {
       const auto start = muon_goldens()("weights." + parameter.name);
-      EXPECT_LT(relative(parameter.value - start, muon_goldens()(name + ".stock." + parameter.name) - start), 0.03) << name << parameter.name;
+      EXPECT_LT(relative(parameter.value - start, muon_goldens()(name + ".stock." + parameter.name) - start), 0.03)
+          << name << parameter.name;
     }
   }
 }
@@ -107,8 +108,7 @@ TEST(Muon, WeightsStoredAsOneMoveAsIfTheyWereApart) {
   };
   for (const std::string scale : {"moonlight", "jordan"}) {
     EXPECT_LT(relative(muon_update(at::cat({a, b, c}), {.parts = {6, 6, 4}}, scale), apart(scale)), 1e-6);
-    EXPECT_LT(relative(muon_update(at::cat({a, b, c}).t().contiguous(), {.transposed = true, .parts = {6, 6, 4}}, scale),
-                       apart(scale).t()),
+    EXPECT_LT(relative(muon_update(at::cat({a, b, c}).t().contiguous(), {.transposed = true, .parts = {6, 6, 4}}, scale), apart(scale).t()),
               1e-6);
   }
   // Two heads whose queries and keys take turns: rows q q | k k | q q | k k of two matrices of four rows.

@@ -27,16 +27,22 @@ import cases
 MODEL = pathlib.Path(__file__).resolve().parents[1] / "data/models/gpt2_tied"
 FIRST, SECOND = "1" * 40, "2" * 40
 ORACLE = """
-import json, sys, huggingface_hub.errors
-found = []
-for name, revision in json.load(sys.stdin):
-    loaded = huggingface_hub.try_to_load_from_cache(name, "config.json", revision=revision)
-    try:
-        snapshot = huggingface_hub.snapshot_download(name, revision=revision, local_files_only=True)
-    except (huggingface_hub.errors.LocalEntryNotFoundError, huggingface_hub.errors.HFValidationError):
-        snapshot = None
-    found.append([loaded if isinstance(loaded, str) else None, snapshot])
-json.dump(found, sys.stdout)
+import importlib, json, os, sys
+import huggingface_hub.constants, huggingface_hub.errors
+for line in sys.stdin:
+    environment, questions = json.loads(line)
+    os.environ.clear()
+    os.environ.update(environment)
+    importlib.reload(huggingface_hub.constants)  # which reads the variables
+    found = []
+    for name, revision in questions:
+        loaded = huggingface_hub.try_to_load_from_cache(name, "config.json", revision=revision)
+        try:
+            snapshot = huggingface_hub.snapshot_download(name, revision=revision, local_files_only=True)
+        except (huggingface_hub.errors.LocalEntryNotFoundError, huggingface_hub.errors.HFValidationError):
+            snapshot = None
+        found.append([loaded if isinstance(loaded, str) else None, snapshot])
+    print(json.dumps(found), flush=True)
 """
 
 
@@ -54,11 +60,22 @@ def lay_out(cache, name, refs, commits):
             (folder / "snapshots" / commit / file).symlink_to(f"../../blobs/{file}")
 
 
-def ask_oracle(questions, environment, here):
-    run = subprocess.run([sys.executable, "-c", ORACLE], input=json.dumps(questions), env=environment, cwd=here, capture_output=True, text=True, timeout=300)
-    if run.returncode != 0:
-        raise AssertionError(run.stderr.strip().splitlines()[-1])
-    return json.loads(run.stdout)
+class Oracle:
+    """huggingface_hub in a process of its own, whose current folder is `here`."""
+
+    def __init__(self, here):
+        self.process = subprocess.Popen([sys.executable, "-c", ORACLE], cwd=here, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.process.communicate()
+
+    def ask(self, questions, environment):
+        self.process.stdin.write(json.dumps([environment, questions]) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
 
 
 def ask(name, revision, environment, here):
@@ -71,10 +88,10 @@ def ask(name, revision, environment, here):
     return None, run.stderr
 
 
-def compare(questions, environment, here, only_downloads=False):
+def compare(oracle, questions, environment, here, only_downloads=False):
     """Both answers to every question; how many of them were found. try_to_load_from_cache() expands less than what downloads: left out on request."""
     found = 0
-    for (name, revision), (loaded, snapshot) in zip(questions, ask_oracle(questions, environment, here)):
+    for (name, revision), (loaded, snapshot) in zip(questions, oracle.ask(questions, environment)):
         ours, said = ask(name, revision, environment, here)
         for theirs in [snapshot] if only_downloads else [snapshot, loaded and os.path.dirname(loaded)]:
             same = theirs is not None and ours is not None and os.path.realpath(here / theirs) == os.path.realpath(here / ours)
@@ -114,11 +131,12 @@ def variables():
         tried.append({key: value for key, value in rest.items() if key != "HOME"})  # the home in the password file
         tried.append(rest | {"HOME": ""})
         found = 0
-        for variables in tried:
-            try:
-                found += compare([["org/tiny", None]], environment_of(**variables), here, only_downloads="$TILDE" in variables.values())
-            except AssertionError as error:
-                raise AssertionError(f"{ {key: variables[key] for key in variables if key in names} }: {error}") from None
+        with Oracle(here) as oracle:
+            for variables in tried:
+                try:
+                    found += compare(oracle, [["org/tiny", None]], environment_of(**variables), here, only_downloads="$TILDE" in variables.values())
+                except AssertionError as error:
+                    raise AssertionError(f"{ {key: variables[key] for key in variables if key in names} }: {error}") from None
         assert found > 40, found
         return f"{len(tried)} environments, in {found} of them both find the same snapshot, in the others neither"
 
@@ -132,7 +150,8 @@ def revisions():
         lay_out(root / "hub", "broken", {"main": FIRST}, [])
         asked = [["org/tiny", revision] for revision in [None, *refs, FIRST, SECOND, "3" * 40, "1" * 7, "absent", "absent/x"]]
         asked += [["bare", None], ["bare", FIRST], ["broken", None], ["absent", None], ["tiny", None], ["org/absent", None]]
-        found = compare(asked, environment_of(HF_HOME=str(root), HOME=str(root)), root)
+        with Oracle(root) as oracle:
+            found = compare(oracle, asked, environment_of(HF_HOME=str(root), HOME=str(root)), root)
         assert found == 8, found
         return f"{len(asked)} names and revisions, {found} found"
 

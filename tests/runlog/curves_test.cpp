@@ -150,11 +150,12 @@ TEST(RunCurves, ATableIsACurveARowAndASpectrumAListAStep) {
 }
 
 TEST(RunCurves, AResumeUndoesRowsAndSpectraAndLeavesNoneEmpty) {
-  auto curves = curves_of(
-      {started_header, R"({"type":"table","step":1,"name":"t","rows":{"a":1}})", R"({"type":"table","step":2,"name":"t","rows":{"a":2,"b":2}})",
-       R"({"type":"table","step":2,"name":"u","rows":{"a":2}})", R"({"type":"spectrum","step":1,"name":"s","row":"w","values":[1]})",
-       R"({"type":"spectrum","step":2,"name":"s","row":"w","values":[2]})",
-       R"({"type":"spectrum","step":2,"name":"v","row":"w","values":[2]})", R"({"type":"resume","step":1})"});
+  auto curves =
+      curves_of({started_header, R"({"type":"table","step":1,"name":"t","rows":{"a":1}})",
+                 R"({"type":"table","step":2,"name":"t","rows":{"a":2,"b":2}})", R"({"type":"table","step":2,"name":"u","rows":{"a":2}})",
+                 R"({"type":"spectrum","step":1,"name":"s","row":"w","values":[1]})",
+                 R"({"type":"spectrum","step":2,"name":"s","row":"w","values":[2]})",
+                 R"({"type":"spectrum","step":2,"name":"v","row":"w","values":[2]})", R"({"type":"resume","step":1})"});
   EXPECT_EQ(curves.edition(), 1u);
   EXPECT_EQ(curves.tables().size(), 1u);
   EXPECT_EQ(curves.tables().at("t").size(), 1u);

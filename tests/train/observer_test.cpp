@@ -62,7 +62,8 @@ struct CrashAt : test::Watcher {
 TEST_F(Observed, ARunWithProbesEndsWithTheWeightsOfOneWithout) {
   for (const std::string rule : {"adamw", "muon"})
     for (const std::string precision : {"bf16", "fp32"}) {
-      const auto alone = config("alone-" + rule + precision, rule, precision), watched = config("watched-" + rule + precision, rule, precision);
+      const auto alone = config("alone-" + rule + precision, rule, precision),
+                 watched = config("watched-" + rule + precision, rule, precision);
       Probe probe;
       ForwardOnly forward;
       train(alone), train(watched, {.observers = {&probe, &forward}});

@@ -99,8 +99,7 @@ TEST_F(Train, ANonFiniteLossIsNamedSkippedAndInTheEndFatal) {
   c.train.max_skipped = 2, c.checkpoint.every = 2;
   struct Poison : test::Watcher {
     void after_update(const StepView& view) override {
-      if (view.step == 3)
-        view.parameters.segment("model.norm.weight").in(view.parameters.working()).fill_(std::nan(""));
+      if (view.step == 3) view.parameters.segment("model.norm.weight").in(view.parameters.working()).fill_(std::nan(""));
     }
   } poison;
   EXPECT_THROW(
