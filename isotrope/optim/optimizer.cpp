@@ -37,7 +37,7 @@ std::vector<std::size_t> groups_of(const Parameters& parameters, const std::vect
     for (const auto& pattern : assignment.patterns)
       if (std::ranges::none_of(parameters.all(), [&](const auto& p) { return is_of(assignment, p) && glob_matches(pattern, p.name); }))
         throw with_hint(UsageError("optim", "optimizer.adamw_matrices: no matrix has a name like \"{}\"", pattern),
-                        "isotrope plan lists what each rule serves");
+                        "without this pattern, isotrope plan lists the names that each rule serves");
   std::vector<std::size_t> groups;
   for (const auto& parameter : parameters.all()) {
     const auto found = std::ranges::find_if(assignments, [&](const auto& one) { return matches(one, parameter); });

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <ctime>
+#include <initializer_list>
 #include <iterator>
 #include <utility>
 #include <vector>
@@ -83,21 +84,30 @@ std::string scalar_value(std::string_view tag, double number) {
   return value;
 }
 
-/// A one-element string tensor that the text plugin shows.
-std::string text_value(std::string_view tag, std::string_view text) {
-  constexpr std::uint64_t string_type = 7;
-  std::string plugin, metadata, dimension, shape, tensor, value;
-  append_bytes(plugin, 1, "text");
+/// A tensor that a plugin shows; `field` is the one of TensorProto that holds the content of its type.
+std::string tensor_value(std::string_view tag, std::string_view plugin_name, std::initializer_list<std::uint64_t> sizes, std::uint64_t type,
+                         int field, std::string_view content) {
+  std::string plugin, metadata, shape, tensor, value;
+  append_bytes(plugin, 1, plugin_name);
   append_bytes(metadata, 1, plugin);
-  append_integer(dimension, 1, 1);
-  append_bytes(shape, 2, dimension);
-  append_integer(tensor, 1, string_type);
+  for (const auto size : sizes) {
+    std::string dimension;
+    append_integer(dimension, 1, size);
+    append_bytes(shape, 2, dimension);
+  }
+  append_integer(tensor, 1, type);
   append_bytes(tensor, 2, shape);
-  append_bytes(tensor, 8, text);
+  append_bytes(tensor, field, content);
   append_bytes(value, 1, tag);
   append_bytes(value, 8, tensor);
   append_bytes(value, 9, metadata);
   return value;
+}
+
+/// A one-element string tensor that the text plugin shows.
+std::string text_value(std::string_view tag, std::string_view text) {
+  constexpr std::uint64_t string_type = 7;
+  return tensor_value(tag, "text", {1}, string_type, 8, text);
 }
 
 /// What the histogram plugin shows of `values`: rows of left edge, right edge and count as a tensor of doubles.
@@ -113,22 +123,10 @@ std::string histogram_value(std::string_view tag, const std::vector<double>& val
   for (const double value : finite)
     counts[width > 0 ? static_cast<std::size_t>(std::min((value - low) / width, buckets - 1.0)) : buckets - 1] += 1;
   const auto edge = [&](std::size_t i) { return i == buckets ? high : low + static_cast<double>(i) * width; };
-  std::string content, rows, columns, shape, plugin, metadata, tensor, value;
+  std::string content;
   for (std::size_t i = 0; i < buckets; ++i)
     for (const double number : {edge(i), edge(i + 1), counts[i]}) append_little_endian(content, std::bit_cast<std::uint64_t>(number));
-  append_integer(rows, 1, buckets);
-  append_integer(columns, 1, 3);
-  append_bytes(shape, 2, rows);
-  append_bytes(shape, 2, columns);
-  append_integer(tensor, 1, double_type);
-  append_bytes(tensor, 2, shape);
-  append_bytes(tensor, 4, content);
-  append_bytes(plugin, 1, "histograms");
-  append_bytes(metadata, 1, plugin);
-  append_bytes(value, 1, tag);
-  append_bytes(value, 8, tensor);
-  append_bytes(value, 9, metadata);
-  return value;
+  return tensor_value(tag, "histograms", {buckets, 3}, double_type, 4, content);
 }
 
 /// The run's start in seconds since 1970; 0 when the log does not say.

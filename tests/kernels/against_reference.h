@@ -7,16 +7,13 @@
 #include <cstdint>
 #include <vector>
 
+#include "tests/engine_support.h"
+
 // What tests of kernels share: each against its composed reference in float64.
 namespace isotrope::test {
 
 using at::Tensor;
 using torch::autograd::variable_list;
-
-inline double relative(const Tensor& got, const Tensor& expected) {
-  const auto reference = expected.to(at::kDouble);
-  return ((got.to(at::kDouble) - reference).norm() / reference.norm()).item<double>();
-}
 
 inline Tensor normal(at::IntArrayRef shape, std::uint64_t seed) {
   return at::randn(shape, at::make_generator<at::CPUGeneratorImpl>(seed), at::kDouble);

@@ -11,15 +11,13 @@
 #include "isotrope/base/error.h"
 #include "isotrope/base/file.h"
 #include "isotrope/base/log.h"
-#include "isotrope/data/token_file.h"
 #include "isotrope/io/json.h"
 #include "isotrope/io/model_path.h"
 #include "isotrope/kernels/isa.h"
 #include "isotrope/text/sha256.h"
-#include "isotrope/text/tokenizer.h"
 #include "isotrope/train/run_config.h"
 #include "isotrope/train/train.h"
-#include "tests/engine_support.h"
+#include "tests/train/small_run.h"
 
 namespace isotrope {
 namespace {
@@ -56,19 +54,7 @@ class WeightHash : public testing::Test {
  protected:
   WeightHash() {
     set_verbosity(Verbosity::quiet);
-    const auto tokenizer = byte_tokenizer();
-    TokenFileWriter writer(folder_ / "train.tokens", {.vocab_size = tokenizer->vocab_size(),
-                                                      .eos = tokenizer->eos(),
-                                                      .fingerprint = tokenizer->fingerprint(),
-                                                      .tokenizer_name = "bytes"});
-    for (int i = 0; i < 200; ++i) {
-      for (int j = 0; j <= i % 5; ++j)
-        writer.add(tokenizer->encode("the number " + std::to_string(i * 7 % 13) + " follows the number " + std::to_string(j) + ". "));
-      writer.add(std::vector<TokenId>{*tokenizer->eos()});
-      writer.end_document();
-    }
-    writer.finish();
-    writer.commit();
+    test::write_tokens(folder_ / "train.tokens", 200);
     for (const auto& [name, config] : architectures) write_file(folder_ / (name + ".json"), config, "test");
   }
 
