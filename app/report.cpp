@@ -40,6 +40,7 @@ void run_report(const ReportOptions& options) {
   while (runs.refresh()) {}
   for (std::size_t i = 0; i < runs.size(); ++i)
     if (!runs[i].problem().empty()) throw InputError("report", "{}", runs[i].problem());
+  if (!runs.comparison().problem().empty()) warn(runs.comparison().problem());  // the runs can be shown without it
   if (!options.csv.empty() && runs.size() != 1) throw UsageError("report", "--csv takes one run, got {}", runs.size());
   nlohmann::json written = nlohmann::json::array();
   const auto done = [&](const std::string& path) {

@@ -15,8 +15,8 @@ namespace isotrope {
 namespace {
 
 /// The page's modules, what is imported before what imports it.
-constexpr std::array modules = {"format.js", "source.js",  "plot.js",   "rows.js", "heatmap.js",
-                                "charts.js", "spectra.js", "panels.js", "main.js"};
+constexpr std::array modules = {"format.js", "source.js",  "plot.js",    "rows.js",   "heatmap.js",
+                                "charts.js", "compare.js", "spectra.js", "panels.js", "main.js"};
 
 constexpr std::size_t bytes_for_spectra = 2'000'000;  // of all runs together: a report is sent by mail
 
@@ -75,7 +75,7 @@ std::string data_json(const RunSet& runs) {
   std::size_t with_spectra = 0;
   for (std::size_t i = 0; i < runs.size(); ++i) with_spectra += !runs[i].curves().spectra().empty();
   const auto share = bytes_for_spectra / std::max<std::size_t>(with_spectra, 1);
-  return "{\"made\":\"Isotrope " ISOTROPE_VERSION "\",\"runs\":" + runs_json(runs, false) +
+  return "{\"made\":\"Isotrope " ISOTROPE_VERSION "\",\"runs\":" + runs_json(runs, false) + ",\"comparison\":" + comparison_json(runs) +
          ",\"series\":" + list(runs, [](const FollowedRun& run) { return series_json(run, {}); }) +
          ",\"events\":" + list(runs, [](const FollowedRun& run) { return events_json(run); }) +
          ",\"samples\":" + list(runs, [](const FollowedRun& run) { return samples_json(run); }) +

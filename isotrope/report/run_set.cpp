@@ -110,6 +110,7 @@ RunSet::RunSet(const std::vector<fs::path>& paths, bool may_be_empty) {
     if (!fs::is_directory(path)) throw InputError(in_run_set, "{}: no such run folder", given.string());
     paths_.push_back(path.empty() ? fs::path(".") : path);
   }
+  if (paths_.size() == 1) comparison_ = FollowedComparison(paths_.front());
   find_new();
   if (runs_.empty() && !may_be_empty) throw InputError(in_run_set, "{}: holds no run (a folder with run.jsonl)", paths.front().string());
 }
@@ -131,7 +132,7 @@ bool RunSet::find_new() {
 }
 
 bool RunSet::refresh() {
-  bool changed = false;
+  bool changed = comparison_.refresh();
   for (auto& run : runs_) changed |= run->refresh();
   return changed;
 }

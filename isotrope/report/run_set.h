@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "isotrope/report/comparison.h"
 #include "isotrope/runlog/curves.h"
 #include "isotrope/runlog/reader.h"
 
@@ -42,13 +43,13 @@ class FollowedRun {
 };
 
 /// The runs that the command line names. Each path is a run folder, or a folder that holds run folders (two levels deep at most), in which
-/// later ones are found by find_new(). A run keeps its index; there are at most 1000.
+/// later ones are found by find_new(). A run keeps its index; there are at most 1000. A single folder may hold a comparison of its runs.
 class RunSet {
  public:
   /// Throws InputError for a path that does not exist, and when there is no run at all unless `may_be_empty`.
   RunSet(const std::vector<fs::path>& paths, bool may_be_empty);
 
-  /// Reads on in every run; returns whether anything has changed.
+  /// Reads on in every run and the comparison; returns whether anything has changed.
   bool refresh();
   /// Looks for runs that have appeared; returns whether there are any.
   bool find_new();
@@ -56,6 +57,7 @@ class RunSet {
   const FollowedRun& operator[](std::size_t index) const { return *runs_[index]; }
   /// The shortest end of the run's path that is its own: `run-3`, or `demo/run` where others are called `run` too.
   const std::string& name(std::size_t index) const { return names_[index]; }
+  const FollowedComparison& comparison() const { return comparison_; }
 
  private:
   void name_all();
@@ -63,6 +65,7 @@ class RunSet {
   std::vector<fs::path> paths_;
   std::vector<std::unique_ptr<FollowedRun>> runs_;
   std::vector<std::string> names_;
+  FollowedComparison comparison_;
 };
 
 }  // namespace isotrope

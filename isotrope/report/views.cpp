@@ -152,7 +152,7 @@ json placed(const std::vector<json>& records, const RunCurves& curves, std::size
   return list;
 }
 
-json summary(const FollowedRun& run, const std::string& name, bool live) {
+json summary(const FollowedRun& run, const std::string& name, const std::string& place, bool live) {
   const auto& curves = run.curves();
   json latest = json::object(), keys = json::array();
   for (const auto& [key, curve] : curves.curves()) {
@@ -172,6 +172,7 @@ json summary(const FollowedRun& run, const std::string& name, bool live) {
   };
   return {{"name", name},
           {"folder", run.folder().string()},
+          {"place", place},
           {"edition", run.edition()},
           {"status", under_way && !live ? "unfinished" : status},
           {"problem", run.problem()},
@@ -195,8 +196,15 @@ std::string json_text(std::string_view text) { return text_of(json(text)); }
 
 std::string runs_json(const RunSet& runs, bool live) {
   auto list = json::array();
-  for (std::size_t i = 0; i < runs.size(); ++i) list.push_back(summary(runs[i], runs.name(i), live));
+  for (std::size_t i = 0; i < runs.size(); ++i)
+    list.push_back(summary(runs[i], runs.name(i), runs.comparison().place_of(runs[i].folder()), live));
   return text_of(list);
+}
+
+std::string comparison_json(const RunSet& runs) {
+  const auto& comparison = runs.comparison();
+  if (!comparison.problem().empty()) return "{\"problem\":" + json_text(comparison.problem()) + "}";
+  return comparison.text().empty() ? "null" : comparison.text();
 }
 
 std::string series_json(const FollowedRun& run, const SeriesQuery& query) {

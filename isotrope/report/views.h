@@ -13,11 +13,14 @@ namespace isotrope {
 
 // What the page asks for, as JSON texts. The live page fetches them, the report holds them. Numbers that JSON cannot write are null.
 
-/// [{name, folder, edition, status, problem, started, version, commit, step, records, keys, latest, tables: {NAME: rows},
+/// [{name, folder, place, edition, status, problem, started, version, commit, step, records, keys, latest, tables: {NAME: rows},
 /// spectra: {NAME: [ROW, …]}, samples, events, config}]: one object a run; `latest` holds the last value of every curve, the counts of
-/// rows, samples and events and the names of spectra say what can be asked for.
+/// rows, samples and events and the names of spectra say what can be asked for; `place` is the run's folder as a comparison names it.
 /// Without `live`, a run that has not ended is `unfinished`, however long ago it wrote its last record.
 std::string runs_json(const RunSet& runs, bool live = true);
+
+/// The comparison of the runs (docs/formats/comparison.md); `null` when there is none, {problem} when it cannot be read.
+std::string comparison_json(const RunSet& runs);
 
 struct SeriesQuery {
   std::vector<std::string> keys = {};  ///< empty: every curve

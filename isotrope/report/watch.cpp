@@ -108,9 +108,11 @@ void WatchServer::run(const std::function<bool()>& keep_going) {
   });
 }
 
-/// An event with each run's edition and number of records: enough for the page to know what to ask for.
+/// An event with each run's edition and number of records, and before it the edition of the comparison if there was one: enough for the
+/// page to know what to ask for.
 std::string WatchServer::news() const {
-  std::string text = "data: [";
+  const auto compared = runs_.comparison().edition();
+  std::string text = (compared > 0 ? fmt::format("event: compare\ndata: {}\n\n", compared) : "") + "data: [";
   for (std::size_t i = 0; i < runs_.size(); ++i)
     text += fmt::format("{}[{},{}]", i > 0 ? "," : "", runs_[i].edition(), runs_[i].curves().records());
   return text + "]\n\n";
@@ -152,6 +154,7 @@ HttpResponse WatchServer::respond(const HttpRequest& request) const {
 
 HttpResponse WatchServer::data(const HttpRequest& request) const {
   if (request.path == "/api/runs") return json_response(runs_json(runs_));
+  if (request.path == "/api/compare") return json_response(comparison_json(runs_));
   if (request.path == "/api/news") return {.type = "text/event-stream", .body = "retry: 1000\n" + news(), .stream = true};
   const auto index = integer(request, "run", -1, 0, static_cast<std::int64_t>(runs_.size()) - 1);
   if (index < 0) return not_found();
