@@ -33,7 +33,7 @@ export function chartSpecs(keys) {
 }
 
 /** Exponential means over `span` of the axis from either side, averaged: smooth, and not behind the curve. */
-function smoothed(xs, ys, span) {
+export function smoothed(xs, ys, span) {
   const pass = (indices) => {
     const result = new Array(ys.length).fill(null);
     let mean = null, last = 0;

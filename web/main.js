@@ -1,4 +1,5 @@
 import { Chart, chartSpecs } from "./charts.js";
+import { Comparison } from "./compare.js";
 import { make } from "./format.js";
 import { flatConfig, makePanels, runsTable } from "./panels.js";
 import { LiveSource, ReportSource } from "./source.js";
@@ -44,10 +45,12 @@ class Board {
     this.readPalette();
     this.panels = makePanels(this);
     id("panels").append(...this.panels);
+    this.comparison = new Comparison(this);
+    id("runs").before(this.comparison.element);
   }
 
   async load() {
-    const summaries = await this.source.runs();
+    const [summaries, compared] = await Promise.all([this.source.runs(), this.source.compare()]);
     const changed = summaries.filter((summary, index) => {
       const run = this.runs[index];
       return !run || run.summary.records !== summary.records || run.summary.edition !== summary.edition;
@@ -63,6 +66,7 @@ class Board {
       if (config !== null) run.config = flatConfig(config);
     }));
     if (this.range) await this.loadRange();
+    this.comparison.take(compared);
     this.show();
     if (changed.length > 0) for (const panel of this.panels) panel.refresh();
   }
@@ -87,6 +91,7 @@ class Board {
         ...(specs.length === 0 ? [make("p", { class: "none" }, this.runs.length === 0 ? "There is no run yet: it will appear here." : "There is no record of a step yet: it will appear here.")] : []));
       this.shape = shape;
     }
+    this.comparison.update();
     for (const chart of this.charts) chart.update();
     id("reset").disabled = this.range === null;
     document.documentElement.dataset.records = this.runs.map((run) => run.summary.records).join(",");  // what is drawn; tests wait for it

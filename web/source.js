@@ -44,6 +44,8 @@ export class LiveSource {
   }
 
   runs() { return this.ask("runs"); }
+  /** The comparison, asked for anew only when the program has said that it is another. */
+  compare() { return (this.comparison ??= this.ask("compare").catch((error) => { this.comparison = null; throw error; })); }
   samples(run) { return this.ask("samples", { run }); }
   events(run) { return this.ask("events", { run }); }
   table(run, name) { return this.ask("table", { run, name }); }
@@ -66,6 +68,10 @@ export class LiveSource {
   /** Calls `changed(news)` whenever a run has new records, and `connected(bool)`. */
   follow(changed, connected) {
     const events = new EventSource("api/news");
+    events.addEventListener("compare", (event) => {  // comes before the message that tells of a change
+      if (event.data !== this.compared) this.comparison = null;
+      this.compared = event.data;
+    });
     events.onmessage = (event) => changed(JSON.parse(event.data));
     events.onopen = () => connected(true);
     events.onerror = () => connected(false);
@@ -77,6 +83,7 @@ export class ReportSource {
 
   constructor(data) { this.data = data; }
   async runs() { return this.data.runs; }
+  async compare() { return this.data.comparison; }
   async samples(run) { return this.data.samples[run]; }
   async events(run) { return this.data.events[run]; }
   async table(run, name) { return this.data.tables[run][name]; }

@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from devtools import Browser, find_chromium
+from sample_comparison import NAME, RATES, make_comparison
 
 RECORDS = 100_000
 HOSTILE = "<img src=x onerror=window.injected=1>"
@@ -243,6 +244,73 @@ def test_names(browser):
     expect(not nameless, f"controls without a name: {nameless}")
 
 
+def comparison_titles(browser, row):
+    """Titles of the comparison's charts: of the panels (row 1) or of the curves (row 2)."""
+    return browser.run(f"[...document.querySelectorAll('#comparison .cards')[{row - 1}].querySelectorAll('h3')].map((one) => one.textContent)")
+
+
+def expect_comparison(browser):
+    """Of the whole sample: panels by learning rate, the curve of final losses, the table."""
+    titles, words = comparison_titles(browser, 1), browser.run("document.querySelector('#comparison').textContent")
+    expect([title.split(":")[0] for title in titles] == [f"lr = {rate}" for rate in RATES], f"the panels are {titles}")
+    expect(titles[1].startswith("lr = 0.001: adamw lowest, 5.1") and titles[3].startswith(f"lr = 0.01: {HOSTILE} lowest, 5.0"), f"the panels' findings are {titles}")
+    expect(titles[1].endswith("(2 seeds)") and " ± 0.0" in titles[1], f"a finding without its spread: {titles[1]}")
+    expect(browser.run("document.querySelectorAll('#comparison .cards canvas').length") == 5, "a chart of the comparison is missing")
+    expect("adamw seed 2, diverged at step 120" in words, "a run that diverged is not named")
+    expect("so far" not in words and "waiting" not in words, "what has ended is told as if it went on")
+    expect(comparison_titles(browser, 2) == [f"Best lr: adamw 0.001, muon 0.005, {HOSTILE} 0.01"], f"the curve says {comparison_titles(browser, 2)}")
+    expect(browser.run("[...document.querySelectorAll('#comparison .flag')].map((one) => one.textContent)") == [f"{HOSTILE}: best at the edge of the grid, lr = 0.01: try larger."],
+           "the best value at the edge is not flagged")  # fmt: skip
+    rows = browser.run("[...document.querySelectorAll('#comparison tbody tr')].map((row) => [...row.children].map((cell) => cell.textContent))")
+    expect(len(rows) == 12 and rows[0][0] == f"{HOSTILE}, lr 0.01" and rows[0][1].startswith("5.0"), f"the table begins with {rows[:1]}")
+    lost = next(row for row in rows if row[0] == "adamw, lr 0.01")
+    expect(lost[-1] == "1 of 2" and "not reached" in lost and lost[1].endswith("(1)"), f"the row of a run that diverged is {lost}")
+    expect("25\u202fMB" in rows[0] and "63\u202fMB" in rows[0] and "90\u202fms" in rows[0], f"the state's size or the optimizer's time is missing: {rows[0]}")
+
+
+def test_comparison(browser, program, place):
+    folder = place / "compared"
+    make_comparison(folder, 2, waiting=5, renamed={"spectra": HOSTILE})
+    watch = Watch(program, [folder])
+    try:
+        browser.open(watch.url)
+        words = "document.querySelector('#comparison').textContent"
+        expect("1 running, 5 waiting" in browser.run(words), f"the state of the grid is missing: {browser.run(words)[:300]}")
+        expect("so far" in comparison_titles(browser, 1)[3] and browser.run("document.querySelectorAll('#comparison .flag').length") == 0, "a grid that is not done is judged")
+        expect(f"waiting: {HOSTILE} seed 1, {HOSTILE} seed 2" in browser.run(words), "waiting runs are not named")
+        browser.run("document.querySelector('#comparison .plot').focus()")
+        make_comparison(folder, 2, renamed={"spectra": HOSTILE})
+        browser.wait(f"!{words}.includes('waiting') && document.documentElement.dataset.records.split(',').length === 24 && !document.documentElement.dataset.records.includes(',0')", 20)
+        browser.wait("document.querySelectorAll('#comparison .flag').length === 1")
+        expect(browser.run("document.activeElement === document.querySelector('#comparison .plot')"), "a new comparison takes the focus from a panel")
+        expect_comparison(browser)
+        values, spoken = ("document.querySelector('#comparison .plot').parentElement.querySelector('%s').textContent" % name for name in (".values", ".spoken"))
+        browser.press("ArrowLeft")
+        browser.wait(f"{values}.startsWith('step') && {spoken}.includes('muon')")
+        choose_panels = "(() => { const one = document.querySelector('#comparison select'); one.value = %s; one.dispatchEvent(new Event('change')); })()"
+        browser.run(choose_panels % json.dumps(NAME))
+        titles = comparison_titles(browser, 1)
+        expect([title.split(": ")[1].rsplit(" lowest", 1)[0] for title in titles] == ["lr 0.001", "lr 0.005", "lr 0.01"], f"the panels of the other axis are {titles}")
+        browser.run(choose_panels % "''")
+        expect(len(comparison_titles(browser, 1)) == 1 and comparison_titles(browser, 1)[0].startswith(f"All runs: {HOSTILE}, lr 0.01 lowest"), "one chart of all is not to be had")
+        test_names(browser)
+        test_widths(browser)
+        (folder / "compare.json").write_text('{"format": 2}')
+        browser.wait("document.querySelector('#comparison .problem')?.textContent.includes('is a comparison of format 2') ?? false")
+        (folder / "compare.json").unlink()
+        browser.wait("document.querySelector('#comparison').hidden")
+        expect_calm(browser, watch.url)
+    finally:
+        watch.close()
+    make_comparison(folder, 2, renamed={"spectra": HOSTILE})
+    report = place / "comparison.html"
+    subprocess.run([program, "report", "--quiet", str(folder), "-o", str(report)], check=True)
+    browser.open(f"file://{report}")
+    expect_comparison(browser)
+    test_widths(browser)
+    expect_calm(browser, f"file://{report}")
+
+
 def test_report(browser, program, folder, place):
     report = place / "report.html"
     subprocess.run([program, "report", "--quiet", str(folder), str(place / "second"), "-o", str(report)], check=True)
@@ -286,6 +354,7 @@ def run_tests(program, limited):
                 expect_calm(browser, watch.url)
             finally:
                 watch.close()
+            test_comparison(browser, program, Path(place))
             test_report(browser, program, folder, Path(place))
     finally:
         browser.close()
