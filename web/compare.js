@@ -161,7 +161,7 @@ export class Comparison {
     return (by ? by.values : [null]).map((value) => {
       const point = JSON.stringify([value]), here = (entry) => !by || pointOf([by], entry) === point, runs = data.runs.filter(here), drawn = new Set(runs.filter((run) => lines.has(run)));
       const nameOf = (run) => this.runName(combinations.get(pointOf(rest, run)).name, run);
-      const name = by ? `${by.name} = ${settingText(value)}` : "All runs";
+      const name = !by ? "All runs" : typeof value === "string" ? value : `${by.name} = ${settingText(value)}`;
       return { card: this.card(`panel ${this.chosen} ${JSON.stringify(value)}`, name, by ? 200 : null), title: this.panelTitle(name, data.summary.filter(here), rest, runs),
         unit: drawn.size > 0 ? unit : "", notes: this.notes(runs, nameOf, drawn), view: { ...view, lines: [...drawn].map((run) => lines.get(run)) } };
     });

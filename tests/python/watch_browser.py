@@ -290,7 +290,7 @@ def test_comparison(browser, program, place):
         choose_panels = "(() => { const one = document.querySelector('#comparison select'); one.value = %s; one.dispatchEvent(new Event('change')); })()"
         browser.run(choose_panels % json.dumps(NAME))
         titles = comparison_titles(browser, 1)
-        expect([title.split(": ")[1].rsplit(" lowest", 1)[0] for title in titles] == ["lr 0.001", "lr 0.005", "lr 0.01"], f"the panels of the other axis are {titles}")
+        expect([title.rsplit(" lowest", 1)[0] for title in titles] == ["adamw: lr 0.001", "muon: lr 0.005", f"{HOSTILE}: lr 0.01"], f"the panels of the other axis are {titles}")
         browser.run(choose_panels % "''")
         expect(len(comparison_titles(browser, 1)) == 1 and comparison_titles(browser, 1)[0].startswith(f"All runs: {HOSTILE}, lr 0.01 lowest"), "one chart of all is not to be had")
         test_names(browser)
