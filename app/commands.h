@@ -15,6 +15,7 @@ enum class Order {
   eval,
   fill,
   embed,
+  spectrum,
   watch,
   report,
   tokenizer,

@@ -72,6 +72,14 @@ struct ParityCommand {
   std::optional<double> tolerance;  ///< default: by the dtype
 };
 
+struct SpectrumCommand {
+  CommonOptions common;
+  ComputeOptions compute;
+  std::vector<std::string> models, of, matrices;
+  std::string data, checkpoints, page, csv;
+  std::int64_t batches = 8, batch_size = 8, context = 0, top = 0;  ///< context 0: 256, or what the model reads; top 0: all values
+};
+
 struct ConvertCommand {
   CommonOptions common;
   std::string in, out, type;  ///< type: empty, as stored
@@ -90,6 +98,7 @@ struct EngineCommands {
   void (*embed)(const EmbedCommand&);
   void (*parity)(const ParityCommand&);
   void (*convert)(const ConvertCommand&);
+  void (*spectrum)(const SpectrumCommand&);
 };
 
 /// Opens the module beside the program. Throws WorkError when it is missing or of another version.

@@ -15,7 +15,7 @@ ARROWS = {
     "base": "", "io": "base", "text": "io", "chat": "text", "runlog": "io", "data": "text", "report": "runlog",
     "kernels": "io", "dist": "base", "nn": "kernels", "loss": "kernels", "geometry": "kernels", "optim": "kernels dist nn",
     "models": "nn io", "infer": "models text", "eval": "infer loss data", "train": "eval optim dist runlog",
-    "observe": "train geometry", "descent": "eval optim geometry runlog", "quant": "models data", "adapt": "train quant",
+    "observe": "train geometry", "study": "observe report", "descent": "eval optim geometry runlog", "quant": "models data", "adapt": "train quant",
     "align": "adapt infer",
 }
 # Sections of the configuration lie in the folders that they belong to, NAME_config.{h,cpp}, and in the core: no tensors, and anyone may include them.

@@ -36,6 +36,13 @@ std::vector<at::Tensor> matrix_views(const at::Tensor& stored, const MatrixForm&
   return rows.split_with_sizes(form.parts, 1);
 }
 
+std::vector<NamedMatrix> named_matrices(const std::string& name, const at::Tensor& stored, const MatrixForm& form) {
+  const auto views = matrix_views(stored, form);
+  std::vector<NamedMatrix> all;
+  for (std::size_t i = 0; i < views.size(); ++i) all.push_back({views.size() == 1 ? name : name + "." + std::to_string(i), views[i]});
+  return all;
+}
+
 at::Tensor Parameters::add(std::string name, std::vector<std::int64_t> shape, ParameterClass kind, Initialization init, MatrixForm form) {
   auto value = allocate(std::move(shape), options_, name).set_requires_grad(true);
   all_.push_back({std::move(name), kind, init, value, std::move(form)});

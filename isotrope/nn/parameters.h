@@ -36,6 +36,12 @@ struct MatrixForm {
 /// The matrices of a stored weight (or of a tensor of its shape), as views [blocks, rows, in] whose first two axes are the output.
 std::vector<at::Tensor> matrix_views(const at::Tensor& stored, const MatrixForm& form);
 
+struct NamedMatrix {
+  std::string name;  ///< the weight's; where it is made of several, with .0, .1 … behind
+  at::Tensor view;   ///< [blocks, rows, in]
+};
+std::vector<NamedMatrix> named_matrices(const std::string& name, const at::Tensor& stored, const MatrixForm& form);
+
 struct Parameter {
   std::string name;  ///< as in the Hugging Face checkpoint
   ParameterClass kind;

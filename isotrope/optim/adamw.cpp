@@ -35,10 +35,10 @@ class AdamW final : public UpdateRule {
 
 const RuleKind adamw_rule{
     "adamw",
-    [](const ParameterGroup& group, const at::TensorOptions& options, const OptimizerConfig& config) -> std::unique_ptr<UpdateRule> {
+    [](const ParameterGroup& group, const at::TensorOptions& options, const OptimizerConfig& config, std::uint64_t) -> std::unique_ptr<UpdateRule> {
       return std::make_unique<AdamW>(group, options, config);
     },
-    [](const Parameter&) { return true; }};
+    [](const Parameter&, const OptimizerConfig&) { return true; }};
 
 }  // namespace
 }  // namespace isotrope

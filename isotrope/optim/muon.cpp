@@ -51,10 +51,10 @@ class Muon final : public UpdateRule {
 
 const RuleKind muon_rule{
     "muon",
-    [](const ParameterGroup& group, const at::TensorOptions& options, const OptimizerConfig& config) -> std::unique_ptr<UpdateRule> {
+    [](const ParameterGroup& group, const at::TensorOptions& options, const OptimizerConfig& config, std::uint64_t) -> std::unique_ptr<UpdateRule> {
       return std::make_unique<Muon>(group, options, config);
     },
-    is_matrix};
+    [](const Parameter& parameter, const OptimizerConfig&) { return is_matrix(parameter); }};
 
 }  // namespace
 }  // namespace isotrope

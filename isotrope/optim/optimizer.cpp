@@ -1,12 +1,12 @@
 #include "isotrope/optim/optimizer.h"
 
 #include <ATen/ATen.h>
-#include <fnmatch.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "isotrope/base/error.h"
+#include "isotrope/base/glob.h"
 
 namespace isotrope {
 
@@ -17,22 +17,20 @@ std::vector<const RuleKind*>& registry() {
   return kinds;
 }
 
-bool glob_matches(const std::string& pattern, const std::string& name) { return ::fnmatch(pattern.c_str(), name.c_str(), 0) == 0; }
-
 bool is_of(const Assignment& assignment, const Parameter& parameter) {
   return assignment.classes.empty() || std::ranges::find(assignment.classes, parameter.kind) != assignment.classes.end();
 }
 
-bool matches(const Assignment& assignment, const Parameter& parameter) {
+bool matches(const Assignment& assignment, const Parameter& parameter, const OptimizerConfig& config) {
   if (!is_of(assignment, parameter)) return false;
   const auto& patterns = assignment.patterns;
   if (!patterns.empty() && std::ranges::none_of(patterns, [&](const auto& pattern) { return glob_matches(pattern, parameter.name); }))
     return false;
-  return rule_kind(assignment.rule).serves(parameter);
+  return rule_kind(assignment.rule).serves(parameter, config);
 }
 
 /// The number of each parameter's assignment. A pattern that no parameter has is a mistake, and refused.
-std::vector<std::size_t> groups_of(const Parameters& parameters, const std::vector<Assignment>& assignments) {
+std::vector<std::size_t> groups_of(const Parameters& parameters, const std::vector<Assignment>& assignments, const OptimizerConfig& config) {
   for (const auto& assignment : assignments)
     for (const auto& pattern : assignment.patterns)
       if (std::ranges::none_of(parameters.all(), [&](const auto& p) { return is_of(assignment, p) && glob_matches(pattern, p.name); }))
@@ -40,7 +38,7 @@ std::vector<std::size_t> groups_of(const Parameters& parameters, const std::vect
                         "without this pattern, isotrope plan lists the names that each rule serves");
   std::vector<std::size_t> groups;
   for (const auto& parameter : parameters.all()) {
-    const auto found = std::ranges::find_if(assignments, [&](const auto& one) { return matches(one, parameter); });
+    const auto found = std::ranges::find_if(assignments, [&](const auto& one) { return matches(one, parameter, config); });
     if (found == assignments.end() && parameter.trains) throw UsageError("optim", "no update rule serves {}", parameter.name);
     groups.push_back(found == assignments.end() ? 0 : static_cast<std::size_t>(found - assignments.begin()));
   }
@@ -80,12 +78,13 @@ std::vector<Assignment> assignments(const OptimizerConfig& config) {
   return all;
 }
 
-Optimizer::Optimizer(Parameters& parameters, at::ScalarType working, const OptimizerConfig& config, std::vector<Assignment> assignments)
-    : config_(config), assignments_(std::move(assignments)), parameters_(parameters, working, groups_of(parameters, assignments_)) {
+Optimizer::Optimizer(Parameters& parameters, at::ScalarType working, const OptimizerConfig& config, std::vector<Assignment> assignments,
+                     std::uint64_t seed)
+    : config_(config), assignments_(std::move(assignments)), parameters_(parameters, working, groups_of(parameters, assignments_, config_)) {
   const auto options = parameters_.master().options();
   for (std::size_t g = 0; g < parameters_.groups().size(); ++g) {
     const auto& group = parameters_.groups()[g];
-    rules_.push_back(group.segments.empty() ? nullptr : rule_kind(assignments_[g].rule).make(group, options, config_));
+    rules_.push_back(group.segments.empty() ? nullptr : rule_kind(assignments_[g].rule).make(group, options, config_, seed));
   }
 }
 
@@ -129,6 +128,20 @@ std::int64_t Optimizer::state_bytes() const {
   return bytes;
 }
 
+std::int64_t Optimizer::matrix_state_bytes() const {
+  // "PREFIX.NAME", or "PREFIX.NAME.0" where a weight is made of several matrices.
+  const auto is_matrix_state = [&](std::string name) {
+    for (name.erase(0, name.find('.') + 1); !name.empty(); name.erase(std::min(name.rfind('.'), name.size())))
+      for (const auto& segment : parameters_.segments())
+        if (segment.name == name) return segment.kind == ParameterClass::matrix;
+    return false;
+  };
+  std::int64_t bytes = 0;
+  for (const auto& [name, tensor] : state())
+    if (is_matrix_state(name)) bytes += static_cast<std::int64_t>(tensor.nbytes());
+  return bytes;
+}
+
 std::vector<RuleShare> Optimizer::shares() const {
   std::vector<RuleShare> all;
   for (std::size_t g = 0; g < rules_.size(); ++g) {
@@ -141,8 +154,8 @@ std::vector<RuleShare> Optimizer::shares() const {
   return all;
 }
 
-std::unique_ptr<Optimizer> make_optimizer(Parameters& parameters, at::ScalarType working, const OptimizerConfig& config) {
-  return std::make_unique<Optimizer>(parameters, working, config, assignments(config));
+std::unique_ptr<Optimizer> make_optimizer(Parameters& parameters, at::ScalarType working, const OptimizerConfig& config, std::uint64_t seed) {
+  return std::make_unique<Optimizer>(parameters, working, config, assignments(config), seed);
 }
 
 }  // namespace isotrope

@@ -26,7 +26,9 @@ std::vector<Assignment> assignments(const OptimizerConfig& config);
 class Optimizer {
  public:
   /// Lays out the parameters by the assignments, which must cover all that train (else UsageError naming the first that none serves).
-  Optimizer(Parameters& parameters, at::ScalarType working, const OptimizerConfig& config, std::vector<Assignment> assignments);
+  /// `seed`: of what rules draw.
+  Optimizer(Parameters& parameters, at::ScalarType working, const OptimizerConfig& config, std::vector<Assignment> assignments,
+            std::uint64_t seed = 0);
 
   FlatParameters& parameters() { return parameters_; }
   const FlatParameters& parameters() const { return parameters_; }
@@ -40,6 +42,7 @@ class Optimizer {
   /// All there is to save besides steps(), as UpdateRule::state() says.
   std::vector<NamedTensor> state() const;
   std::int64_t state_bytes() const;
+  std::int64_t matrix_state_bytes() const;  ///< of that, what belongs to parameters of class matrix
   std::vector<RuleShare> shares() const;
   std::int64_t steps() const { return steps_; }
   void set_steps(std::int64_t steps) { steps_ = steps; }
@@ -53,6 +56,6 @@ class Optimizer {
 };
 
 /// The optimizer of a configuration. `parameters` must outlive it.
-std::unique_ptr<Optimizer> make_optimizer(Parameters& parameters, at::ScalarType working, const OptimizerConfig& config);
+std::unique_ptr<Optimizer> make_optimizer(Parameters& parameters, at::ScalarType working, const OptimizerConfig& config, std::uint64_t seed = 0);
 
 }  // namespace isotrope

@@ -5,7 +5,7 @@ namespace isotrope {
 void OptimizerConfig::declare(ConfigSchema& s) {
   s.add("optimizer.name", &name,
         {.meaning = "Update rule of the matrices; embeddings, the head, vectors and convolutions are AdamW's under every rule",
-         .choices = {"adamw", "muon"}});
+         .choices = {"adamw", "muon", "spectra"}});
   s.add("optimizer.lr", &lr, {.meaning = "Peak learning rate, of every rule", .min = 0});
   s.add("optimizer.beta1", &beta1, {.meaning = "AdamW: decay of the mean of gradients", .min = 0, .max = 0.999999});
   s.add("optimizer.beta2", &beta2, {.meaning = "AdamW: decay of the mean of squared gradients", .min = 0, .max = 0.999999});
@@ -22,6 +22,22 @@ void OptimizerConfig::declare(ConfigSchema& s) {
         {.meaning = "Of an update of m × n (out × in): moonlight = 0.2·√max(m, n), the root mean square of AdamW's updates, so that its "
                     "learning rates serve; jordan = √max(1, m/n)",
          .choices = {"moonlight", "jordan"}});
+
+  s.add("optimizer.spectra.momentum", &spectra.momentum,
+        {.meaning = "Share of the sum of gradients that a step keeps", .min = 0, .max = 0.999999});
+  s.add("optimizer.spectra.rank_fraction", &spectra.rank_fraction,
+        {.meaning = "Singular directions that count as spike, as a share of the shorter side; at least one, unless 0 = none", .min = 0, .max = 1});
+  s.add("optimizer.spectra.iterations", &spectra.iterations,
+        {.meaning = "Iterations a step that bring the kept directions nearer to the spike's; the first step takes at least 3",
+         .min = 1,
+         .max = 100});
+  s.add("optimizer.spectra.rms", &spectra.rms,
+        {.meaning = "Root mean square of an update, in units of the learning rate; 0.2 is about AdamW's, so that its learning rates serve",
+         .min = 0});
+  s.add("optimizer.spectra.spike_target", &spectra.spike_target,
+        {.meaning = "What the spike's singular values become: tail_rms = the root mean square of the others; next = the largest of the others, "
+                    "median = theirs (a decomposition every step: slow); zero; unchanged",
+         .choices = {"tail_rms", "next", "median", "zero", "unchanged"}});
 }
 
 }  // namespace isotrope

@@ -20,6 +20,11 @@ struct OptimizerConfig {
     std::int64_t iterations = 5;
     std::string scale = "moonlight";
   } muon;
+  struct {
+    double momentum = 0.95, rank_fraction = 0.015, rms = 0.2;
+    std::int64_t iterations = 1;
+    std::string spike_target = "tail_rms";
+  } spectra;
 
   void declare(ConfigSchema& schema);
 };

@@ -49,9 +49,10 @@ std::vector<NamedTensor> named_parts(const std::string& prefix, const at::Tensor
 /// An update rule as the configuration names it. A file of optim/ that makes one registers it: `const RuleKind adamw_rule{…}`.
 struct RuleKind {
   std::string name;
-  std::unique_ptr<UpdateRule> (*make)(const ParameterGroup&, const at::TensorOptions& fp32, const OptimizerConfig&);
+  /// `seed`: the run's, for what is drawn.
+  std::unique_ptr<UpdateRule> (*make)(const ParameterGroup&, const at::TensorOptions& fp32, const OptimizerConfig&, std::uint64_t seed);
   /// Whether it can serve this parameter; what it cannot, AdamW does. AdamW serves all.
-  bool (*serves)(const Parameter&);
+  bool (*serves)(const Parameter&, const OptimizerConfig&);
 
   RuleKind(std::string name, decltype(make) make, decltype(serves) serves);
 };

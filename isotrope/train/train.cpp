@@ -110,7 +110,14 @@ class Training {
   void log_rules() {
     const auto shares = s_.optimizer->shares();
     for (const auto& share : shares) note("  " + text_of(share));
-    s_.log->append({{"type", "rules"}, {"step", s_.state.step}, {"rules", to_json(shares)}});
+    const auto state = s_.optimizer->state_bytes(), of_matrices = s_.optimizer->matrix_state_bytes();
+    note(fmt::format("  optimizer state: {} of matrices, {} of the whole model", bytes_text(static_cast<double>(of_matrices)),
+                     bytes_text(static_cast<double>(state))));
+    s_.log->append({{"type", "rules"},
+                    {"step", s_.state.step},
+                    {"rules", to_json(shares)},
+                    {"state_bytes", state},
+                    {"matrix_state_bytes", of_matrices}});
   }
 
   /// Of a step that has found these numbers.
@@ -149,12 +156,13 @@ class Training {
     observers_.before_update(seen);
     begun = Clock::now();
     s_.optimizer->step_(*s_.gradients, lr, seen.gradient_scale);
-    seconds += seconds_since(begun);
+    const double optimizer_seconds = seconds_since(begun);
+    seconds += optimizer_seconds;
     state.skipped_in_row = 0;
     state.tokens += outcome.tokens;
     state.seconds += seconds;
     result_.loss = outcome.loss;
-    record_step(outcome, seen, seconds);
+    record_step(outcome, seen, seconds, optimizer_seconds);
     observers_.after_update(seen);
   }
 
@@ -187,7 +195,7 @@ class Training {
     throw WorkError("train", "{}", what);
   }
 
-  void record_step(const StepOutcome& outcome, const StepView& seen, double seconds) {
+  void record_step(const StepOutcome& outcome, const StepView& seen, double seconds, double optimizer_seconds) {
     const auto& state = s_.state;
     const double speed = static_cast<double>(outcome.tokens) / seconds;
     smoothed_speed_ = smoothed_speed_ > 0 ? 0.9 * smoothed_speed_ + 0.1 * speed : speed;
@@ -202,6 +210,7 @@ class Training {
                           {"tokens", state.tokens},
                           {"tokens_per_second", speed},
                           {"seconds", state.seconds},
+                          {"optimizer_seconds", optimizer_seconds},
                           {"memory_bytes", resident_bytes()}};
     add_predictions(record, outcome.predictions);
     s_.log->append(record);

@@ -95,6 +95,7 @@ void kill_again_and_again(const std::string& precision, unsigned seed, const std
 TEST(KilledRunSlow, GoesOnToTheSameBitsInFp32) { kill_again_and_again("fp32", 1); }
 TEST(KilledRunSlow, GoesOnToTheSameBitsInBf16) { kill_again_and_again("bf16", 2); }
 TEST(KilledRunSlow, GoesOnToTheSameBitsUnderMuon) { kill_again_and_again("bf16", 3, "muon"); }
+TEST(KilledRunSlow, GoesOnToTheSameBitsUnderSpectra) { kill_again_and_again("fp32", 4, "spectra"); }
 
 TEST(KilledRunSlow, BeforeItsFirstCheckpointStartsAgainFromStepZero) {
   const Workplace place(gpt2_json);

@@ -60,7 +60,7 @@ struct CrashAt : test::Watcher {
 };
 
 TEST_F(Observed, ARunWithProbesEndsWithTheWeightsOfOneWithout) {
-  for (const std::string rule : {"adamw", "muon"})
+  for (const std::string rule : {"adamw", "muon", "spectra"})
     for (const std::string precision : {"bf16", "fp32"}) {
       const auto alone = config("alone-" + rule + precision, rule, precision),
                  watched = config("watched-" + rule + precision, rule, precision);
@@ -73,7 +73,7 @@ TEST_F(Observed, ARunWithProbesEndsWithTheWeightsOfOneWithout) {
 }
 
 TEST_F(Observed, AKilledRunGoesOnWithTheSameBitsUnderEveryRuleAndItsProbesGoOnToo) {
-  for (const std::string rule : {"adamw", "muon"})
+  for (const std::string rule : {"adamw", "muon", "spectra"})
     for (const std::string precision : {"bf16", "fp32"}) {
       const auto whole = config("whole-" + rule + precision, rule, precision), parts = config("parts-" + rule + precision, rule, precision);
       Probe first, second, third;
