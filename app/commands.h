@@ -11,6 +11,7 @@ namespace isotrope::app {
 enum class Order {
   plan,
   train,
+  compare,
   generate,
   eval,
   fill,

@@ -80,6 +80,13 @@ struct SpectrumCommand {
   std::int64_t batches = 8, batch_size = 8, context = 0, top = 0;  ///< context 0: 256, or what the model reads; top 0: all values
 };
 
+struct CompareCommand {
+  CommonOptions common;
+  std::string config, seeds, reference, output;
+  std::vector<std::string> axes, set;
+  int port = 0;
+};
+
 struct ConvertCommand {
   CommonOptions common;
   std::string in, out, type;  ///< type: empty, as stored
@@ -99,6 +106,7 @@ struct EngineCommands {
   void (*parity)(const ParityCommand&);
   void (*convert)(const ConvertCommand&);
   void (*spectrum)(const SpectrumCommand&);
+  void (*compare)(const CompareCommand&);
 };
 
 /// Opens the module beside the program. Throws WorkError when it is missing or of another version.

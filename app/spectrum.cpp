@@ -10,7 +10,8 @@ namespace {
 
 void add_spectrum(CLI::App& root) {
   auto options = std::make_shared<SpectrumCommand>();
-  auto* command = root.add_subcommand("spectrum", "Singular values of a model's weights and gradients, of a run's momenta: the spike and the tail");
+  auto* command =
+      root.add_subcommand("spectrum", "Singular values of a model's weights and gradients, of a run's momenta: the spike and the tail");
   command->add_option("MODEL|RUN", options->models, "Models (as everywhere), or run folders: all their checkpoints and archived weights")
       ->type_name("MODEL…")
       ->required();
@@ -24,9 +25,9 @@ void add_spectrum(CLI::App& root) {
                    "Shell patterns of tensor names (default: the matrices of the first, the middle and the last layer)")
       ->type_name("GLOB,…")
       ->delimiter(',');
-  command->add_option("--checkpoints", options->checkpoints, "Of a run: every:N, or steps (a,b,c); default: all there are")->type_name("WHICH");
-  command
-      ->add_option("--top", options->top, "Only the N leading values, by subspace iteration; full: all, by LAPACK")
+  command->add_option("--checkpoints", options->checkpoints, "Of a run: every:N, or steps (a,b,c); default: all there are")
+      ->type_name("WHICH");
+  command->add_option("--top", options->top, "Only the N leading values, by subspace iteration; full: all, by LAPACK")
       ->default_str("full")
       ->transform([](const std::string& text) { return text == "full" ? std::string("0") : text; })
       ->check(CLI::Range(0, 1 << 30))
@@ -35,7 +36,10 @@ void add_spectrum(CLI::App& root) {
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 20))
       ->type_name("N");
-  command->add_option("--batch-size", options->batch_size, "Rows of a batch")->capture_default_str()->check(CLI::Range(1, 1 << 20))->type_name("N");
+  command->add_option("--batch-size", options->batch_size, "Rows of a batch")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20))
+      ->type_name("N");
   command->add_option("--context", options->context, "Tokens of a row (default: 256, or as many as the model reads)")
       ->check(CLI::Range(2, 1 << 30))
       ->type_name("N");
@@ -43,7 +47,8 @@ void add_spectrum(CLI::App& root) {
   command->add_option("--csv", options->csv, "All singular values, a row each")->type_name("FILE");
   add_compute_options(*command, options->compute);
   add_common_options(*command, options->common);
-  set_examples(*command, {"isotrope spectrum runs/demo/run --page spectra.html", "isotrope spectrum MODEL --data book.txt --matrices '*.mlp.*' --csv values.csv",
+  set_examples(*command, {"isotrope spectrum runs/demo/run --page spectra.html",
+                          "isotrope spectrum MODEL --data book.txt --matrices '*.mlp.*' --csv values.csv",
                           "isotrope spectrum MODEL --of weight --matrices '*' --top 50 --json"});
   command->callback([options] { engine().spectrum(*options); });
 }

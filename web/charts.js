@@ -15,6 +15,7 @@ const known = [
   { title: "Learning rate", unit: "per step", keys: [["lr", ""]] },
   { title: "Gradient norm", unit: "L2, before clipping", smooth: true, log: true, keys: [["grad_norm", ""]] },
   { title: "Throughput", unit: "tokens per second", smooth: true, fromZero: true, tick: (v) => countText(v, 3), keys: [["tokens_per_second", ""]] },
+  { title: "Time of an update", unit: "ms", scale: 1e3, fromZero: true, keys: [["optimizer_seconds", ""]] },
   { title: "Memory", unit: "resident, MB", scale: 1e-6, fromZero: true, keys: [["memory_bytes", ""]] },
   { title: "Weights", unit: "‖W‖ RMS by class", log: true,
     keys: [["weights.matrix", "matrices"], ["weights.embedding", "embedding"], ["weights.head", "head"], ["weights.vector", "vectors"]] },

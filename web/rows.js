@@ -3,6 +3,18 @@
 // Titles and units by the records' name; one that is not here has its name for a title. `relative`: coloured by the change since the first record until
 // the reader chooses otherwise. `log`: coloured by orders of magnitude, which else is up to the values.
 const knownRows = new Map([
+  ["spike_energy.gradient", { title: "The spike of gradients: share of the energy in 1.5% of the directions", unit: "share of Σσ²" }],
+  ["spike_energy.momentum", { title: "The spike of momenta", unit: "share of Σσ²" }],
+  ["spike_energy.update", { title: "The spike of updates", unit: "share of Σσ²" }],
+  ["spike_energy.weight", { title: "The spike of weights", unit: "share of Σσ²" }],
+  ["spike_gap.gradient", { title: "Spike over tail, of gradients", unit: "geometric mean of the spike / median of the tail", log: true }],
+  ["spike_gap.momentum", { title: "Spike over tail, of momenta", unit: "geometric mean of the spike / median of the tail", log: true }],
+  ["spike_gap.update", { title: "Spike over tail, of updates", unit: "geometric mean of the spike / median of the tail", log: true }],
+  ["spike_gap.weight", { title: "Spike over tail, of weights", unit: "geometric mean of the spike / median of the tail", log: true }],
+  ["gradient", { title: "Singular values of gradients", unit: "singular value", log: true }],
+  ["momentum", { title: "Singular values of momenta", unit: "singular value", log: true }],
+  ["update", { title: "Singular values of updates", unit: "singular value", log: true }],
+  ["weight", { title: "Singular values of weights", unit: "singular value", log: true }],
   ["weight_rms", { title: "Each matrix’s ‖W‖ RMS", unit: "‖W‖ RMS", relative: true, log: true }],
 ]);
 

@@ -47,7 +47,7 @@ LoadedModel load(const std::string& model, const ComputeOptions& compute, const 
 
 extern "C" const isotrope::app::EngineCommands* isotrope_engine_commands() {
   using namespace isotrope::app;
-  static const EngineCommands commands{ISOTROPE_VERSION, run_plan,  run_train,  run_generate, run_eval,
-                                       run_fill,         run_embed, run_parity, run_convert, run_spectrum};
+  static const EngineCommands commands{ISOTROPE_VERSION, run_plan,   run_train,   run_generate, run_eval,   run_fill,
+                                       run_embed,        run_parity, run_convert, run_spectrum, run_compare};
   return &commands;
 }

@@ -20,6 +20,7 @@ void run_embed(const EmbedCommand& options);
 void run_parity(const ParityCommand& options);
 void run_convert(const ConvertCommand& options);
 void run_spectrum(const SpectrumCommand& options);
+void run_compare(const CompareCommand& options);
 
 /// The configuration of a run with what the command line says over it.
 RunConfig read_run_config(const TrainCommand& options);

@@ -136,8 +136,7 @@ class DataGradients {
     RunConfig config;
     const auto room = model.shape().max_positions;
     config.train.context = options_.context > 0 ? options_.context : std::min<std::int64_t>(256, room);
-    if (config.train.context > room)
-      throw UsageError("spectrum", "--context {}: the model reads {} tokens", config.train.context, room);
+    if (config.train.context > room) throw UsageError("spectrum", "--context {}: the model reads {} tokens", config.train.context, room);
     const auto collation = collation_for(model, tokenizer_, config);
     const WindowSampler sampler(*tokens_, static_cast<std::uint64_t>(text_tokens(collation)), options_.compute.seed);
     std::vector<Batch> batches;
@@ -169,7 +168,8 @@ class Spectrometer {
       if (kind == "weight") {
         for (const auto* p : chosen) add(*p, p->value.detach());
       } else if (kind == "gradient") look_at_gradients(subject, loaded, chosen);
-      else if (kind == "update") leave_out(subject, kind, "a checkpoint does not hold the step before it; observe.spectra writes updates while a run trains");
+      else if (kind == "update")
+        leave_out(subject, kind, "a checkpoint does not hold the step before it; observe.spectra writes updates while a run trains");
       else look_at_state(subject, kind, chosen);
       find(subject, kind);
     }
@@ -237,7 +237,8 @@ class Spectrometer {
           break;
         }
     if (found < chosen.size())
-      leave_out(subject, kind, fmt::format("{} of {} matrices have none: their update rule keeps no such state", chosen.size() - found, chosen.size()));
+      leave_out(subject, kind,
+                fmt::format("{} of {} matrices have none: their update rule keeps no such state", chosen.size() - found, chosen.size()));
   }
 
   const SpectrumCommand& options_;
@@ -290,8 +291,8 @@ std::string number_text(double value) { return std::isfinite(value) ? fmt::forma
 void print_table(const Spectrometer& found, bool several) {
   std::size_t widest = 6;
   for (const auto& f : found.findings()) widest = std::max(widest, f.name.size());
-  std::puts(fmt::format("{:<{}}  {:<13}  {:>11}  {:>8}  {:>10}  {:>8}  {:>12}  {:>9}", "matrix", widest, "of", "shape", "step", "largest", "spike (k)",
-                        "energy", "gap")
+  std::puts(fmt::format("{:<{}}  {:<13}  {:>11}  {:>8}  {:>10}  {:>8}  {:>12}  {:>9}", "matrix", widest, "of", "shape", "step", "largest",
+                        "spike (k)", "energy", "gap")
                 .c_str());
   std::string model;
   for (const auto& f : found.findings()) {
@@ -314,7 +315,8 @@ void write_csv(const std::string& path, const Spectrometer& found) {
   };
   for (const auto& f : found.findings())
     for (std::size_t i = 0; i < f.spectrum.values.size(); ++i)
-      text += fmt::format("{},{},{},{},{},{}\n", quoted(f.model), quoted(f.name), f.of, f.step ? std::to_string(*f.step) : "", i + 1, f.spectrum.values[i]);
+      text += fmt::format("{},{},{},{},{},{}\n", quoted(f.model), quoted(f.name), f.of, f.step ? std::to_string(*f.step) : "", i + 1,
+                          f.spectrum.values[i]);
   write_file(path, text, "spectrum");
   note("wrote " + path);
 }

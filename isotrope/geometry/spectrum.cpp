@@ -53,7 +53,8 @@ std::vector<SingularValues> singular_values(std::span<const LookedAt> matrices, 
 
 Spike spike_of(const SingularValues& spectrum, double fraction) {
   const auto& v = spectrum.values;
-  Spike spike{.rank = std::min(spectrum.rank, std::max<std::int64_t>(1, std::llround(fraction * static_cast<double>(spectrum.rank)))), .gap = nan};
+  Spike spike{.rank = std::min(spectrum.rank, std::max<std::int64_t>(1, std::llround(fraction * static_cast<double>(spectrum.rank)))),
+              .gap = nan};
   const auto k = static_cast<std::size_t>(spike.rank);
   if (v.size() < k) return {.rank = spike.rank, .energy = nan, .gap = nan};
   double logs = 0;

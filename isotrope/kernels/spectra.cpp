@@ -129,7 +129,9 @@ std::int64_t panels_of(std::int64_t columns) { return (columns + panel_width - 1
 struct Panels {
   std::int64_t rows, k;
   std::vector<float> numbers = std::vector<float>(static_cast<std::size_t>(panels_of(k) * rows * panel_width));
-  float& at(std::int64_t i, std::int64_t q) { return numbers[static_cast<std::size_t>((q / panel_width * rows + i) * panel_width + q % panel_width)]; }
+  float& at(std::int64_t i, std::int64_t q) {
+    return numbers[static_cast<std::size_t>((q / panel_width * rows + i) * panel_width + q % panel_width)];
+  }
 };
 
 void step_one(SpectraMatrix& x, const SpectraUpdate& u) {
@@ -184,8 +186,8 @@ void step_one(SpectraMatrix& x, const SpectraUpdate& u) {
     for (std::int64_t i = 0; i < by_rows.rows; ++i) rows[i * k + c] = by_rows.at(i, c);
     for (std::int64_t i = 0; i < by_columns.rows; ++i) across[c * width + i] = static_cast<float>(share * by_columns.at(i, c));
   }
-  move_weights(stored_rows<float>(x.weight), x.working.defined() ? stored_rows<c10::BFloat16>(x.working) : StoredRows<c10::BFloat16>{}, stored,
-               rows.data(), across.data(), k, width, static_cast<float>(1 - u.lr * u.weight_decay),
+  move_weights(stored_rows<float>(x.weight), x.working.defined() ? stored_rows<c10::BFloat16>(x.working) : StoredRows<c10::BFloat16>{},
+               stored, rows.data(), across.data(), k, width, static_cast<float>(1 - u.lr * u.weight_decay),
                static_cast<float>(u.lr * u.rms / (spike.rms + u.eps)));
 }
 

@@ -22,7 +22,7 @@ enum class SpikeTarget { tail_rms, next, median, zero, unchanged };
 
 struct SpectraUpdate {
   double lr, weight_decay, momentum;
-  double gradient_scale = 1;    ///< the clipping factor
+  double gradient_scale = 1;  ///< the clipping factor
   double rms = 0.2, eps = 1e-8;
   std::int64_t iterations = 1;  ///< of the subspace iteration
   SpikeTarget target = SpikeTarget::tail_rms;

@@ -40,8 +40,8 @@ inline void rows_into(float* const* x, std::int64_t n, const float* left, float*
 
 /// w_i ← decay · w_i − step · (x_i − Σ_q left_iq · right_q) for rows i < count; left [count, k], right [k, width].
 template <std::int64_t count>
-inline void move_rows(float* const* w, c10::BFloat16* const* working, float* const* x, std::int64_t n, const float* left, const float* right,
-                      std::int64_t k, std::int64_t width, float decay, float step) {
+inline void move_rows(float* const* w, c10::BFloat16* const* working, float* const* x, std::int64_t n, const float* left,
+                      const float* right, std::int64_t k, std::int64_t width, float decay, float step) {
   for (std::int64_t c = 0; c < n; c += lanes) {
     const auto room = n - c;
     Floats spike[count] = {};
@@ -119,8 +119,8 @@ inline void thin_product(const StoredRows<float>& m, Mixing* mix, bool by_rows, 
   });
 }
 
-inline void move_weights(const StoredRows<float>& w, const StoredRows<c10::BFloat16>& working, const StoredRows<float>& m, const float* left,
-                         const float* right, std::int64_t k, std::int64_t width, float decay, float step) {
+inline void move_weights(const StoredRows<float>& w, const StoredRows<c10::BFloat16>& working, const StoredRows<float>& m,
+                         const float* left, const float* right, std::int64_t k, std::int64_t width, float decay, float step) {
   in_row_blocks(m.rows, [&](std::int64_t first, auto count) {
     float *to[count], *from[count];
     c10::BFloat16* copies[count];

@@ -27,7 +27,8 @@ std::optional<std::int64_t> layer_of(std::string_view name) {
 
 }  // namespace
 
-std::vector<const Parameter*> chosen_matrices(const Parameters& parameters, const std::vector<std::string>& patterns, const std::string& option) {
+std::vector<const Parameter*> chosen_matrices(const Parameters& parameters, const std::vector<std::string>& patterns,
+                                              const std::string& option) {
   std::vector<const Parameter*> matrices, chosen;
   for (const auto& p : parameters.all())
     if (p.value.dim() == 2 && !p.form.convolution) matrices.push_back(&p);
@@ -35,8 +36,9 @@ std::vector<const Parameter*> chosen_matrices(const Parameters& parameters, cons
     for (const auto& pattern : patterns)
       if (std::ranges::none_of(matrices, [&](const auto* p) { return glob_matches(pattern, p->name); }))
         throw with_hint(UsageError("spectrum", "{}: no matrix has a name like \"{}\"", option, pattern), "isotrope info MODEL lists names");
-    std::ranges::copy_if(matrices, std::back_inserter(chosen),
-                         [&](const auto* p) { return std::ranges::any_of(patterns, [&](const auto& one) { return glob_matches(one, p->name); }); });
+    std::ranges::copy_if(matrices, std::back_inserter(chosen), [&](const auto* p) {
+      return std::ranges::any_of(patterns, [&](const auto& one) { return glob_matches(one, p->name); });
+    });
     return chosen;
   }
   std::set<std::int64_t> layers;

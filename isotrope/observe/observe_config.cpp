@@ -12,7 +12,8 @@ void ObserveConfig::declare(ConfigSchema& s) {
   add("spectra", &spectra,
       "Write the singular values of gradients, momenta, updates and weights of some matrices every so many steps; 100 costs little");
   s.add("observe.spectra_matrices", &spectra_matrices,
-        {.meaning = "The matrices of observe.spectra: shell patterns of tensor names; empty: those of the first, the middle and the last layer"});
+        {.meaning =
+             "The matrices of observe.spectra: shell patterns of tensor names; empty: those of the first, the middle and the last layer"});
 }
 
 }  // namespace isotrope

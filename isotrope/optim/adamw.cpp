@@ -33,12 +33,10 @@ class AdamW final : public UpdateRule {
   at::Tensor exp_avg_, exp_avg_sq_;
 };
 
-const RuleKind adamw_rule{
-    "adamw",
-    [](const ParameterGroup& group, const at::TensorOptions& options, const OptimizerConfig& config, std::uint64_t) -> std::unique_ptr<UpdateRule> {
-      return std::make_unique<AdamW>(group, options, config);
-    },
-    [](const Parameter&, const OptimizerConfig&) { return true; }};
+const RuleKind adamw_rule{"adamw",
+                          [](const ParameterGroup& group, const at::TensorOptions& options, const OptimizerConfig& config,
+                             std::uint64_t) -> std::unique_ptr<UpdateRule> { return std::make_unique<AdamW>(group, options, config); },
+                          [](const Parameter&, const OptimizerConfig&) { return true; }};
 
 }  // namespace
 }  // namespace isotrope

@@ -49,12 +49,10 @@ class Muon final : public UpdateRule {
   at::Tensor momentum_;
 };
 
-const RuleKind muon_rule{
-    "muon",
-    [](const ParameterGroup& group, const at::TensorOptions& options, const OptimizerConfig& config, std::uint64_t) -> std::unique_ptr<UpdateRule> {
-      return std::make_unique<Muon>(group, options, config);
-    },
-    [](const Parameter& parameter, const OptimizerConfig&) { return is_matrix(parameter); }};
+const RuleKind muon_rule{"muon",
+                         [](const ParameterGroup& group, const at::TensorOptions& options, const OptimizerConfig& config,
+                            std::uint64_t) -> std::unique_ptr<UpdateRule> { return std::make_unique<Muon>(group, options, config); },
+                         [](const Parameter& parameter, const OptimizerConfig&) { return is_matrix(parameter); }};
 
 }  // namespace
 }  // namespace isotrope

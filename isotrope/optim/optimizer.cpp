@@ -30,7 +30,8 @@ bool matches(const Assignment& assignment, const Parameter& parameter, const Opt
 }
 
 /// The number of each parameter's assignment. A pattern that no parameter has is a mistake, and refused.
-std::vector<std::size_t> groups_of(const Parameters& parameters, const std::vector<Assignment>& assignments, const OptimizerConfig& config) {
+std::vector<std::size_t> groups_of(const Parameters& parameters, const std::vector<Assignment>& assignments,
+                                   const OptimizerConfig& config) {
   for (const auto& assignment : assignments)
     for (const auto& pattern : assignment.patterns)
       if (std::ranges::none_of(parameters.all(), [&](const auto& p) { return is_of(assignment, p) && glob_matches(pattern, p.name); }))
@@ -80,7 +81,9 @@ std::vector<Assignment> assignments(const OptimizerConfig& config) {
 
 Optimizer::Optimizer(Parameters& parameters, at::ScalarType working, const OptimizerConfig& config, std::vector<Assignment> assignments,
                      std::uint64_t seed)
-    : config_(config), assignments_(std::move(assignments)), parameters_(parameters, working, groups_of(parameters, assignments_, config_)) {
+    : config_(config),
+      assignments_(std::move(assignments)),
+      parameters_(parameters, working, groups_of(parameters, assignments_, config_)) {
   const auto options = parameters_.master().options();
   for (std::size_t g = 0; g < parameters_.groups().size(); ++g) {
     const auto& group = parameters_.groups()[g];
@@ -154,7 +157,8 @@ std::vector<RuleShare> Optimizer::shares() const {
   return all;
 }
 
-std::unique_ptr<Optimizer> make_optimizer(Parameters& parameters, at::ScalarType working, const OptimizerConfig& config, std::uint64_t seed) {
+std::unique_ptr<Optimizer> make_optimizer(Parameters& parameters, at::ScalarType working, const OptimizerConfig& config,
+                                          std::uint64_t seed) {
   return std::make_unique<Optimizer>(parameters, working, config, assignments(config), seed);
 }
 

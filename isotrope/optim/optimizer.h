@@ -56,6 +56,7 @@ class Optimizer {
 };
 
 /// The optimizer of a configuration. `parameters` must outlive it.
-std::unique_ptr<Optimizer> make_optimizer(Parameters& parameters, at::ScalarType working, const OptimizerConfig& config, std::uint64_t seed = 0);
+std::unique_ptr<Optimizer> make_optimizer(Parameters& parameters, at::ScalarType working, const OptimizerConfig& config,
+                                          std::uint64_t seed = 0);
 
 }  // namespace isotrope

@@ -26,7 +26,9 @@ void OptimizerConfig::declare(ConfigSchema& s) {
   s.add("optimizer.spectra.momentum", &spectra.momentum,
         {.meaning = "Share of the sum of gradients that a step keeps", .min = 0, .max = 0.999999});
   s.add("optimizer.spectra.rank_fraction", &spectra.rank_fraction,
-        {.meaning = "Singular directions that count as spike, as a share of the shorter side; at least one, unless 0 = none", .min = 0, .max = 1});
+        {.meaning = "Singular directions that count as spike, as a share of the shorter side; at least one, unless 0 = none",
+         .min = 0,
+         .max = 1});
   s.add("optimizer.spectra.iterations", &spectra.iterations,
         {.meaning = "Iterations a step that bring the kept directions nearer to the spike's; the first step takes at least 3",
          .min = 1,
@@ -35,8 +37,9 @@ void OptimizerConfig::declare(ConfigSchema& s) {
         {.meaning = "Root mean square of an update, in units of the learning rate; 0.2 is about AdamW's, so that its learning rates serve",
          .min = 0});
   s.add("optimizer.spectra.spike_target", &spectra.spike_target,
-        {.meaning = "What the spike's singular values become: tail_rms = the root mean square of the others; next = the largest of the others, "
-                    "median = theirs (a decomposition every step: slow); zero; unchanged",
+        {.meaning =
+             "What the spike's singular values become: tail_rms = the root mean square of the others; next = the largest of the others, "
+             "median = theirs (a decomposition every step: slow); zero; unchanged",
          .choices = {"tail_rms", "next", "median", "zero", "unchanged"}});
 }
 

@@ -112,6 +112,7 @@ ConfigSchema RunConfig::schema() {
                   "at equal ratios of steps; loss:a,b,c = when the training loss first reaches each; empty: none"});
 
   s.add("log.every", &log.every, {.meaning = "Write a step record every so many steps", .unit = "steps", .min = 1});
+  compare.declare(s);
   return s;
 }
 

@@ -7,6 +7,7 @@
 #include "isotrope/base/config.h"
 #include "isotrope/observe/observe_config.h"
 #include "isotrope/optim/optimizer_config.h"
+#include "isotrope/study/compare_config.h"
 
 namespace isotrope {
 
@@ -57,6 +58,7 @@ struct RunConfig {
   struct {
     std::int64_t every = 1;
   } log;
+  CompareConfig compare;
 
   /// Puts numbers in place of defaults that depend on other keys (a warm-up of −1). Called by read_run_config() and train().
   void resolve();

@@ -72,7 +72,7 @@ void make_model(Session& s) {
   s.model = starting_model(s.config, s.tokenizer.get());
   check_dropouts(*s.model, s.config.model.init_from.empty() ? s.config.model.config : s.config.model.init_from, s.config.model.dropout);
   s.optimizer = make_optimizer(s.model->parameters(), s.config.train.precision == "bf16" ? at::kBFloat16 : at::kFloat, s.config.optimizer,
-                              static_cast<std::uint64_t>(s.config.train.seed));
+                               static_cast<std::uint64_t>(s.config.train.seed));
   s.gradients = std::make_unique<Gradients>(s.optimizer->parameters());
 }
 

@@ -19,13 +19,6 @@ std::size_t log_size(const fs::path& run) {
   return absent ? 0 : size;
 }
 
-bool has_steps(const fs::path& run, std::size_t count) {
-  const auto log = slurp(run / "run.jsonl");
-  std::size_t found = 0;
-  for (auto at = log.find(R"("type":"step")"); at != log.npos; at = log.find(R"("type":"step")", at + 1)) ++found;
-  return found >= count;
-}
-
 /// Every folder that could be taken for a checkpoint is whole.
 void expect_whole_checkpoints(const fs::path& run) {
   const auto newest = newest_checkpoint(run);

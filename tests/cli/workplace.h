@@ -100,6 +100,13 @@ inline std::vector<nlohmann::json> records(const fs::path& run, const std::strin
   return found;
 }
 
+inline bool has_steps(const fs::path& run, std::size_t count) {
+  const auto log = fs::exists(run / "run.jsonl") ? slurp(run / "run.jsonl") : std::string();
+  std::size_t found = 0;
+  for (auto at = log.find(R"("type":"step")"); at != log.npos; at = log.find(R"("type":"step")", at + 1)) ++found;
+  return found >= count;
+}
+
 inline std::vector<std::string> lines_of(const std::string& text) {
   std::vector<std::string> lines;
   std::istringstream stream(text);

@@ -19,7 +19,11 @@ using test::relative;
 SpectraMatrix matrix_of(const Tensor& gradient, std::int64_t k, std::uint64_t seed = 7) {
   const auto n = gradient.size(1);
   const auto zeros = at::zeros_like(gradient).unsqueeze(0);
-  return {zeros.clone(), zeros.clone(), gradient.unsqueeze(0).clone(), {}, orthonormal_columns(normal({n, k}, seed)).to(gradient.scalar_type())};
+  return {zeros.clone(),
+          zeros.clone(),
+          gradient.unsqueeze(0).clone(),
+          {},
+          orthonormal_columns(normal({n, k}, seed)).to(gradient.scalar_type())};
 }
 
 /// A basis that has converged: the first k right singular directions.
@@ -145,7 +149,8 @@ struct Twin {
     gradient = (normal(shape, seed + 2) + 10 * normal({shape[0], 1}, seed + 3).mm(normal({1, shape[1]}, seed + 4))).to(at::kFloat);
     working = at::zeros(shape, at::kBFloat16);
     weight64 = weight.to(at::kDouble), momentum64 = momentum.to(at::kDouble), gradient64 = gradient.to(at::kDouble);
-    const auto a = matrix_views(weight, form), b = matrix_views(momentum, form), c = matrix_views(gradient, form), w = matrix_views(working, form);
+    const auto a = matrix_views(weight, form), b = matrix_views(momentum, form), c = matrix_views(gradient, form),
+               w = matrix_views(working, form);
     const auto d = matrix_views(weight64, form), e = matrix_views(momentum64, form), f = matrix_views(gradient64, form);
     for (std::size_t i = 0; i < a.size(); ++i) {
       const auto r = std::min(a[i].size(0) * a[i].size(1), a[i].size(2));
@@ -181,7 +186,8 @@ TEST(Spectra, TheKernelIsTheFormulaForEveryShapeAndStorage) {
           spectra_(twin.fast, update);
           for (auto& x : twin.slow) reference::spectra_(x, update);
         }
-        const auto what = testing::Message() << shape[0] << " × " << shape[1] << ", parts " << form.parts.size() << ", fraction " << fraction;
+        const auto what = testing::Message() << shape[0] << " × " << shape[1] << ", parts " << form.parts.size() << ", fraction "
+                                             << fraction;
         EXPECT_LT(relative(twin.momentum, twin.momentum64), 1e-6) << what;
         EXPECT_LT(relative(twin.weight, twin.weight64), 2e-6) << what;
         for (std::size_t i = 0; i < twin.fast.size(); ++i)

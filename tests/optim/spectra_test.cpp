@@ -59,7 +59,8 @@ TEST(Spectra, TwentyStepsEqualTheScriptInFp32) {
       for (const auto& segment : optimizer->parameters().segments()) gradients.of(segment).copy_(golden_gradient(segment.name, step));
       optimizer->step_(gradients, lr, 1);
     }
-    for (const auto& p : parameters.all()) EXPECT_LT(relative(p.value, spectra_goldens()(name + ".weights." + p.name)), 1e-5) << name << p.name;
+    for (const auto& p : parameters.all())
+      EXPECT_LT(relative(p.value, spectra_goldens()(name + ".weights." + p.name)), 1e-5) << name << p.name;
     for (const auto& [state, value] : optimizer->state())
       EXPECT_LT(relative(value, spectra_goldens()(name + "." + state)), 1e-4) << name << ' ' << state;
   }
@@ -98,7 +99,8 @@ struct OneWeight {
   Parameters parameters{at::TensorOptions(at::kFloat)};
   std::unique_ptr<Optimizer> optimizer;
 
-  OneWeight(std::vector<std::int64_t> shape, const MatrixForm& form, const OptimizerConfig& config = spectra_config(), std::uint64_t seed = 0) {
+  OneWeight(std::vector<std::int64_t> shape, const MatrixForm& form, const OptimizerConfig& config = spectra_config(),
+            std::uint64_t seed = 0) {
     parameters.add("w", std::move(shape), ParameterClass::matrix, {}, form);
     initialize_(parameters, 1);
     optimizer = make_optimizer(parameters, at::kFloat, config, seed);
@@ -138,7 +140,7 @@ TEST(Spectra, WhatIsTooSmallForASpikeAndATailIsAdamWs) {
   EXPECT_EQ(OneWeight({8, 100}, {}).rule(), "spectra");
   EXPECT_EQ(OneWeight({7, 100}, {}).rule(), "adamw");
   EXPECT_EQ(OneWeight({1, 100}, {}).rule(), "adamw");
-  EXPECT_EQ(OneWeight({100, 16}, {}, whole).rule(), "adamw");                // no tail is left
+  EXPECT_EQ(OneWeight({100, 16}, {}, whole).rule(), "adamw");              // no tail is left
   EXPECT_EQ(OneWeight({36, 16}, {.parts = {16, 16, 4}}).rule(), "adamw");  // one of its matrices is too small
   EXPECT_EQ(OneWeight({40, 12}, {.convolution = true}).rule(), "adamw");
 }
