@@ -211,7 +211,7 @@ export class Comparison {
   // ---- the table -----------------------------------------------------------------------------------------------------
 
   fillTable() {
-    const { summary, reference } = this.data, best = lowestOf(summary), fastest = lowestOf(summary.map((row) => ({ ...row, final_nll: row.steps_to }))), loss = (row) => row.final_nll?.mean ?? Infinity;
+    const { summary, reference } = this.data, best = lowestOf(summary.filter((row) => !row.diverged)), fastest = lowestOf(summary.filter((row) => row.steps_to?.n === row.runs).map((row) => ({ ...row, final_nll: row.steps_to }))), loss = (row) => row.final_nll?.mean ?? Infinity;
     const meanText = (value, text, runs) => (isNumber(value?.mean) ? `${text(value.mean)}${value.sd > 0 ? ` ± ${text(value.sd)}` : ""}${value.n < runs ? ` (${value.n} of ${runs})` : ""}` : "–");
     const bytes = (value) => (isNumber(value) ? `${countText(value)}B` : "–"), to = isNumber(reference?.nll) ? ` to ${numberText(reference.nll, 4)}` : " to the reference";
     const ended = (row) => isNumber(row.final_nll?.mean);

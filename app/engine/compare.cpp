@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstdio>
+#include <optional>
 #include <thread>
 
 #include "app/engine/commands.h"
@@ -50,11 +51,13 @@ std::string text_of(const nlohmann::json& settings) {
   return text;
 }
 
-std::string spread_text(const nlohmann::json& spread, int digits) {
+/// "28 ± 2 (2 of 3)": where not all `runs` have the number, how many.
+std::string spread_text(const nlohmann::json& spread, int digits, int runs) {
   if (spread.is_null()) return "–";
+  const auto of_all = spread["n"] == runs ? "" : fmt::format(" ({} of {})", spread["n"].get<int>(), runs);
   auto text = fmt::format("{:.{}f}", spread["mean"].get<double>(), digits);
   if (!spread["sd"].is_null()) text += fmt::format(" ± {:.{}f}", spread["sd"].get<double>(), digits);
-  return text;
+  return text + of_all;
 }
 
 void print_summary(const nlohmann::json& all) {
@@ -70,13 +73,17 @@ void print_summary(const nlohmann::json& all) {
       for (const auto* key : {"mean", "sd"})
         if (!optimizer[key].is_null()) optimizer[key] = 1000 * optimizer[key].get<double>();
     std::puts(fmt::format("{:<{}}  {:>17}  {:>14}  {:>14}  {:>20}  {:>14}  {:>8}", text_of(point["settings"]), widest,
-                          spread_text(point["final_nll"], 4), spread_text(point["steps_to"], 0), spread_text(point["seconds_to"], 0),
-                          bytes(point["matrix_state_bytes"]) + ", " + bytes(point["state_bytes"]), spread_text(optimizer, 2),
+                          spread_text(point["final_nll"], 4, point["runs"]), spread_text(point["steps_to"], 0, point["runs"]),
+                          spread_text(point["seconds_to"], 0, point["runs"]),
+                          bytes(point["matrix_state_bytes"]) + ", " + bytes(point["state_bytes"]), spread_text(optimizer, 2, point["runs"]),
                           fmt::format("{} of {}", point["diverged"].get<int>(), point["runs"].get<int>()))
                   .c_str());
   }
   if (const auto& reference = all["reference"]; !reference.is_null() && !reference["nll"].is_null())
     std::puts(fmt::format("reference: {}, loss {:.4f}", reference["name"].get<std::string>(), reference["nll"].get<double>()).c_str());
+  double seconds = 0;
+  for (const auto& run : all["runs"]) seconds += run["seconds"].get<double>();
+  std::puts(fmt::format("{} runs, {} of training", all["runs"].size(), duration_text(seconds)).c_str());
   for (const auto& best : all["best"]) {
     const auto settings = text_of(best["settings"]);
     std::puts(fmt::format("best {}{}: {} (loss {:.4f}){}", best["axis"].get<std::string>(), settings.empty() ? "" : " for " + settings,
@@ -104,8 +111,11 @@ void run_compare(const CompareCommand& options) {
   const FileLock lock(fs::path(options.output) / "lock", "compare");
   nlohmann::json all;
   {
-    const LivePage page(options.output, options.port);
-    note("live page: " + page.url());
+    std::optional<LivePage> page;
+    comparison.begin = [&] {
+      page.emplace(options.output, options.port);
+      note("live page: " + page->url() + " (until the last run has ended)");
+    };
     comparison.say = [](const std::string& line) { note(line); };
     all = compare(comparison);
   }

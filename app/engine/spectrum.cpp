@@ -95,6 +95,10 @@ std::vector<Subject> subjects_of(const std::string& model, const std::string& ch
   std::vector<Subject> subjects;
   for (const auto& [step, path] : steps)
     if (wanted(step)) subjects.push_back({model, path, step});
+  if (!checkpoints.starts_with("every:"))
+    for (const auto part : std::views::split(checkpoints, ','))
+      if (const auto step = std::string(part.begin(), part.end()); !step.empty() && !steps.contains(std::stoull(step)) && !subjects.empty())
+        warn(fmt::format("[spectrum] {}: no checkpoint of step {}", model, step));
   if (steps.empty()) throw InputError("spectrum", "{}: the run has no checkpoint yet", model);
   if (subjects.empty()) {
     std::string there;
@@ -119,11 +123,13 @@ std::string stored_packing(const fs::path& folder) {
 /// Gradients of the model's own objective on a text.
 class DataGradients {
  public:
-  DataGradients(const SpectrumCommand& options, const Tokenizer& tokenizer) : options_(options), tokenizer_(tokenizer) {
+  DataGradients(const SpectrumCommand& options, const Tokenizer& tokenizer, const StopRequest& stop)
+      : options_(options), tokenizer_(tokenizer) {
     fs::path file = options.data;
     if (!is_token_file(file)) {
       PackOptions packing;
       packing.inputs = {file}, packing.output = packed_.path() / "data", packing.threads = thread_count(options.common);
+      packing.stop_requested = [&stop] { return stop.requested(); };
       pack(tokenizer, packing);
       file = packed_.path() / "data" / "train.tokens";
     }
@@ -186,25 +192,19 @@ class Spectrometer {
   }
 
   void add(const Parameter& parameter, const at::Tensor& stored) {
-    for (const auto& [name, view] : named_matrices(parameter.name, stored, parameter.form)) pending_.push_back({name, view.flatten(0, 1)});
+    for (const auto& [name, view] : named_matrices(parameter.name, stored, parameter.form))
+      pending_.push_back({name, view.flatten(0, 1), options_.top});
   }
 
-  /// The singular values of what was added, as many matrices at a time as there are threads.
+  /// The singular values of what was added.
   void find(const Subject& subject, const std::string& kind) {
-    const auto together = static_cast<std::size_t>(at::get_num_threads());
-    for (std::size_t i = 0; i < pending_.size(); i += together) {
+    for (const auto& [name, matrix, top] : pending_) {
       if (stop.requested()) throw Interrupted("spectrum", "stopped; nothing was written");
-      std::vector<LookedAt> some(pending_.begin() + static_cast<std::ptrdiff_t>(i),
-                                 pending_.begin() + static_cast<std::ptrdiff_t>(std::min(i + together, pending_.size())));
-      const auto names = std::vector<LookedAt>(some);
-      for (auto& one : some) one.name = fmt::format("{}: the {} of {}{}", subject.model, kind, one.name, at_step(subject.step));
-      auto spectra = singular_values(some, options_.top);
-      for (std::size_t j = 0; j < spectra.size(); ++j) {
-        const auto spike = spike_of(spectra[j]);
-        findings_.push_back({subject.model, names[j].name, kind, subject.step, names[j].matrix.size(0), names[j].matrix.size(1),
-                             std::move(spectra[j]), spike});
-      }
-      progress_.update(static_cast<std::int64_t>(findings_.size()), names.back().name);
+      const SpectrumInput one[] = {{fmt::format("{}: the {} of {}{}", subject.model, kind, name, at_step(subject.step)), matrix, top}};
+      auto spectrum = std::move(singular_values(one).front());
+      const auto spike = spike_of(spectrum);
+      findings_.push_back({subject.model, name, kind, subject.step, matrix.size(0), matrix.size(1), std::move(spectrum), spike});
+      progress_.update(static_cast<std::int64_t>(findings_.size()), name);
     }
     pending_.clear();
   }
@@ -213,9 +213,10 @@ class Spectrometer {
     auto& model = *loaded.model;
     if (!model.head().weight.defined())
       return leave_out(subject, "gradient", "the folder holds no language-modelling head, so there is no loss to take the gradient of");
-    if (!data_) {
-      tokenizer_ = loaded.tokenizer;
-      data_.emplace(options_, *tokenizer_);
+    if (!data_ || data_model_ != subject.model) {  // another model has another tokenizer
+      data_.reset();
+      data_model_ = subject.model, tokenizer_ = loaded.tokenizer;
+      data_.emplace(options_, *tokenizer_, stop);
     }
     const FlatParameters parameters(model.parameters(), model.parameters().options().dtype().toScalarType());
     Gradients gradients(parameters);
@@ -242,10 +243,11 @@ class Spectrometer {
   }
 
   const SpectrumCommand& options_;
-  std::vector<LookedAt> pending_;  ///< matrices of one kind
+  std::vector<SpectrumInput> pending_;  ///< matrices of one kind
   std::vector<Finding> findings_;
   std::vector<Absence> absences_;
   std::map<std::string, std::string> packings_;
+  std::string data_model_;  ///< whose tokenizer has read the data
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::optional<DataGradients> data_;
   Progress progress_{"spectrum", 0, "matrices"};
@@ -355,6 +357,9 @@ void write_page(const std::string& path, const Spectrometer& found) {
 }  // namespace
 
 void run_spectrum(const SpectrumCommand& options) {
+  if (options.compute.keep_packed)
+    throw with_hint(UsageError("spectrum", "--keep-packed: packed weights have no gradient and no singular values"),
+                    "without it they are unpacked, to --dtype");
   const auto begun = Clock::now();
   std::vector<Subject> subjects;
   bool run = false;
@@ -367,12 +372,13 @@ void run_spectrum(const SpectrumCommand& options) {
   Spectrometer found(options);
   for (const auto& subject : subjects) found.look(subject, kinds);
   const double seconds = std::chrono::duration<double>(Clock::now() - begun).count();
-  for (const auto& [model, packing] : found.packings())
-    note(fmt::format("{}: weights stored as {}; what is looked at are the values that these blocks hold", model, packing));
+  if (found.findings().empty() && !options.common.json) warn("[spectrum] nothing of what was asked for is there");
   if (!options.csv.empty()) write_csv(options.csv, found);
-  if (!options.page.empty()) write_page(options.page, found);
+  if (!options.page.empty() && !found.findings().empty()) write_page(options.page, found);
   if (options.common.json) return print_json(to_json(found, seconds));
   print_table(found, options.models.size() > 1);
+  for (const auto& [model, packing] : found.packings())
+    std::puts(fmt::format("{}: weights are stored as {}; these are the values that its blocks hold", model, packing).c_str());
   for (const auto& a : found.absences()) std::puts(fmt::format("left out: {} of {}{}: {}", a.of, a.model, at_step(a.step), a.why).c_str());
   std::puts(fmt::format("{} spectra in {}", found.findings().size(), duration_text(seconds)).c_str());
 }

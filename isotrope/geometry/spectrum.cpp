@@ -42,12 +42,13 @@ SingularValues values_of(const at::Tensor& x, std::int64_t top) {
 
 }  // namespace
 
-std::vector<SingularValues> singular_values(std::span<const LookedAt> matrices, std::int64_t top) {
-  for (const auto& [name, matrix] : matrices)
-    if (!matrix.isfinite().all().item<bool>()) throw WorkError("spectrum", "{}: expected finite numbers, got NaN or infinity", name);
+std::vector<SingularValues> singular_values(std::span<const SpectrumInput> matrices) {
+  for (const auto& one : matrices)
+    if (!one.matrix.isfinite().all().item<bool>())
+      throw WorkError("spectrum", "{}: expected finite numbers, got NaN or infinity", one.name);
   std::vector<SingularValues> all(matrices.size());
   // One after another: MKL's QR never returns when it is called from one of several threads (measured with torch 2.13).
-  for (std::size_t i = 0; i < matrices.size(); ++i) all[i] = values_of(matrices[i].matrix, top);
+  for (std::size_t i = 0; i < matrices.size(); ++i) all[i] = values_of(matrices[i].matrix, matrices[i].top);
   return all;
 }
 
@@ -61,7 +62,7 @@ Spike spike_of(const SingularValues& spectrum, double fraction) {
   for (std::size_t i = 0; i < k; ++i) spike.energy += v[i] * v[i], logs += std::log(v[i]);
   spike.energy /= spectrum.energy;
   if (const auto rest = v.size() - k; rest > 0 && !spectrum.truncated)
-    if (const double median = (v[k + (rest - 1) / 2] + v[k + rest / 2]) / 2; median > 0)
+    if (const double median = (v[k + (rest - 1) / 2] + v[k + rest / 2]) / 2; median > 1e-6 * v.front())
       spike.gap = std::exp(logs / static_cast<double>(k)) / median;
   return spike;
 }

@@ -78,16 +78,23 @@ at::Tensor orthonormal_columns(const at::Tensor& x) {
   return (q * at::where(r.diagonal() < 0, -1.0, 1.0)).contiguous();
 }
 
+namespace {
+
+std::int64_t iterations_of(const SpectraUpdate& u, bool fresh) { return fresh ? std::max(u.iterations, u.first_iterations) : u.iterations; }
+
+}  // namespace
+
 namespace reference {
 
 void spectra_(SpectraMatrix& x, const SpectraUpdate& u) {
+  const bool fresh = x.momentum.count_nonzero().item<std::int64_t>() == 0;
   x.momentum.mul_(u.momentum).add_(x.gradient, u.gradient_scale);
   const auto momentum = x.momentum.flatten(0, 1);
   const auto m = momentum.size(0), n = momentum.size(1), k = x.basis.size(1);
   const double decay = 1 - u.lr * u.weight_decay, squares = momentum.to(at::kDouble).square().sum().item<double>();
   if (squares > 0) {
     at::Tensor left, b;
-    for (std::int64_t i = 0; i < u.iterations; ++i) {
+    for (std::int64_t i = 0; i < iterations_of(u, fresh); ++i) {
       left = orthonormal_columns(momentum.mm(x.basis)).to(momentum.scalar_type());
       b = momentum.t().mm(left);
       const auto s = b.to(at::kDouble).square().sum(0).sqrt();
@@ -121,6 +128,12 @@ StoredRows<T> stored_rows(const at::Tensor& x) {
   return {};
 }
 
+bool is_zero(const StoredRows<float>& x) {
+  for (std::int64_t i = 0; i < x.rows; ++i)
+    if (std::any_of(x.row(i), x.row(i) + x.cols, [](float value) { return value != 0; })) return false;
+  return true;
+}
+
 bool is_transposed(const at::Tensor& x) { return x.stride(2) != 1 && x.size(2) != 1; }
 
 std::int64_t panels_of(std::int64_t columns) { return (columns + panel_width - 1) / panel_width; }
@@ -146,7 +159,8 @@ void step_one(SpectraMatrix& x, const SpectraUpdate& u) {
   Panels right{n, k}, left{m, k};
   Spike spike{.values = std::vector<double>(static_cast<std::size_t>(k))};
   std::vector<double> columns(static_cast<std::size_t>(m * k)), q(columns.size());
-  for (std::int64_t i = 0; i < u.iterations; ++i) {
+  const auto iterations = iterations_of(u, is_zero(stored));
+  for (std::int64_t i = 0; i < iterations; ++i) {
     for (std::int64_t j = 0; j < n * k; ++j) right.at(j / k, j % k) = basis[j];
     std::ranges::fill(left.numbers, 0.0F);
     thin_product(stored, i == 0 ? &mix : nullptr, !transposed, right.numbers.data(), left.numbers.data(), panels_of(k));

@@ -24,7 +24,8 @@ struct SpectraUpdate {
   double lr, weight_decay, momentum;
   double gradient_scale = 1;  ///< the clipping factor
   double rms = 0.2, eps = 1e-8;
-  std::int64_t iterations = 1;  ///< of the subspace iteration
+  std::int64_t iterations = 1;        ///< of the subspace iteration
+  std::int64_t first_iterations = 3;  ///< at least, where M was zero before: the basis knows nothing yet
   SpikeTarget target = SpikeTarget::tail_rms;
 };
 

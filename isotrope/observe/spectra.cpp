@@ -2,6 +2,7 @@
 // spike_energy.NAME and spike_gap.NAME (geometry/spectrum.h).
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <map>
 
 #include "isotrope/base/error.h"
@@ -14,6 +15,8 @@
 namespace isotrope {
 
 namespace {
+
+constexpr std::int64_t largest_whole = 1024;  // shorter sides above it: the leading tenth of the values
 
 class Spectra final : public Observer {
  public:
@@ -35,11 +38,13 @@ class Spectra final : public Observer {
 
   void after_update(const StepView& view) override {
     const auto state = view.optimizer.state();
-    std::vector<LookedAt> matrices;
+    std::vector<SpectrumInput> matrices;
     std::vector<std::pair<std::string, std::string>> places;  // the kind and the row of each
     const auto add = [&](const std::string& kind, const Segment& segment, const at::Tensor& stored) {
       for (const auto& [row, matrix] : named_matrices(segment.name, stored, segment.form)) {
-        matrices.push_back({fmt::format("the {} of {}", kind, row), matrix.flatten(0, 1)});
+        const auto values = matrix.flatten(0, 1);
+        const auto r = std::min(values.size(0), values.size(1));
+        matrices.push_back({fmt::format("the {} of {}", kind, row), values, r > largest_whole ? std::max<std::int64_t>(64, r / 10) : 0});
         places.emplace_back(kind, row);
       }
     };

@@ -59,14 +59,13 @@ class Spectra final : public UpdateRule {
         matrices.push_back({weights[i], momenta[i], gradients[i], working[i], bases_[matrices.size()].value});
     }
     const auto& c = config_.spectra;
-    spectra_(matrices,
-             {.lr = s.lr,
-              .weight_decay = s.weight_decay,
-              .momentum = c.momentum,
-              .gradient_scale = s.gradient_scale,
-              .rms = c.rms,
-              .iterations = s.step == 1 ? std::max<std::int64_t>(c.iterations, 3) : c.iterations,  // a drawn basis knows nothing yet
-              .target = spike_target(c.spike_target)});
+    spectra_(matrices, {.lr = s.lr,
+                        .weight_decay = s.weight_decay,
+                        .momentum = c.momentum,
+                        .gradient_scale = s.gradient_scale,
+                        .rms = c.rms,
+                        .iterations = c.iterations,
+                        .target = spike_target(c.spike_target)});
   }
 
   std::vector<NamedTensor> state() const override {

@@ -1,14 +1,17 @@
 #include "isotrope/study/comparison.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <set>
 
 #include "isotrope/base/error.h"
 #include "isotrope/base/file.h"
 #include "isotrope/base/log.h"
 #include "isotrope/base/progress.h"
+#include "isotrope/data/token_file.h"
 #include "isotrope/report/report.h"
 #include "isotrope/runlog/reader.h"
 #include "isotrope/train/plan.h"
@@ -26,16 +29,33 @@ json number(double value) { return std::isfinite(value) ? json(value) : json(nul
 
 /// A value of an axis as JSON has it: a number where it is one.
 json value_json(const std::string& text) {
+  std::int64_t whole = 0;
+  if (const auto [at, error] = std::from_chars(text.data(), text.data() + text.size(), whole);
+      error == std::errc() && at == text.data() + text.size())
+    return whole;
   char* end = nullptr;
   const double value = std::strtod(text.c_str(), &end);
   return !text.empty() && *end == '\0' && std::isfinite(value) ? json(value) : json(text);
 }
+
+constexpr double divergence_margin = 0.5;  // nats above the first loss: more than batches differ by
 
 double median(std::vector<double> values) {
   if (values.empty()) return nan;
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::ranges::nth_element(values, middle);
   return *middle;
+}
+
+/// The curve between its points; NaN before the first.
+double value_at(const Curve& curve, double step) {
+  const auto after = std::ranges::find_if(curve.steps, [&](auto s) { return static_cast<double>(s) >= step; }) - curve.steps.begin();
+  const auto i = static_cast<std::size_t>(after);
+  if (i == curve.steps.size()) return nan;
+  const auto at = static_cast<double>(curve.steps[i]);
+  if (at == step || i == 0) return at == step ? curve.values[i] : nan;
+  const auto before = static_cast<double>(curve.steps[i - 1]);
+  return curve.values[i - 1] + (curve.values[i] - curve.values[i - 1]) * (step - before) / (at - before);
 }
 
 const Curve& curve(const RunCurves& curves, std::string_view name) {
@@ -101,17 +121,20 @@ RunOutcome outcome_of(const fs::path& run) {
     for (const auto& record : records) {
       const auto type = record.value("type", "");
       if (type == "rules")
-        outcome.state_bytes = record.value("state_bytes", 0), outcome.matrix_state_bytes = record.value("matrix_state_bytes", 0);
+        outcome.state_bytes = record.value("state_bytes", std::int64_t{0}),
+        outcome.matrix_state_bytes = record.value("matrix_state_bytes", std::int64_t{0});
       if (type == "resume") ended.clear();
       if (type == "end") ended = record.value("reason", "");
-      else last_type = type;
+      if (type == "step" || type == "skip") last_type = type;
     }
   using enum RunOutcome::Status;
   if (ended == "done" || ended == "time") outcome.status = done;
   if (ended == "failed") outcome.status = last_type == "skip" ? diverged : failed;
   if (loss.values.empty()) return outcome;
   const double first = loss.values.front();
-  if (outcome.status == done && !(outcome.final_nll <= first)) outcome.status = diverged;
+  const auto tenth = std::max<std::ptrdiff_t>(1, std::ssize(loss.values) / 10);
+  if (outcome.status == done && !(median({loss.values.end() - tenth, loss.values.end()}) <= first + divergence_margin))
+    outcome.status = diverged;
   if (outcome.status == diverged) {
     outcome.final_nll = nan;
     outcome.diverged_at = 0;
@@ -150,7 +173,9 @@ json comparison_json(const Grid& grid, const std::vector<GridRun>& runs, const s
     for (const auto i : of_point.at(point)) values.push_back(ended(i) ? outcomes[i].final_nll : nan);
     return spread(values);
   };
-  const auto mean_loss = [&](const std::vector<std::string>& point) {
+  const auto mean_loss = [&](const std::vector<std::string>& point) {  // a point that diverges with some seed is no best one
+    if (std::ranges::any_of(of_point.at(point), [&](auto i) { return outcomes[i].status == RunOutcome::Status::diverged; }))
+      return std::numeric_limits<double>::infinity();
     const auto loss = losses(point);
     return loss.is_null() ? std::numeric_limits<double>::infinity() : loss["mean"].get<double>();
   };
@@ -171,8 +196,7 @@ json comparison_json(const Grid& grid, const std::vector<GridRun>& runs, const s
     const auto& o = outcomes[i];
     if (const auto step = step_reaching(o.nll, target)) {
       steps_to[i] = *step;
-      if (const auto& at = o.seconds_at; !at.steps.empty())  // training time is even between two evaluations, nearly
-        seconds_to[i] = at.values.back() * *step / static_cast<double>(at.steps.back());
+      seconds_to[i] = value_at(o.seconds_at, *step);
     }
     const auto to = [&](double value) { return grid.reference.empty() ? json::object() : json{{grid.reference, number(value)}}; };
     all["runs"].push_back({{"settings", settings_json(grid, runs[i].values)},
@@ -261,6 +285,14 @@ void expect_same_configuration(const GridRun& run) {
           "another folder after -o, or remove this one");
 }
 
+/// Files that are not there or not what they should be are no surprise after hours.
+void expect_data(const std::vector<GridRun>& runs) {
+  std::set<std::string> seen;
+  for (const auto& run : runs)
+    for (const auto& file : {run.config.data.train, run.config.data.validation})
+      if (!file.empty() && seen.insert(file).second) TokenFile{file};
+}
+
 /// Seconds that the runs will take, measured by some steps of each kind of run: settings that change numbers alone take no other time.
 double expected_seconds(const Grid& grid, const std::vector<GridRun>& runs, const std::vector<RunOutcome>& outcomes) {
   std::map<std::string, double> seconds;  // by the settings that can matter
@@ -287,6 +319,7 @@ double expected_seconds(const Grid& grid, const std::vector<GridRun>& runs, cons
 json compare(const ComparisonOptions& options) {
   const auto& grid = options.grid;
   auto runs = grid.runs(options.config, options.set, options.output);
+  expect_data(runs);
   std::vector<RunOutcome> outcomes;
   for (auto& run : runs) {
     if (run.config.train.threads == 0) run.config.train.threads = options.threads;
@@ -303,6 +336,7 @@ json compare(const ComparisonOptions& options) {
     return o.status == RunOutcome::Status::done || o.status == RunOutcome::Status::diverged;
   };
   const auto open = std::ranges::count_if(outcomes, [&](const auto& o) { return !finished(o); });
+  if (open > 0 && options.begin) options.begin();
   if (open > 0)
     options.say(fmt::format("{} runs, {} to do: about {}", runs.size(), open, duration_text(expected_seconds(grid, runs, outcomes))));
   write();
@@ -318,10 +352,14 @@ json compare(const ComparisonOptions& options) {
       outcomes[i].status = RunOutcome::Status::waiting;
       write();
       throw;
-    } catch (const WorkError&) {
+    } catch (const std::exception&) {
       outcomes[i] = outcome_of(folder);
-      write();
-      if (outcomes[i].status != RunOutcome::Status::diverged) throw;
+      if (outcomes[i].status != RunOutcome::Status::diverged) {
+        outcomes[i].status = RunOutcome::Status::failed;
+        write();
+        options.say(fmt::format("  failed: {}", setting_text(grid, runs[i])));
+        throw;
+      }
     }
     outcomes[i] = outcome_of(folder);
     write();

@@ -26,8 +26,8 @@ struct RunOutcome {
   Curve seconds_at;
 };
 
-/// A finished run: one that was given up for losses that were not finite, or whose last loss lies above its first, has diverged, at the step
-/// after which the loss never came below the first again.
+/// A run has diverged that was given up for losses that were not finite, or whose last tenth of training losses has its median half a nat above
+/// the first: at the step after which the loss never came below the first again.
 RunOutcome outcome_of(const fs::path& run);
 
 /// The step at which the evaluations first reach `nll`, interpolated between the two around it; nullopt where they never do.
@@ -43,6 +43,7 @@ struct ComparisonOptions {
   fs::path output;
   int threads = 1;
   std::function<void(const std::string&)> say;  ///< lines for a reader: the time it will take, runs as they end
+  std::function<void()> begin = {};             ///< called once, where there is something to train
 };
 
 /// Trains all runs one after another and leaves OUTPUT/runs/…, compare.json, report.html. What is finished is not repeated, and an

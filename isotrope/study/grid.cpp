@@ -6,6 +6,7 @@
 #include <set>
 
 #include "isotrope/base/error.h"
+#include "isotrope/text/sha256.h"
 
 namespace isotrope {
 
@@ -25,13 +26,15 @@ void expect_distinct(const std::vector<std::string>& values, const std::string& 
   }
 }
 
+/// runs/adamw-0.001-seed1; what a file system may not take is left out, and a digest of the whole stands for it.
 std::string folder_name(const std::vector<std::string>& values, std::int64_t seed) {
-  std::string name;
-  for (auto value : values) {
-    std::ranges::replace_if(
-        value, [](char c) { return !std::isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '_' && c != '-'; }, '_');
-    name += value + "-";
-  }
+  constexpr std::size_t longest = 80;
+  std::string whole;
+  for (const auto& value : values) whole += value + "-";
+  auto name = whole.substr(0, longest);
+  std::ranges::replace_if(
+      name, [](char c) { return !std::isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '_' && c != '-'; }, '_');
+  if (name != whole) name += sha256_hex(whole).substr(0, 8) + "-";
   return "runs/" + name + "seed" + std::to_string(seed);
 }
 
@@ -43,6 +46,7 @@ Axis parse_axis(const std::string& text) {
   Axis axis{text.substr(0, equals), between_commas(std::string_view(text).substr(equals + 1))};
   expect_distinct(axis.values, "axis " + axis.key);
   if (axis.key == "run.folder") throw UsageError("compare", "axis run.folder: every run has a folder of its own below -o already");
+  if (axis.key.starts_with("compare.")) throw UsageError("compare", "axis {}: runs do not read it", axis.key);
   if (axis.key == "train.seed") throw with_hint(UsageError("compare", "axis train.seed: seeds are no axis"), "--seeds 1,2,3");
   return axis;
 }
@@ -77,6 +81,7 @@ std::vector<GridRun> Grid::runs(const std::filesystem::path& config, const std::
       throw UsageError("compare", "reference \"{}\": expected KEY=VALUE with a value of an axis", reference);
   }
   std::vector<GridRun> all;
+  std::set<std::string> seen;
   for (const auto seed : seeds)
     for (std::size_t point = 0; point < points; ++point) {
       GridRun run{.seed = seed};
@@ -89,11 +94,19 @@ std::vector<GridRun> Grid::runs(const std::filesystem::path& config, const std::
         rest %= block;
       }
       run.folder = folder_name(run.values, seed);
-      if (std::ranges::find(all, run.folder, &GridRun::folder) != all.end()) run.folder += "-" + std::to_string(all.size());
       overrides.push_back("train.seed=" + std::to_string(seed));
       run.config = read_run_config(config, overrides);
-      run.config.run.folder = (folder / run.folder).string();
       run.config.compare = {};
+      std::string settings;
+      for (const auto& [key, value] : run.config.schema().settings())
+        if (key != "run.folder") settings += key + "=" + value + "\n";
+      if (!seen.insert(settings).second)
+        throw UsageError("compare", "two runs have the same settings: {} says what another combination says already", run.folder);
+      if (!reference.empty() && (run.config.observe.evaluation == 0 || run.config.data.validation.empty()))
+        throw UsageError("compare",
+                         "reference \"{}\": its loss is that of evaluations, and there are none (data.validation, observe.evaluation)",
+                         reference);
+      run.config.run.folder = (folder / run.folder).string();
       all.push_back(std::move(run));
     }
   return all;

@@ -270,6 +270,7 @@ RunPlan plan_run(const RunConfig& given, std::int64_t calibration_steps) {
   plan.gradient_bytes = plan.parameter_count * 4;
   plan.rules = rehearsal.optimizer().shares();
   plan.optimizer_bytes = rehearsal.optimizer().state_bytes();
+  plan.matrix_state_bytes = rehearsal.optimizer().matrix_state_bytes();
   plan.checkpoint_bytes = plan.parameter_count * 4 + plan.optimizer_bytes;
   if (calibration_steps > 0) plan.calibration = rehearsal.run(calibration_steps);
   return plan;
@@ -290,6 +291,7 @@ nlohmann::json to_json(const RunPlan& plan) {
                       {"weight_bytes", plan.weight_bytes},
                       {"gradient_bytes", plan.gradient_bytes},
                       {"optimizer_bytes", plan.optimizer_bytes},
+                      {"matrix_state_bytes", plan.matrix_state_bytes},
                       {"checkpoint_bytes", plan.checkpoint_bytes},
                       {"checkpoints_kept", plan.checkpoints_kept},
                       {"checkpoints_written", plan.checkpoints_written},
@@ -331,6 +333,7 @@ RunPlan read_plan(const fs::path& file) {
   const auto parameters = reader.object("parameters"), settings = reader.object("settings"), flops = reader.object("flops_per_token");
   for (const auto& [kind, count] : parameters.json().object().items()) plan.parameters[kind] = parameters.integer(kind);
   for (const auto& [key, value] : settings.json().object().items()) plan.settings[key] = settings.json().get_string(key);
+  if (reader.json().has("matrix_state_bytes")) plan.matrix_state_bytes = reader.integer("matrix_state_bytes");
   if (reader.json().has("archived")) plan.archived = reader.integer("archived");  // not written by the first plans, as the rules
   if (reader.json().has("rules")) plan.rules = rule_shares(json.at("rules"), file.string());
   plan.flops = {flops.number("matrices"), flops.number("head"), flops.number("attention"),

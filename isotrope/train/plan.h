@@ -40,6 +40,7 @@ struct RunPlan {
   std::int64_t training_tokens = 0, validation_tokens = 0;  ///< in the token files; 0: not there (yet)
   TokenFlops flops;
   std::int64_t weight_bytes = 0, gradient_bytes = 0, optimizer_bytes = 0;  ///< masters and working copy; fp32 sums; buffers
+  std::int64_t matrix_state_bytes = 0;                                     ///< of optimizer_bytes, what belongs to matrices
   std::int64_t checkpoint_bytes = 0, checkpoints_kept = 0;                 ///< of one; 0 kept: none is removed
   std::int64_t checkpoints_written = 0, evaluations = 0;
   std::int64_t archived = 0;            ///< weights that checkpoint.archive keeps besides

@@ -50,6 +50,27 @@ TEST(SpectrumCommand, RefusesInOneLine) {
   expect_error(run_program(run + " --of curvature"), 2, {"--of"});
   expect_error(run_program(run + " --data " + place("data/train.tokens") + " --context 5000"), 2, {"--context 5000", "64"});
   expect_error(run_program("spectrum " + place("run/checkpoints/step-12") + " --checkpoints 12"), 2, {"is no run"});
+  expect_error(run_program(run + " --keep-packed"), 2, {"--keep-packed"});
+  const auto nothing = run_program(run + " --of update --page " + place("page.html"));
+  EXPECT_EQ(nothing.code, 0) << nothing.err;
+  EXPECT_NE(nothing.out.find("left out: update"), std::string::npos) << nothing.out;
+}
+
+TEST(SpectrumCommand, EveryModelReadsTheTextWithItsOwnTokenizer) {
+  const Workplace place;
+  const auto bytes = place.model().string();
+  Workplace other(with(llama_json, "257", "300"));
+  ASSERT_EQ(run_program("tokenizer train --file " + other("text.txt") + " --vocab-size 300 -o " + other("tokenizer")).code, 0);
+  other.pack("text.txt", other("tokenizer"), "data");
+  const auto words = other.model().string();
+  const auto gradient = [&](const std::string& models, std::size_t which) {
+    const auto json =
+        last_json(run_program("spectrum " + models + " --data " + place("text.txt") +
+                              " --of gradient --matrices '*q_proj*' --batches 2 --batch-size 2 --context 16 --threads 1 --json"));
+    return json["matrices"][which]["singular_values"];
+  };
+  EXPECT_EQ(gradient(bytes + " " + words, 1), gradient(words, 0));
+  EXPECT_EQ(gradient(words + " " + bytes, 1), gradient(bytes, 0));
 }
 
 TEST(CompareCommand, TrainsAGridAndSaysWhatCameOfIt) {
@@ -95,10 +116,14 @@ TEST(CompareCommandSlow, StoppedGoesOnAndChangedIsRefused) {
   first.signal(SIGINT);
   EXPECT_EQ(first.wait().code, 130);
   EXPECT_EQ(nlohmann::json::parse(slurp(place("grid/compare.json")))["runs"][0]["status"], "waiting");
+  Process second(place, "compare " + place("run.toml") + rest);
+  ASSERT_TRUE(second.wait_until([&] { return has_steps(place / "grid/runs/adamw-seed0", 60); }));
+  second.signal(SIGKILL);
+  second.wait();
   const auto result = run_program("compare " + place("run.toml") + rest + " --json");
   ASSERT_EQ(result.code, 0) << result.err;
   EXPECT_EQ(last_json(result)["runs"][1]["status"], "done");
-  EXPECT_EQ(records(place / "grid/runs/adamw-seed0", "resume").size(), 1u);
+  EXPECT_EQ(records(place / "grid/runs/adamw-seed0", "resume").size(), 2u);
   ASSERT_EQ(place.train({"train.steps=400", "checkpoint.every=20"}).code, 0);
   EXPECT_EQ(slurp(newest_checkpoint(place / "run").value() / "model.safetensors"),
             slurp(newest_checkpoint(place / "grid/runs/adamw-seed0").value() / "model.safetensors"));

@@ -37,6 +37,8 @@ Tensor first_update(const Tensor& gradient, const Tensor& basis, SpectraUpdate u
   return x.weight[0];
 }
 
+double rms(const Tensor& x) { return x.to(at::kDouble).square().mean().sqrt().item<double>(); }
+
 /// [384, 1024] with singular values 10…100 (k = 6), then i^-0.3.
 struct SpikeAndTail {
   static constexpr std::int64_t m = 384, n = 1024, k = 6;
@@ -44,8 +46,6 @@ struct SpikeAndTail {
   Tensor left = orthonormal_columns(normal({m, m}, 1)), right = orthonormal_columns(normal({n, m}, 2));
   Tensor matrix = (left * values).mm(right.t());
 };
-
-double rms(const Tensor& x) { return x.to(at::kDouble).square().mean().sqrt().item<double>(); }
 
 TEST(Spectra, TheFixtureHasThePublishedNumbers) {
   const auto i = at::arange(4, at::kDouble).unsqueeze(1), j = at::arange(6, at::kDouble);
@@ -62,39 +62,54 @@ TEST(Spectra, TheFixtureHasThePublishedNumbers) {
 
 TEST(Spectra, TheTailIsWhatIsOrthogonalToTheSpikeWhetherItHasConvergedOrNot) {
   const SpikeAndTail x;
-  auto basis = orthonormal_columns(normal({x.n, x.k}, 3));
+  auto y = matrix_of(x.matrix, x.k);
   for (int step = 0; step < 4; ++step) {
-    const auto u = orthonormal_columns(x.matrix.mm(basis));
-    const auto b = x.matrix.t().mm(u);
-    const auto s = b.square().sum(0).sqrt();
-    basis = b / s;
-    const auto tail = x.matrix - (u * s).mm(basis.t());
-    EXPECT_LT(((tail - (x.matrix - u.mm(u.t().mm(x.matrix)))).norm() / x.matrix.norm()).item<double>(), 1e-12);
-    EXPECT_LT(std::abs((tail.square().sum() - x.matrix.square().sum() + s.square().sum()).item<double>()), 1e-9);
-    // What the step makes of it: O = Tail + σ U Vᵀ, whose norm is σ√r.
-    const double sigma = std::sqrt(tail.square().sum().item<double>() / static_cast<double>(x.m - x.k));
-    const auto direction = tail + sigma * u.mm(basis.t());
-    if (step == 3) {
-      EXPECT_NEAR(direction.norm().item<double>() / std::sqrt(static_cast<double>(x.m)) / sigma, 1, 1e-6);
-    }
+    const auto u = orthonormal_columns(x.matrix.mm(y.basis));
+    const auto tail = x.matrix - u.mm(u.t().mm(x.matrix));
+    y.weight.zero_();
+    reference::spectra_(y, {.lr = 1, .weight_decay = 0, .momentum = 0, .first_iterations = 1, .target = SpikeTarget::zero});
+    EXPECT_LT(relative(y.weight[0], -0.2 * tail / (rms(tail) + 1e-8)), 1e-12) << step;
   }
 }
 
-TEST(Spectra, ThreeIterationsFindTheTailsLevel) {
+/// The level σ to which a step has brought the spike, seen in its update: O = −W · (σ/√max(m, n) + ε)/rms has the tail as it was.
+double level_of(const Tensor& update, const SpikeAndTail& x) {
+  const auto last = x.m - 1;
+  const auto projected = x.left.select(1, last).unsqueeze(0).mm(update).mm(x.right.select(1, last).unsqueeze(1)).item<double>();
+  return (0.2 * x.values[last].item<double>() / -projected - 1e-8) * std::sqrt(static_cast<double>(x.n));
+}
+
+TEST(Spectra, ThreeIterationsFindTheTailsLevelAndLaterStepsKeepIt) {
   const SpikeAndTail x;
   const auto exact = std::sqrt((x.values.narrow(0, x.k, x.m - x.k).square().sum() / static_cast<double>(x.m - x.k)).item<double>());
   EXPECT_NEAR(exact, 0.25671, 5e-6);
-  // The sigma of a step: RMS(O) of the tail alone, with the spike taken away, is σ·√((r − k)/(mn)).
-  const auto sigma_after = [&](std::int64_t iterations) {
-    auto y = matrix_of(x.matrix, x.k);
-    reference::spectra_(y, {.lr = 1, .weight_decay = 0, .momentum = 0, .rms = 1, .iterations = iterations, .target = SpikeTarget::zero});
-    // W = −Tail/(RMS(Tail) + ε): any entry of the tail over its own size gives the level.
-    const auto u = orthonormal_columns(x.matrix.mm(y.basis));
-    const auto tail = x.matrix - u.mm(u.t().mm(x.matrix));
-    return std::sqrt(tail.square().sum().item<double>() / static_cast<double>(x.m - x.k));
-  };
-  EXPECT_NEAR(sigma_after(3), exact, 5e-6);
-  EXPECT_GT(sigma_after(1), exact);
+  auto y = matrix_of(x.matrix, x.k);
+  for (int step = 0; step < 4; ++step) {
+    y.weight.zero_();
+    reference::spectra_(y, {.lr = 1, .weight_decay = 0, .momentum = 0});
+    EXPECT_NEAR(level_of(y.weight[0], x), exact, 5e-6) << step;
+  }
+  auto cold = matrix_of(x.matrix, x.k);
+  reference::spectra_(cold, {.lr = 1, .weight_decay = 0, .momentum = 0, .first_iterations = 1});
+  EXPECT_GT(level_of(cold.weight[0], x), 2 * exact);
+}
+
+TEST(Spectra, AMatrixThatHadNoGradientYetStartsWhenItGetsOne) {
+  const SpikeAndTail x;
+  for (const auto type : {at::kDouble, at::kFloat}) {
+    const auto late = [&](int empty_steps) {
+      auto y = matrix_of(x.matrix.to(type), x.k);
+      const auto gradient = y.gradient.clone();
+      for (int step = 0; step <= empty_steps; ++step) {
+        y.gradient.copy_(step < empty_steps ? at::zeros_like(gradient) : gradient);
+        const SpectraUpdate update{.lr = 1, .weight_decay = 0, .momentum = 0.9};
+        if (type == at::kDouble) reference::spectra_(y, update);
+        else spectra_({&y, 1}, update);
+      }
+      return y.weight;
+    };
+    EXPECT_TRUE(at::equal(late(2), late(0)));
+  }
 }
 
 TEST(Spectra, AnUpdateHasTheRootMeanSquareAskedForWhateverTheShape) {

@@ -15,7 +15,7 @@ TEST(Grid, AxesAndSeedsAreReadOrRefused) {
   const auto axis = parse_axis("optimizer.lr=1e-3,5e-3");
   EXPECT_EQ(axis.key, "optimizer.lr");
   EXPECT_EQ(axis.values, (std::vector<std::string>{"1e-3", "5e-3"}));
-  for (const auto* text : {"optimizer.lr", "=1", "a=", "a=1,,2", "a=1,1", "run.folder=x", "train.seed=1,2"})
+  for (const auto* text : {"optimizer.lr", "=1", "a=", "a=1,,2", "a=1,1", "run.folder=x", "train.seed=1,2", "compare.seeds=1"})
     EXPECT_THROW(parse_axis(text), UsageError) << text;
   EXPECT_EQ(parse_seeds("3,1"), (std::vector<std::int64_t>{3, 1}));
   for (const auto* text : {"", "a", "1,", "1,1", "-1", "1.5"}) EXPECT_THROW(parse_seeds(text), UsageError) << text;
@@ -69,12 +69,17 @@ TEST_F(Compared, EveryCombinationIsARunOfItsOwnSettings) {
 }
 
 TEST_F(Compared, WhatDoesNotHoldTogetherIsRefusedBeforeAnythingIsTrained) {
-  for (const auto& axes : std::vector<std::vector<std::string>>{
-           {"optimizer.lrr=1"}, {"optimizer.name=adamw,muoon"}, {"optimizer.lr=1,fast"}, {"optimizer.lr=1", "optimizer.lr=2"}}) {
+  for (const auto& axes : std::vector<std::vector<std::string>>{{"optimizer.lrr=1"},
+                                                                {"optimizer.name=adamw,muoon"},
+                                                                {"optimizer.lr=1,fast"},
+                                                                {"optimizer.lr=1", "optimizer.lr=2"},
+                                                                {"optimizer.lr=1e-3,0.001"}}) {
     const auto o = options(axes);
     EXPECT_THROW(compare(o), UsageError) << axes.front();
     EXPECT_FALSE(fs::exists(o.output)) << axes.front();
   }
+  EXPECT_THROW(compare(options({"data.train=" + (folder_ / "train.tokens").string() + ",none.tokens"})), InputError);
+  EXPECT_FALSE(fs::exists(folder_ / "out"));
   auto o = options({"optimizer.lr=1e-3"});
   for (const auto* reference : {"optimizer.lr=2", "optimizer.lr", "train.steps=3"}) {
     o.grid.reference = reference;
@@ -134,6 +139,38 @@ TEST_F(Compared, GoesOnWhereItWasKilled) {
     EXPECT_EQ(bytes_of(o.output / run), bytes_of(whole.output / run)) << run;
 }
 
+TEST_F(Compared, LongAndOddValuesMakeFoldersThatFileSystemsTake) {
+  fs::copy(folder_ / "train.tokens", folder_ / (std::string(90, 'a') + ".tokens"));
+  fs::copy(folder_ / "train.tokens", folder_ / (std::string(90, 'a') + "b.tokens"));
+  auto o = options(
+      {"data.train=" + (folder_ / std::string(90, 'a')).string() + ".tokens," + (folder_ / std::string(90, 'a')).string() + "b.tokens"});
+  const auto runs = o.grid.runs(o.config, {}, o.output);
+  EXPECT_NE(runs[0].folder, runs[1].folder);
+  for (const auto& run : runs) {
+    EXPECT_LT(run.folder.size(), 120u);
+    EXPECT_EQ(std::ranges::count(run.folder, '/'), 1);
+  }
+}
+
+TEST_F(Compared, AReferenceWithoutEvaluationsIsRefused) {
+  auto o = options({"optimizer.lr=1e-3,1e-2"});
+  o.grid.reference = "optimizer.lr=1e-3";
+  for (const auto* set : {"observe.evaluation=0", "data.validation="}) {
+    o.set = {set};
+    EXPECT_THROW(o.grid.runs(o.config, o.set, o.output), UsageError) << set;
+  }
+}
+
+TEST_F(Compared, GoingOnFromATrainedModelIsNoDivergence) {
+  auto first = options({"optimizer.lr=1e-2"}, "first");
+  create_folders(first.output, "test");
+  compare(first);
+  auto o = options({"optimizer.lr=1e-7,1e-6"}, "second");
+  o.set = {"model.config=", "model.init_from=" + (first.output / "runs/1e-2-seed0").string(), "train.steps=3", "train.seed=5"};
+  create_folders(o.output, "test");
+  for (const auto& run : compare(o)["runs"]) EXPECT_EQ(run["status"], "done") << run.dump();
+}
+
 TEST_F(Compared, ARunThatDivergesIsAResult) {
   auto o = options({"optimizer.lr=1e-3,1e9"});
   o.set = {"train.max_skipped=1", "schedule.warmup_steps=0", "schedule.name=constant"};
@@ -165,10 +202,10 @@ TEST(Comparison, StepsToALossLieBetweenTwoEvaluations) {
 RunOutcome ended_with(double nll) {
   return {.status = RunOutcome::Status::done,
           .step = 30,
-          .seconds = 60,
+          .seconds = 70,
           .final_nll = nll,
           .nll = {{15, 30}, {nll + 1, nll}},
-          .seconds_at = {{30}, {60}}};
+          .seconds_at = {{10, 20, 30}, {30, 40, 70}}};
 }
 
 TEST(Comparison, MeanSpreadReferenceAndEdgeAreByTheirDefinitions) {
@@ -191,13 +228,15 @@ TEST(Comparison, MeanSpreadReferenceAndEdgeAreByTheirDefinitions) {
   EXPECT_EQ(all["summary"][5]["final_nll"]["n"], 1);
   EXPECT_TRUE(all["summary"][5]["final_nll"]["sd"].is_null());
   EXPECT_EQ(all["summary"][5]["diverged"], 1);
-  // b at 0.1, seed 1: 4.6 at step 15, 3.6 at 30: 4 is reached at 24, after 48 s.
+  // b at 0.1, seed 1: 4.6 at step 15, 3.6 at 30: 4 is reached at 24, after 40 + 0.4 · 30 s.
   EXPECT_NEAR(all["runs"][3]["steps_to"]["optimizer.name=a"].get<double>(), 24, 1e-9);
-  EXPECT_NEAR(all["runs"][3]["seconds_to"]["optimizer.name=a"].get<double>(), 48, 1e-9);
+  EXPECT_NEAR(all["runs"][3]["seconds_to"]["optimizer.name=a"].get<double>(), 52, 1e-9);
   EXPECT_EQ(all["best"][0]["value"], 0.2);
   EXPECT_EQ(all["best"][0]["at_edge"], false);
   EXPECT_EQ(all["best"][1]["value"], 0.1);
   EXPECT_EQ(all["best"][1]["at_edge"], true);
+  outcomes[3].status = RunOutcome::Status::diverged, outcomes[3].final_nll = std::nan("");  // the best one, with one seed
+  EXPECT_EQ(comparison_json(grid, runs, outcomes)["best"][1]["value"], 0.2);
 }
 
 }  // namespace
