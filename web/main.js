@@ -88,7 +88,7 @@ class Board {
       for (const chart of this.charts) chart.uplot?.destroy();
       this.charts = specs.map((spec) => new Chart(this, spec));
       id("charts").replaceChildren(...this.charts.map((chart) => chart.element),
-        ...(specs.length === 0 ? [make("p", { class: "none" }, this.runs.length === 0 ? "There is no run yet: it will appear here." : "There is no record of a step yet: it will appear here.")] : []));
+        ...(specs.length === 0 && !this.runs.some((run) => Object.keys(run.summary.tables).length > 0) ? [make("p", { class: "none" }, this.runs.length === 0 ? "There is no run yet: it will appear here." : "There is no record of a step yet: it will appear here.")] : []));
       this.shape = shape;
     }
     this.comparison.update();

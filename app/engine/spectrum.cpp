@@ -345,6 +345,8 @@ void write_page(const std::string& path, const Spectrometer& found) {
     }
     for (const auto& [step, by_name] : tables)
       for (const auto& [table, rows] : by_name) log.append(table_record(static_cast<std::int64_t>(step), table, rows));
+    if (const auto packing = found.packings().find(model); packing != found.packings().end())
+      log.append({{"type", "warning"}, {"step", 0}, {"message", fmt::format("weights are stored as {}; these are the values that its blocks hold", packing->second)}});
     log.append({{"type", "end"}, {"step", tables.empty() ? 0 : tables.rbegin()->first}, {"reason", "done"}});
     runs.push_back(folder);
   }
