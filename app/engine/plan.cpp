@@ -67,7 +67,8 @@ void print_space(const RunPlan& plan) {
 
 void print_rules(const RunPlan& plan) {
   for (const auto& share : plan.rules) line(&share == plan.rules.data() ? "rules" : "", text_of(share) + ": " + names_of(share));
-  line("state", fmt::format("{} of matrices, {} of the whole model", bytes(plan.matrix_state_bytes), bytes(plan.optimizer_bytes)));
+  if (plan.matrix_state_bytes > 0)  // older plans do not say
+    line("state", fmt::format("{} of matrices, {} of the whole model", bytes(plan.matrix_state_bytes), bytes(plan.optimizer_bytes)));
 }
 
 void print_time(const RunPlan& plan) {

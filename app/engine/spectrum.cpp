@@ -56,7 +56,6 @@ struct Finding {
 struct Absence {
   std::string model, of, why;
   std::optional<std::uint64_t> step;
-  bool operator==(const Absence&) const = default;
 };
 
 std::string at_step(const std::optional<std::uint64_t>& step) { return step ? fmt::format(" at step {}", *step) : ""; }
@@ -267,8 +266,7 @@ std::vector<std::string> kinds_of(const SpectrumCommand& options, bool run) {
   return kinds;
 }
 
-nlohmann::json finite(double value) { return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr); }
-
+/// NaN is written as null.
 nlohmann::json to_json(const Spectrometer& found, double seconds) {
   auto matrices = nlohmann::json::array(), absent = nlohmann::json::array();
   const auto step = [](const auto& x) { return x.step ? nlohmann::json(*x.step) : nlohmann::json(nullptr); };
@@ -281,8 +279,8 @@ nlohmann::json to_json(const Spectrometer& found, double seconds) {
                         {"singular_values", f.spectrum.values},
                         {"truncated", f.spectrum.truncated},
                         {"spike_rank", f.spike.rank},
-                        {"spike_energy", finite(f.spike.energy)},
-                        {"spike_gap", finite(f.spike.gap)},
+                        {"spike_energy", f.spike.energy},
+                        {"spike_gap", f.spike.gap},
                         {"largest_gap", largest_gap(f.spectrum)}});
   for (const auto& a : found.absences()) absent.push_back({{"model", a.model}, {"of", a.of}, {"step", step(a)}, {"why", a.why}});
   return {{"matrices", matrices}, {"absent", absent}, {"packed", found.packings()}, {"seconds", seconds}};
@@ -346,7 +344,9 @@ void write_page(const std::string& path, const Spectrometer& found) {
     for (const auto& [step, by_name] : tables)
       for (const auto& [table, rows] : by_name) log.append(table_record(static_cast<std::int64_t>(step), table, rows));
     if (const auto packing = found.packings().find(model); packing != found.packings().end())
-      log.append({{"type", "warning"}, {"step", 0}, {"message", fmt::format("weights are stored as {}; these are the values that its blocks hold", packing->second)}});
+      log.append({{"type", "warning"},
+                  {"step", 0},
+                  {"message", fmt::format("weights are stored as {}; these are the values that its blocks hold", packing->second)}});
     log.append({{"type", "end"}, {"step", tables.empty() ? 0 : tables.rbegin()->first}, {"reason", "done"}});
     runs.push_back(folder);
   }

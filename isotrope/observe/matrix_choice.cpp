@@ -35,7 +35,8 @@ std::vector<const Parameter*> chosen_matrices(const Parameters& parameters, cons
   if (!patterns.empty()) {
     for (const auto& pattern : patterns)
       if (std::ranges::none_of(matrices, [&](const auto* p) { return glob_matches(pattern, p->name); }))
-        throw with_hint(UsageError("spectrum", "{}: no matrix has a name like \"{}\"", option, pattern), "isotrope info MODEL lists names");
+        throw with_hint(UsageError("spectrum", "{}: no matrix has a name like \"{}\"", option, pattern),
+                        "one that there is: " + (matrices.empty() ? std::string("none") : matrices.back()->name));
     std::ranges::copy_if(matrices, std::back_inserter(chosen), [&](const auto* p) {
       return std::ranges::any_of(patterns, [&](const auto& one) { return glob_matches(one, p->name); });
     });

@@ -10,6 +10,7 @@
 #include "isotrope/base/error.h"
 #include "isotrope/base/file.h"
 #include "isotrope/base/log.h"
+#include "isotrope/base/median.h"
 #include "isotrope/base/progress.h"
 #include "isotrope/data/token_file.h"
 #include "isotrope/report/report.h"
@@ -39,13 +40,6 @@ json value_json(const std::string& text) {
 }
 
 constexpr double divergence_margin = 0.5;  // nats above the first loss: more than batches differ by
-
-double median(std::vector<double> values) {
-  if (values.empty()) return nan;
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::ranges::nth_element(values, middle);
-  return *middle;
-}
 
 /// The curve between its points; NaN before the first.
 double value_at(const Curve& curve, double step) {
@@ -112,7 +106,7 @@ RunOutcome outcome_of(const fs::path& run) {
   outcome.step = static_cast<std::int64_t>(curves.last_step());
   outcome.tokens = static_cast<std::int64_t>(curves.position("tokens", curves.last_step()));
   outcome.seconds = curves.position("seconds", curves.last_step());
-  outcome.optimizer_seconds_per_step = median(curve(curves, "optimizer_seconds").values);
+  if (const auto& times = curve(curves, "optimizer_seconds").values; !times.empty()) outcome.optimizer_seconds_per_step = median(times);
   if (!outcome.nll.values.empty()) outcome.final_nll = outcome.nll.values.back();
   else if (!loss.values.empty()) outcome.final_nll = loss.values.back();
   RunLogReader reader(run);

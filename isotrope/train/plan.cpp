@@ -9,6 +9,7 @@
 #include <functional>
 
 #include "isotrope/base/error.h"
+#include "isotrope/base/median.h"
 #include "isotrope/base/memory_use.h"
 #include "isotrope/base/progress.h"
 #include "isotrope/base/random.h"
@@ -33,13 +34,6 @@ double seconds_of(const std::function<void()>& work) {
   const auto begun = std::chrono::steady_clock::now();
   work();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
-}
-
-double median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::ranges::nth_element(values, middle);
-  return values.size() % 2 == 1 ? *middle : (*middle + *std::max_element(values.begin(), middle)) / 2;
 }
 
 /// Token ids without meaning, the same ones every time.

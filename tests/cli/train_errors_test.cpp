@@ -143,10 +143,13 @@ TEST(ConfigurationsSlow, OfTheRepositoryTrainAStepOnTheirModels) {
     ASSERT_EQ(check.code, 0) << check.err;
     EXPECT_EQ(check.err, "");
     // Paths in the files are relative to the repository; a vocabulary of 257 fits every model there.
+    const auto named = check.out.find("\nconfig = '");
+    ASSERT_NE(named, check.out.npos) << check.out;
+    const auto begin = check.out.find('\'', named) + 1;
+    const auto model = folder.parent_path() / check.out.substr(begin, check.out.find('\'', begin) - begin);
     const auto run = "run-" + entry.path().stem().string();
     const auto train = run_program(
-        "train " + entry.path().string() + " --json --set run.folder=" + place(run) +
-        " --set model.config=" + (folder / (entry.path().stem().string() + ".json")).string() +
+        "train " + entry.path().string() + " --json --set run.folder=" + place(run) + " --set model.config=" + model.string() +
         " --set data.train=" + place("data/train.tokens") + " --set data.validation=" + place("data/validation.tokens") +
         " --set train.steps=1 --set train.batch_size=1 --set train.context=16 --set schedule.warmup_steps=0 --set eval.max_windows=1" +
         (check.out.find("wsd") != check.out.npos ? " --set schedule.decay_steps=1" : ""));

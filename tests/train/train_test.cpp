@@ -94,27 +94,37 @@ TEST_F(Train, AnySplitOfTheBatchGivesTheSameGradient) {
   }
 }
 
-TEST_F(Train, ANonFiniteLossIsNamedSkippedAndInTheEndFatal) {
-  auto c = config("nan", 10);
-  c.train.max_skipped = 2, c.checkpoint.every = 2;
-  struct Poison : test::Watcher {
-    void after_update(const StepView& view) override {
-      if (view.step == 3) view.parameters.segment("model.norm.weight").in(view.parameters.working()).fill_(std::nan(""));
+/// From step 4 on the model computes with a number that is not finite.
+struct PoisonAfterThree : test::Watcher {
+  double value;
+  explicit PoisonAfterThree(double poison) : value(poison) {}
+  void after_update(const StepView& view) override {
+    if (view.step == 3) view.parameters.segment("model.norm.weight").in(view.parameters.working()).fill_(value);
+  }
+};
+
+TEST_F(Train, ANonFiniteLossIsNamedSkippedAndInTheEndFatalUnderEveryRule) {
+  for (const std::string rule : {"adamw", "muon", "spectra"})
+    for (const double value : {std::nan(""), HUGE_VAL}) {
+      auto c = config(fmt::format("{}-{}", rule, value), 10);
+      c.optimizer.name = rule, c.train.max_skipped = 2, c.checkpoint.every = 2;
+      PoisonAfterThree poison(value);
+      EXPECT_THROW(
+          {
+            try {
+              train(c, {.observers = {&poison}});
+            } catch (const WorkError& error) {
+              EXPECT_NE(std::string(error.what()).find("step-2"), std::string::npos) << error.what();
+              throw;
+            }
+          },
+          WorkError);
+      const auto skips = records(c.run.folder, "skip");
+      EXPECT_EQ(skips.size(), 3u);
+      for (const auto& skip : skips) EXPECT_FALSE(skip["tensor"].get<std::string>().empty());
+      EXPECT_EQ(records(c.run.folder, "end").back()["reason"], "failed");
+      EXPECT_EQ(newest_checkpoint(c.run.folder)->filename(), "step-2");
     }
-  } poison;
-  EXPECT_THROW(
-      {
-        try {
-          train(c, {.observers = {&poison}});
-        } catch (const WorkError& error) {
-          EXPECT_NE(std::string(error.what()).find("step-2"), std::string::npos) << error.what();
-          throw;
-        }
-      },
-      WorkError);
-  EXPECT_EQ(records(c.run.folder, "skip").size(), 3u);
-  EXPECT_EQ(records(c.run.folder, "end").back()["reason"], "failed");
-  EXPECT_EQ(newest_checkpoint(c.run.folder)->filename(), "step-2");
 }
 
 TEST_F(Train, ARunWhoseLastStepsWereNotFiniteSavesNothingMore) {
