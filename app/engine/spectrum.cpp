@@ -210,7 +210,7 @@ class Spectrometer {
 
   void look_at_gradients(const Subject& subject, LoadedModel& loaded, const std::vector<const Parameter*>& chosen) {
     auto& model = *loaded.model;
-    if (!model.head().weight.defined())
+    if (!model.has_head())
       return leave_out(subject, "gradient", "the folder holds no language-modelling head, so there is no loss to take the gradient of");
     if (!data_ || data_model_ != subject.model) {  // another model has another tokenizer
       data_.reset();

@@ -58,10 +58,10 @@ struct HeadLoss {
 
   void run(const std::string& who) const {
     if (who == "ours") {
-      isotrope::attach_gradient_sink(head, head_gradient);
+      const isotrope::Linear layer(head);
+      layer.slot->sink = {head_gradient};
       const auto scale = 1.0 / static_cast<double>(targets.size(0));
-      torch::autograd::grad({isotrope::head_loss(hidden, head, targets, {.scale = scale, .sink = isotrope::gradient_sink(head)}).loss},
-                            {hidden});
+      torch::autograd::grad({isotrope::head_loss(hidden, layer, targets, {.scale = scale}).loss}, {hidden});
     } else {
       torch::autograd::grad({at::cross_entropy_loss(at::linear(hidden, head).to(at::kFloat), targets)}, {hidden, head});
     }

@@ -16,8 +16,8 @@
 #include "isotrope/kernels/activations.h"
 #include "isotrope/kernels/adamw.h"
 #include "isotrope/kernels/attention.h"
-#include "isotrope/kernels/gradient_sink.h"
 #include "isotrope/kernels/head_loss.h"
+#include "isotrope/kernels/linear.h"
 #include "isotrope/kernels/norms.h"
 #include "isotrope/kernels/retained_memory.h"
 #include "isotrope/kernels/rope.h"
@@ -91,8 +91,9 @@ using Work = std::function<void()>;
 /// y = x Wᵀ forward, and both gradients, W's into its sink.
 Work linear(std::int64_t rows, std::int64_t in, std::int64_t out) {
   auto x = leaf({rows, in}), w = leaf({out, in}), slope = random({rows, out});
-  isotrope::attach_gradient_sink(w, at::zeros({out, in}));
-  return [=] { grad({isotrope::linear(x, w, {}, false)}, {x}, {slope}); };
+  const isotrope::Linear layer(w);
+  layer.slot->sink = {at::zeros({out, in})};
+  return [=] { grad({layer(x)}, {x}, {slope}); };
 }
 
 /// The same three products through libtorch, into memory that is there already.
@@ -132,10 +133,11 @@ Work matrices(const Shape& s, Work (*product)(std::int64_t, std::int64_t, std::i
 Work head_loss(const Shape& s) {
   auto hidden = leaf({s.rows(), s.width}), head = leaf({s.vocabulary, s.width});
   auto targets = at::randint(0, s.vocabulary, {s.rows()}, at::kLong);
-  isotrope::attach_gradient_sink(head, at::zeros({s.vocabulary, s.width}));
+  const isotrope::Linear layer(head);
+  layer.slot->sink = {at::zeros({s.vocabulary, s.width})};
   return [=] {
     const auto scale = 1.0 / static_cast<double>(targets.size(0));
-    grad({isotrope::head_loss(hidden, head, targets, {.scale = scale, .sink = isotrope::gradient_sink(head)}).loss}, {hidden});
+    grad({isotrope::head_loss(hidden, layer, targets, {.scale = scale}).loss}, {hidden});
   };
 }
 
@@ -171,11 +173,11 @@ Work swiglu(const Shape& s) {
 Work embedding(const Shape& s) {
   auto table = leaf({s.vocabulary, s.width}), slope = random({s.batch, s.tokens, s.width});
   auto ids = at::randint(0, s.vocabulary, {s.batch, s.tokens}, at::kLong);
-  const auto into = at::zeros({s.vocabulary, s.width});
-  isotrope::attach_gradient_sink(table, into);
+  const auto rows = isotrope::Linear(table).slot;
+  rows->sink = {at::zeros({s.vocabulary, s.width})};
   return [=] {
-    isotrope::gradient_sink(table)->empty = true;  // as at the beginning of a step
-    isotrope::embedding_lookup(table, ids).backward(slope);
+    rows->sink.empty = true;  // as at the beginning of a step
+    isotrope::embedding_lookup(rows, ids).backward(slope);
   };
 }
 

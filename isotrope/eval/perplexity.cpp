@@ -84,7 +84,7 @@ void score_batch(Model& model, const TokenText& text, const std::vector<std::int
   const auto hidden = model.forward_ids(tokens.narrow(1, 0, inputs).contiguous().to(device), context);
   const auto found = next_token_loss(model.head_input(hidden), model.head(), targets.to(device), {});
   score.nll_sum += found.nll.sum(at::kDouble).item<double>();
-  score.hits += found.hit.sum(at::kDouble).item<double>();
+  score.correct += found.correct.sum(at::kDouble).item<double>();
 }
 
 }  // namespace
@@ -94,7 +94,7 @@ TextScore score_text(Model& model, const TokenText& text, const std::vector<std:
   if (!model.shape().causal)
     throw InputError(
         "eval", "this model reads its texts from both sides, and predicts no next token from those before alone: it has no perplexity");
-  if (!model.head().weight.defined()) throw InputError("eval", "this model has no language-modelling head: it has no perplexity");
+  if (!model.has_head()) throw InputError("eval", "this model has no language-modelling head: it has no perplexity");
   const auto positions = model.shape().max_positions;
   const auto context = options.context > 0 ? options.context : positions == unlimited_positions ? unlimited_context : positions;
   const auto stride = options.stride > 0 ? options.stride : context;

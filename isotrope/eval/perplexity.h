@@ -14,11 +14,11 @@ namespace isotrope {
 /// How well a model predicts a text.
 struct TextScore {
   double nll_sum = 0;       ///< Σ −ln p over predicted tokens
-  double hits = 0;          ///< of them, those that the model finds likeliest
+  double correct = 0;       ///< of them, those that the model finds likeliest
   std::int64_t tokens = 0;  ///< predicted tokens
   std::int64_t bytes = 0;   ///< bytes of text that those tokens stand for; special tokens stand for none
   double nll() const { return nll_sum / static_cast<double>(tokens); }
-  double accuracy() const { return hits / static_cast<double>(tokens); }
+  double accuracy() const { return correct / static_cast<double>(tokens); }
   double perplexity() const;
   double bits_per_byte() const;  ///< nll_sum / (ln 2 · bytes)
 };

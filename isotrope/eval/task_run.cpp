@@ -185,7 +185,7 @@ std::string model_fingerprint(const Model& model) {
   hash.add(model.config().dump());
   for (const auto& parameter : model.parameters().all()) {
     hash.add(parameter.name);
-    const auto* packed = packed_weight(parameter.value);
+    const auto packed = parameter.slot ? parameter.slot->packed : nullptr;
     const auto bytes = (packed ? packed->bytes : parameter.value.detach()).to(at::kCPU).contiguous();
     hash.add({static_cast<const char*>(bytes.const_data_ptr()), static_cast<std::size_t>(bytes.nbytes())});
   }

@@ -14,7 +14,7 @@ std::vector<std::vector<Candidate>> fill_masks(Model& model, const TokenSequence
   if (shape.causal)
     throw InputError("fill", "this model is a decoder, which does not see what follows a mask; `isotrope generate` goes on from a text");
   if (model.reads_backwards()) throw InputError("fill", "this model predicts neighbours of tokens, not masks");
-  if (!model.head().weight.defined()) throw InputError("fill", "this model has no language-modelling head");
+  if (!model.has_head()) throw InputError("fill", "this model has no language-modelling head");
   const auto length = static_cast<std::int64_t>(text.ids.size());
   if (length > shape.max_positions) throw InputError("fill", "the text has {} tokens, the model {} positions", length, shape.max_positions);
   std::vector<std::int64_t> masks;

@@ -98,7 +98,7 @@ class Comparison {
     const auto largest = std::ranges::max(dump_.ids());
     if (largest >= shape.vocab_size)
       throw InputError(where, "{}: id {} lies past the model's vocabulary of {}", file_, largest, shape.vocab_size);
-    if (const auto* logits = dump_.find("logits"); logits && !model_.head().weight.defined())
+    if (const auto* logits = dump_.find("logits"); logits && !model_.has_head())
       throw InputError(where, "{}: has logits, the model no language-modelling head", file_);
     else if (logits && logits->shape[2] != shape.vocab_size)
       throw InputError(where, "{}: logits of {} tokens, the model's vocabulary has {}", file_, logits->shape[2], shape.vocab_size);

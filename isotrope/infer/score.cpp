@@ -7,6 +7,7 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/kernels/batch_invariant.h"
+#include "isotrope/kernels/head_loss.h"
 
 namespace isotrope {
 
@@ -90,10 +91,11 @@ struct Input {
   std::size_t first;  ///< whose output predicts the continuation's first token
 };
 
-void check(const Model& model, const at::Tensor& weight) {
+void check(const Model& model) {
   if (!model.shape().causal)
     throw InputError("score", "this model reads its texts from both sides, and predicts no next token from those before alone");
-  if (!model.head().weight.defined()) throw InputError("score", "this model has no language-modelling head: it predicts no token");
+  if (!model.has_head()) throw InputError("score", "this model has no language-modelling head: it predicts no token");
+  const auto& weight = model.head().weight();
   if (!weight.device().is_cpu())
     throw UsageError("score", "scores that no batch changes are built for the CPU, not for {}", weight.device().str());
   if (weight.scalar_type() != at::kFloat && weight.scalar_type() != at::kBFloat16)
@@ -145,11 +147,11 @@ struct Asked {
   std::vector<std::int64_t> rows, targets;
 };
 
-ContinuationScore score_of(const float* nll, const float* hit, std::size_t count) {
+ContinuationScore score_of(const float* nll, const float* correct, std::size_t count) {
   ContinuationScore score;
   for (std::size_t i = 0; i < count; ++i) {
     score.log_likelihood -= static_cast<double>(nll[i]);
-    score.greedy = score.greedy && hit[i] != 0;
+    score.greedy = score.greedy && correct[i] != 0;
     score.log_probabilities.push_back(-nll[i]);
   }
   return score;
@@ -182,11 +184,11 @@ void score_batch(Model& model, std::span<const Input> inputs, std::span<const Sc
   const auto ids = row({packed.tokens.begin(), packed.tokens.end()}).unsqueeze(0);
   const auto hidden = model.forward_ids(ids, context).squeeze(0).index_select(0, row(asked.rows));
   const auto found = head_loss(model.head_input(hidden), model.head(), row(asked.targets));
-  const auto nll = found.nll.to(at::kCPU, at::kFloat).contiguous(), hit = found.hit.to(at::kCPU, at::kFloat).contiguous();
+  const auto nll = found.nll.to(at::kCPU, at::kFloat).contiguous(), correct = found.correct.to(at::kCPU, at::kFloat).contiguous();
   std::size_t place = 0;
   for (const auto& input : inputs) {
     const auto count = requests[input.request].continuation.size();
-    done(input.request, score_of(nll.const_data_ptr<float>() + place, hit.const_data_ptr<float>() + place, count));
+    done(input.request, score_of(nll.const_data_ptr<float>() + place, correct.const_data_ptr<float>() + place, count));
     place += count;
   }
 }
@@ -196,7 +198,7 @@ void score_batch(Model& model, std::span<const Input> inputs, std::span<const Sc
 std::vector<ContinuationScore> score_continuations(Model& model, std::span<const ScoreRequest> requests, const ScoringOptions& options) {
   const at::NoGradGuard no_grad;
   const BatchInvariantScope scope;
-  check(model, model.head().weight);
+  check(model);
   const bool share = model.shape().recurrence_flops == 0;
   const auto inputs = inputs_of(model, requests, options.context);
   std::vector<ContinuationScore> scores(requests.size());

@@ -7,9 +7,6 @@
 #include <atomic>
 
 #include "isotrope/kernels/dispatch.h"
-#include "isotrope/kernels/invariant_linear.h"
-#include "isotrope/kernels/onednn_linear.h"
-#include "isotrope/kernels/packed_weights.h"
 #include "isotrope/kernels/row_parts.h"
 
 #define ISOTROPE_KERNELS "isotrope/kernels/few_rows.inl"
@@ -23,29 +20,16 @@ constexpr std::int64_t rows_a_step = 16;
 /// Of the matrix, that are worth a thread.
 constexpr std::int64_t numbers_a_task = 1 << 15;
 
-bool applies(const at::Tensor& x, const at::Tensor& weight) {
+}  // namespace
+
+bool takes_few_rows(const at::Tensor& x, const at::Tensor& weight) {
   const auto width = x.size(-1);
   return has_cpu_kernel(x) && weight.numel() > 0 && weight.scalar_type() == x.scalar_type() && weight.is_contiguous() &&
          weight.dim() == 2 && weight.size(1) == width && x.numel() <= few_rows * width && !at::GradMode::is_enabled();
 }
 
-}  // namespace
-
-std::vector<at::Tensor> linears_of_few_rows(const at::Tensor& x, std::span<const Affine> maps) {
+std::vector<at::Tensor> few_row_products(const at::Tensor& x, std::span<const Affine> maps) {
   std::vector<at::Tensor> results;
-  const auto packed = std::ranges::count_if(maps, [](const Affine& map) { return packed_weight(map.weight) != nullptr; });
-  if (packed == std::ssize(maps)) return packed_linears(x, maps);
-  if (packed > 0) {
-    for (const auto& map : maps) results.push_back(linear_of_few_rows(x, map.weight, map.bias));
-    return results;
-  }
-  if (std::ranges::all_of(maps, [&](const Affine& map) { return takes_invariant(x, map.weight); })) return invariant_linears(x, maps);
-  if (!std::ranges::all_of(maps, [&](const Affine& map) { return applies(x, map.weight); })) {
-    for (const auto& [weight, bias] : maps)
-      results.push_back(takes_onednn(x, weight) ? onednn_linear(x, weight, bias)
-                                                : at::linear(x, weight, bias.defined() ? std::optional(bias) : std::nullopt));
-    return results;
-  }
   auto shape = x.sizes().vec();
   const auto rows = x.contiguous();
   const auto K = x.size(-1), M = x.numel() / K;
@@ -76,14 +60,9 @@ std::vector<at::Tensor> linears_of_few_rows(const at::Tensor& x, std::span<const
   return results;
 }
 
-at::Tensor linear_of_few_rows(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  const Affine map{weight, bias};
-  return std::move(linears_of_few_rows(x, {&map, 1}).front());
-}
-
 namespace reference {
 
-at::Tensor linear_of_few_rows(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   const auto y = at::linear(x.to(at::kDouble), weight.to(at::kDouble));
   return (bias.defined() ? y + bias.to(at::kDouble) : y).to(x.scalar_type());
 }

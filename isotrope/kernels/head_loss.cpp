@@ -3,9 +3,8 @@
 #include <ATen/ATen.h>
 
 #include "isotrope/kernels/dispatch.h"
+#include "isotrope/kernels/head_chunks.h"
 #include "isotrope/kernels/invariant_linear.h"
-#include "isotrope/kernels/packed_weights.h"
-#include "isotrope/kernels/weight_gradient.h"
 
 namespace isotrope {
 
@@ -13,7 +12,7 @@ namespace {
 
 struct LossRow {
   float nll, log_z;
-  bool hit;
+  bool correct;
 };
 
 }  // namespace
@@ -25,44 +24,55 @@ struct LossRow {
 
 namespace isotrope {
 
-namespace {
-
-at::Tensor projection(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias) {
-  return at::linear(hidden, weight, bias.defined() ? std::optional(bias) : std::nullopt);
-}
-
-}  // namespace
-
 namespace reference {
 
-HeadLoss head_loss(const at::Tensor& hidden, const OutputHead& head, const at::Tensor& targets, const HeadLossOptions& options) {
+HeadLoss head_loss(const at::Tensor& hidden, const Linear& head, const at::Tensor& targets, const HeadLossOptions& options) {
   const auto wide = hidden.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  const auto logits = projection(hidden, head.weight, head.bias).to(wide);
+  const auto bias = head.bias.defined() ? std::optional(head.bias) : std::nullopt;
+  const auto logits = at::linear(hidden, effective_weight(*head.slot).to(hidden.scalar_type()), bias).to(wide);
   const auto counted = targets != ignored_target;
-  const auto log_z = at::logsumexp(logits, -1);
-  const auto nll = (log_z - logits.gather(1, targets.clamp_min(0).unsqueeze(1)).squeeze(1)).masked_fill(counted.logical_not(), 0);
-  const auto z = log_z.square().masked_fill(counted.logical_not(), 0);
-  const auto hit = at::logical_and(std::get<0>(logits.max(-1)) == logits.gather(1, targets.clamp_min(0).unsqueeze(1)).squeeze(1), counted);
-  return {options.scale * (nll.sum() + options.z_loss * z.sum()), nll.detach(), hit.to(at::kFloat)};
+  const auto log_z = at::logsumexp(logits, -1), wanted = logits.gather(1, targets.clamp_min(0).unsqueeze(1)).squeeze(1);
+  const auto nll = (log_z - wanted).masked_fill(counted.logical_not(), 0);
+  auto rows = nll + options.z_loss * log_z.square().masked_fill(counted.logical_not(), 0);
+  if (options.weights.defined()) rows = rows * options.weights;
+  const auto correct = at::logical_and(std::get<0>(logits.max(-1)) == wanted, counted);
+  return {options.scale * rows.sum(), nll.detach(), correct.to(at::kFloat)};
 }
 
 }  // namespace reference
 
 namespace {
 
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
 /// Of each row of a chunk, views of the whole call's.
 struct RowLosses {
-  at::Tensor nll, log_z, hit;  // [rows] fp32
+  at::Tensor nll, log_z, correct;  // [rows] fp32
+  at::Tensor weights;              // [rows] fp32, or undefined
   RowLosses narrow(std::int64_t begin, std::int64_t count) const {
-    return {nll.narrow(0, begin, count), log_z.narrow(0, begin, count), hit.narrow(0, begin, count)};
+    const auto part = [&](const at::Tensor& x) { return x.defined() ? x.narrow(0, begin, count) : x; };
+    return {part(nll), part(log_z), part(correct), part(weights)};
   }
+  /// Scalar fp32: scale · Σ weight (nll + z_loss log²Z).
+  at::Tensor sum(const HeadLossOptions& options) const;
 };
+
+at::Tensor RowLosses::sum(const HeadLossOptions& options) const {
+  const auto total = [&](const at::Tensor& rows) {
+    return weights.defined() ? (rows.to(at::kDouble) * weights).sum() : rows.sum(at::kDouble);
+  };
+  auto loss = total(nll);
+  if (options.z_loss > 0) loss = loss + options.z_loss * total(log_z.to(at::kDouble).square());
+  return (options.scale * loss).to(at::kFloat);
+}
 
 /// The chunk's losses; its logits become their gradient in place.
 void softmax_chunk(at::Tensor& logits, const at::Tensor& targets, const RowLosses& out, const HeadLossOptions& options, bool gradient) {
   const auto* target = targets.const_data_ptr<std::int64_t>();
   auto *losses = out.nll.mutable_data_ptr<float>(), *normalisers = out.log_z.mutable_data_ptr<float>(),
-       *hits = out.hit.mutable_data_ptr<float>();
+       *corrects = out.correct.mutable_data_ptr<float>();
+  const auto* weights = out.weights.defined() ? out.weights.const_data_ptr<float>() : nullptr;
   const auto vocab = logits.size(1);
   const auto scale = static_cast<float>(options.scale), z_loss = static_cast<float>(options.z_loss);
   dispatch_float(logits.scalar_type(), [&]<class T>() {
@@ -72,8 +82,8 @@ void softmax_chunk(at::Tensor& logits, const at::Tensor& targets, const RowLosse
       for (auto i = begin; i < end; ++i) {
         LossRow row{0, 0, false};
         if (target[i] == ignored_target) std::fill_n(rows + i * vocab, vocab, T(0));
-        else row = softmax_loss(rows + i * vocab, vocab, target[i], scale, z_loss, gradient);
-        losses[i] = row.nll, normalisers[i] = row.log_z, hits[i] = row.hit ? 1.0f : 0.0f;
+        else row = softmax_loss(rows + i * vocab, vocab, target[i], weights ? scale * weights[i] : scale, z_loss, gradient);
+        losses[i] = row.nll, normalisers[i] = row.log_z, corrects[i] = row.correct ? 1.0f : 0.0f;
       }
     });
   });
@@ -89,7 +99,9 @@ void softmax_columns(at::Tensor& logits, const at::Tensor& targets, const RowLos
   auto* data = logits.mutable_data_ptr<float>();
   const auto* target = targets.const_data_ptr<std::int64_t>();
   auto *losses = out.nll.mutable_data_ptr<float>(), *normalisers = out.log_z.mutable_data_ptr<float>(),
-       *hits = out.hit.mutable_data_ptr<float>();
+       *corrects = out.correct.mutable_data_ptr<float>();
+  const auto* weights = out.weights.defined() ? out.weights.const_data_ptr<float>() : nullptr;
+  const auto scale_of = [&](std::int64_t row) { return static_cast<float>(options.scale) * (weights ? weights[row] : 1.0f); };
   std::vector<float> tops(static_cast<std::size_t>(blocks * n)), sums(tops.size()), factors(static_cast<std::size_t>(n)),
       shifts(factors.size());
   const auto rows_of = [&](std::int64_t b) { return std::min(block, vocab - b * block); };
@@ -103,16 +115,16 @@ void softmax_columns(at::Tensor& logits, const at::Tensor& targets, const RowLos
     const bool counted = target[j] != ignored_target;
     normalisers[j] = counted ? top + std::log(sum) : 0;
     losses[j] = counted ? normalisers[j] - data[target[j] * n + j] : 0;
-    hits[j] = counted && data[target[j] * n + j] >= top ? 1.0f : 0.0f;
+    corrects[j] = counted && data[target[j] * n + j] >= top ? 1.0f : 0.0f;
     shifts[j] = counted ? normalisers[j] : std::numeric_limits<float>::infinity();  // exp(−∞): nothing of a row that does not count
-    factors[j] = counted ? static_cast<float>(options.scale) * (1.0f + 2.0f * static_cast<float>(options.z_loss) * normalisers[j]) : 0;
+    factors[j] = counted ? scale_of(j) * (1.0f + 2.0f * static_cast<float>(options.z_loss) * normalisers[j]) : 0;
   }
   if (!gradient) return;
   at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
     for (auto b = begin; b < end; ++b) slope_block(data + b * block * n, rows_of(b), n, shifts.data(), factors.data());
   });
   for (std::int64_t j = 0; j < n; ++j)
-    if (target[j] != ignored_target) data[target[j] * n + j] -= static_cast<float>(options.scale);
+    if (target[j] != ignored_target) data[target[j] * n + j] -= scale_of(j);
 }
 
 /// The same from tensor operations, for other devices and dtypes.
@@ -123,142 +135,111 @@ void softmax_chunk_composed(at::Tensor& logits, const at::Tensor& targets, RowLo
   log_z.copy_(at::logsumexp(logits, -1));
   const auto wanted = logits.gather(1, safe).squeeze(1);
   nll.copy_(log_z - wanted).masked_fill_(ignored, 0);
-  out.hit.copy_(wanted == std::get<0>(logits.max(-1))).masked_fill_(ignored, 0);
+  out.correct.copy_(wanted == std::get<0>(logits.max(-1))).masked_fill_(ignored, 0);
   if (gradient) {
-    logits.sub_(log_z.unsqueeze(1)).exp_().mul_((options.scale * (1.0 + 2.0 * options.z_loss * log_z)).unsqueeze(1));
-    logits.scatter_add_(1, safe, at::full_like(safe, -options.scale, logits.options()));
+    const auto scales = options.scale * (out.weights.defined() ? out.weights : at::ones_like(log_z)).unsqueeze(1);
+    logits.sub_(log_z.unsqueeze(1)).exp_().mul_(scales * (1.0 + 2.0 * options.z_loss * log_z).unsqueeze(1));
+    logits.scatter_add_(1, safe, -scales);
     logits.masked_fill_(ignored.unsqueeze(1), 0);
   }
   log_z.masked_fill_(ignored, 0);
 }
 
-/// The gradient of the head, summed chunk by chunk: in the caller's sink, or in a buffer of its own.
-class HeadGradient {
- public:
-  HeadGradient(GradientSink* sink, const at::Tensor& head) : sink_(sink) {
-    if (!sink_) sum_ = at::empty(head.sizes(), head.options().dtype(at::kFloat));
+/// The chunk's losses; the gradient of its logits, in the dtype of hidden.
+at::Tensor chunk_losses(const HeadChunk& chunk, const at::Tensor& targets, const RowLosses& all, const HeadLossOptions& options,
+                        bool gradient) {
+  const auto out = all.narrow(chunk.begin, chunk.count);
+  const auto wanted = chunk.of(targets);
+  auto logits = chunk.logits;
+  if (!has_cpu_kernel(logits)) {
+    auto wide = logits.to(at::kFloat);
+    softmax_chunk_composed(wide, wanted, out, options, gradient);
+    return wide.to(logits.scalar_type());
   }
-  void add(const at::Tensor& slope, const at::Tensor& hidden) {
-    if (sink_) return add_outer_product_(*sink_, slope, hidden);
-    add_outer_product_(sum_, slope, hidden, /*overwrite=*/!begun_);
-    begun_ = true;
+  if (logits.scalar_type() == at::kFloat) {
+    auto columns = logits.t();
+    softmax_columns(columns, wanted, out, options, gradient);
+  } else {
+    softmax_chunk(logits, wanted, out, options, gradient);
   }
-  /// In the head's dtype; undefined where a sink has it.
-  at::Tensor result(at::ScalarType type) { return sink_ ? at::Tensor() : begun_ ? sum_.to(type) : sum_.zero_().to(type); }
+  return logits;
+}
 
- private:
-  GradientSink* sink_;
-  at::Tensor sum_;
-  bool begun_ = false;
-};
+RowLosses room_for(std::int64_t rows, const at::Tensor& hidden, const at::Tensor& weights) {
+  const auto fp32 = hidden.options().dtype(at::kFloat).requires_grad(false);
+  return {at::empty({rows}, fp32), at::empty({rows}, fp32), at::empty({rows}, fp32), weights};
+}
+
+using Optional = std::optional<at::Tensor>;
 
 struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
-  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, const at::Tensor& hidden_in,
-                                                const at::Tensor& head, const std::optional<at::Tensor>& bias_in, const at::Tensor& targets,
-                                                HeadLossOptions options, bool gradient) {
+  static variable_list forward(AutogradContext* context, const at::Tensor& hidden_in, const at::Tensor& /*weight*/,
+                               const Optional& /*bias*/, const Optional& /*row*/, const Optional& /*column*/, const Optional& /*scale*/,
+                               const Optional& /*down*/, const Optional& /*up*/, const Linear& head, const at::Tensor& weight,
+                               const at::Tensor& targets, const HeadLossOptions& options, bool gradient) {
     const auto hidden = hidden_in.contiguous();
-    const auto bias = bias_in.value_or(at::Tensor());
-    const auto rows = hidden.size(0), vocab = head.size(0);
-    const bool own = has_cpu_kernel(hidden);
-    const auto fp32 = hidden.options().dtype(at::kFloat);
-    const RowLosses out{at::empty({rows}, fp32), at::empty({rows}, fp32), at::empty({rows}, fp32)};
-    at::Tensor d_hidden, d_bias;
-    std::optional<HeadGradient> d_head;
-    if (gradient) d_hidden = at::empty_like(hidden), d_head.emplace(options.sink, head);
-    if (gradient && bias.defined()) d_bias = at::zeros({vocab}, fp32);
-    const auto width = static_cast<std::int64_t>(hidden.element_size());
-    const auto chunk = std::min(rows, std::max<std::int64_t>(16, options.chunk_bytes / (width * vocab) / 16 * 16));
-    const bool transposed = own && hidden.scalar_type() == at::kFloat;
-    const auto buffer = own ? at::empty({chunk * vocab}, hidden.options()) : at::Tensor();
-    for (std::int64_t begin = 0; begin < rows; begin += chunk) {
-      const auto count = std::min(chunk, rows - begin);
-      const auto part = hidden.narrow(0, begin, count), wanted = targets.narrow(0, begin, count);
-      const auto losses = out.narrow(begin, count);
-      at::Tensor slope;  // [count, vocab], in the dtype of hidden
-      if (transposed) {
-        auto logits = buffer.narrow(0, 0, count * vocab).view({vocab, count});
-        if (bias.defined()) at::addmm_out(logits, bias.unsqueeze(1), head, part.t());
-        else at::mm_out(logits, head, part.t());
-        softmax_columns(logits, wanted, losses, options, gradient);
-        slope = logits.t();
-      } else if (own) {
-        slope = buffer.narrow(0, 0, count * vocab).view({count, vocab});
-        if (bias.defined()) at::addmm_out(slope, bias, part, head.t());
-        else at::mm_out(slope, part, head.t());
-        softmax_chunk(slope, wanted, losses, options, gradient);
-      } else {
-        auto logits = projection(part, head, bias).to(at::kFloat);
-        softmax_chunk_composed(logits, wanted, losses, options, gradient);
-        slope = logits.to(hidden.scalar_type());
-      }
-      if (!gradient) continue;
-      at::Tensor slot = d_hidden.narrow(0, begin, count);
-      at::mm_out(slot, slope, head);
-      d_head->add(slope, part);
-      if (bias.defined()) d_bias.add_(slope.sum(0, /*keepdim=*/false, at::kFloat));
-    }
-    if (gradient)
-      context->save_for_backward(
-          {d_hidden, d_head->result(head.scalar_type()), bias.defined() ? d_bias.to(bias.scalar_type()) : at::Tensor()});
-    auto loss = out.nll.sum(at::kDouble);
-    if (options.z_loss > 0) loss = loss + options.z_loss * out.log_z.to(at::kDouble).square().sum();
-    context->mark_non_differentiable({out.nll, out.hit});
-    return {(options.scale * loss).to(at::kFloat), out.nll, out.hit};
+    const auto out = room_for(hidden.size(0), hidden, options.weights);
+    std::optional<HeadGradients> gradients;
+    if (gradient) gradients.emplace(hidden, hidden_in.requires_grad(), head, weight);
+    for_head_chunks(hidden, weight, head.bias, options.chunk_bytes, [&](const HeadChunk& chunk) {
+      const auto slope = chunk_losses(chunk, targets, out, options, gradient);
+      if (gradients) gradients->add(chunk, slope);
+    });
+    if (gradients) context->save_for_backward(gradients->finished());
+    context->saved_data["into_sink"] = head.slot->sink && head.slot->weight.requires_grad();
+    context->mark_non_differentiable({out.nll, out.correct});
+    return {out.sum(options), out.nll, out.correct};
   }
 
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list grads) {
-    auto saved = context->get_saved_variables();
+  static variable_list backward(AutogradContext* context, variable_list grads) {
+    auto found = context->get_saved_variables();
+    const bool into_sink = context->saved_data["into_sink"].toBool();
     // The usual upstream gradient of a loss is 1; anything else scales what the forward pass has made.
     const auto& upstream = grads[0];
     // Reading it from another device waits for that device: only where it must be known.
-    const bool one = (upstream.device().is_cpu() || !saved[1].defined()) && upstream.item<double>() == 1.0;
-    if (!one && !saved[1].defined())
+    const bool one = (upstream.device().is_cpu() || into_sink) && upstream.item<double>() == 1.0;
+    if (!one && into_sink)
       throw WorkError("loss", "the head's gradient is in its sink already: the loss must be differentiated as it is, not scaled");
-    const auto scaled = [&](const at::Tensor& gradient) {
-      return one || !gradient.defined() ? gradient : gradient * upstream.to(gradient.scalar_type());
-    };
-    return {scaled(saved[0]), scaled(saved[1]), scaled(saved[2]), at::Tensor(), at::Tensor(), at::Tensor()};
+    for (auto& gradient : found)
+      if (!one && gradient.defined()) gradient = gradient * upstream.to(gradient.scalar_type());
+    found.resize(13);  // nothing of the arguments that are not differentiated
+    return found;
   }
 };
 
 /// Each row by itself (batch_invariant.h): only those that count are computed.
-HeadLoss invariant_head_loss(const at::Tensor& hidden, const OutputHead& head, const at::Tensor& targets, const HeadLossOptions& options) {
+HeadLoss invariant_head_loss(const at::Tensor& hidden, const Affine& head, const at::Tensor& targets, const HeadLossOptions& options) {
   const auto counted = at::nonzero(targets != ignored_target).squeeze(1), wanted = targets.index_select(0, counted);
   const auto rows = hidden.index_select(0, counted);
-  const auto fp32 = hidden.options().dtype(at::kFloat);
-  const RowLosses out{at::empty({rows.size(0)}, fp32), at::empty({rows.size(0)}, fp32), at::empty({rows.size(0)}, fp32)};
-  const auto vocab = head.weight.size(0);
-  const auto chunk = std::max<std::int64_t>(16, options.chunk_bytes / (4 * vocab) / 16 * 16);
-  const Affine map{head.weight, head.bias};
+  const auto out = room_for(rows.size(0), rows, options.weights.defined() ? options.weights.index_select(0, counted) : options.weights);
+  const auto chunk = std::max<std::int64_t>(16, options.chunk_bytes / (4 * head.weight.size(0)) / 16 * 16);
   for (std::int64_t begin = 0; begin < rows.size(0); begin += chunk) {
     const auto count = std::min(chunk, rows.size(0) - begin);
-    auto logits = invariant_linears(rows.narrow(0, begin, count), {&map, 1}, /*round=*/false).front();
+    auto logits = invariant_linears(rows.narrow(0, begin, count), {&head, 1}, /*round=*/false).front();
     softmax_chunk(logits, wanted.narrow(0, begin, count), out.narrow(begin, count), options, /*gradient=*/false);
   }
-  const auto spread = [&](const at::Tensor& values) { return at::zeros({targets.size(0)}, fp32).index_copy_(0, counted, values); };
-  auto loss = out.nll.sum(at::kDouble);
-  if (options.z_loss > 0) loss = loss + options.z_loss * out.log_z.to(at::kDouble).square().sum();
-  return {(options.scale * loss).to(at::kFloat), spread(out.nll), spread(out.hit)};
+  const auto spread = [&](const at::Tensor& values) {
+    return at::zeros({targets.size(0)}, values.options()).index_copy_(0, counted, values);
+  };
+  return {out.sum(options), spread(out.nll), spread(out.correct)};
 }
 
 }  // namespace
 
-HeadLoss head_loss(const at::Tensor& hidden, const OutputHead& head, const at::Tensor& target_ids, const HeadLossOptions& options) {
-  if (packed_weight(head.weight))
-    return head_loss(hidden, {expanded(head.weight).to(hidden.scalar_type()), head.bias}, target_ids, options);
+HeadLoss head_loss(const at::Tensor& hidden, const Linear& head, const at::Tensor& target_ids, const HeadLossOptions& options) {
   const auto targets = target_ids.contiguous();
   if (targets.device().is_cpu()) {
     const auto* target = targets.const_data_ptr<std::int64_t>();
+    const auto vocab = head.weight().size(0);
     for (std::int64_t i = 0; i < targets.numel(); ++i)
-      if (target[i] != ignored_target && (target[i] < 0 || target[i] >= head.weight.size(0)))
-        throw InputError("loss", "target {} at position {} is out of range for a vocabulary of {}", target[i], i, head.weight.size(0));
+      if (target[i] != ignored_target && (target[i] < 0 || target[i] >= vocab))
+        throw InputError("loss", "target {} at position {} is out of range for a vocabulary of {}", target[i], i, vocab);
   }
-  if (takes_invariant(hidden, head.weight)) return invariant_head_loss(hidden, head, targets, options);
   if (hidden.scalar_type() == at::kDouble) return reference::head_loss(hidden, head, targets, options);
-  const bool gradient = at::GradMode::is_enabled() &&
-                        (hidden.requires_grad() || head.weight.requires_grad() || (head.bias.defined() && head.bias.requires_grad()));
-  const auto bias = head.bias.defined() ? std::optional(head.bias) : std::nullopt;
-  const auto out = HeadLossFunction::apply(hidden, head.weight, bias, targets, options, gradient);
+  if (head.slot->on_input) head.slot->on_input(hidden);
+  const auto weight = head_matrix(head, hidden);
+  if (takes_invariant(hidden, weight)) return invariant_head_loss(hidden, {weight, head.bias}, targets, options);
+  const auto out = apply_to_head<HeadLossFunction>(hidden, head, weight, targets, options, head_is_differentiated(hidden, head));
   return {out[0], out[1], out[2]};
 }
 

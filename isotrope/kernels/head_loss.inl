@@ -15,8 +15,8 @@ inline LossRow softmax_loss(T* logits, std::int64_t vocab, std::int64_t target, 
   const float log_z = top + std::log(sum_of(sums));
   const auto wanted = static_cast<float>(logits[target]);
   // Rounded to bf16 many logits are equal: the first of them is the one that counts.
-  const bool hit = wanted >= top && std::find(logits, logits + target, logits[target]) == logits + target;
-  const LossRow row{log_z - wanted, log_z, hit};
+  const bool correct = wanted >= top && std::find(logits, logits + target, logits[target]) == logits + target;
+  const LossRow row{log_z - wanted, log_z, correct};
   if (gradient) {
     const float factor = scale * (1.0f + 2.0f * z_loss * log_z);
     const float at_target = factor * std::exp(static_cast<float>(logits[target]) - log_z) - scale;

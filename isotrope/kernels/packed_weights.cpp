@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <limits>
 #include <map>
 #include <numeric>
 #include <optional>
@@ -16,6 +15,7 @@
 #include "isotrope/io/dtype.h"
 #include "isotrope/kernels/batch_invariant.h"
 #include "isotrope/kernels/dispatch.h"
+#include "isotrope/kernels/linear.h"
 #include "isotrope/kernels/row_parts.h"
 
 #define ISOTROPE_KERNELS "isotrope/kernels/packed_weights.inl"
@@ -27,12 +27,6 @@ namespace {
 
 constexpr std::int64_t numbers_a_task = 1 << 15;   // of the matrix, that are worth a thread
 constexpr std::int64_t numbers_at_once = 1 << 20;  // of it that are expanded to be multiplied with many rows
-
-const PackedWeight& blocks_of(const at::Tensor& weight) {
-  const auto* packed = packed_weight(weight);
-  if (!packed) throw WorkError("packed", "this weight is not packed");
-  return *packed;
-}
 
 /// The parts of a block whose scales lie before the numbers: the packings that our products read, which lay a row out anew.
 struct Parts {
@@ -59,7 +53,8 @@ void lay_out(const Parts& parts, std::int64_t blocks, const std::uint8_t* file, 
 
 /// The numbers of some rows, [count, K], in `to`'s dtype: fp32 or bf16.
 template <class T>
-void expand_into(const PackedWeight& packed, std::int64_t K, std::int64_t first, std::int64_t count, T* to) {
+void expand_into(const PackedMatrix& packed, std::int64_t first, std::int64_t count, T* to) {
+  const auto K = packed.columns;
   const auto* matrix = packed.bytes.const_data_ptr<std::uint8_t>();
   static const auto laid_out = ISOTROPE_CHOOSE(expand_rows<T>);
   if (parts_of(packed.packing)) return laid_out(packed.packing, matrix, K, first, first + count, to);
@@ -74,13 +69,14 @@ void expand_into(const PackedWeight& packed, std::int64_t K, std::int64_t first,
 }
 
 /// The same as a tensor, on all threads; other dtypes are rounded from fp32.
-at::Tensor expanded_part(const PackedWeight& packed, std::int64_t K, std::int64_t first, std::int64_t count, at::ScalarType type) {
+at::Tensor expanded_part(const PackedMatrix& packed, std::int64_t first, std::int64_t count, at::ScalarType type) {
+  const auto K = packed.columns;
   const bool direct = type == at::kFloat || type == at::kBFloat16;
   auto out = at::empty({count, K}, direct ? type : at::kFloat);
   dispatch_float(out.scalar_type(), [&]<class T>() {
     auto* to = out.mutable_data_ptr<T>();
     at::parallel_for(0, count, std::max<std::int64_t>(1, numbers_a_task / K),
-                     [&](std::int64_t begin, std::int64_t end) { expand_into(packed, K, first + begin, end - begin, to + begin * K); });
+                     [&](std::int64_t begin, std::int64_t end) { expand_into(packed, first + begin, end - begin, to + begin * K); });
   });
   return out.to(type);
 }
@@ -101,7 +97,7 @@ std::vector<float> offsets_of(Packing packing, const float* x, std::int64_t M, s
 
 /// A matrix to multiply with: where its blocks lie, what is added and where the results [M, N] go.
 struct Job {
-  const PackedWeight* weight;
+  const PackedMatrix* weight;
   const float* offsets;
   at::Tensor shift, y;
   std::int64_t N;
@@ -123,7 +119,7 @@ void Job::multiply(std::int64_t M, const float* x, std::int64_t K, std::int64_t 
     case Packing::q4_1: return q4_1(M, matrix, K, x, offsets, add, first, last, N, to);
     default: {
       std::vector<float> numbers(static_cast<std::size_t>((last - first) * K));
-      expand_into(*weight, K, first, last - first, numbers.data());
+      expand_into(*weight, first, last - first, numbers.data());
       expanded_rows(M, numbers.data(), K, x, add, first, last - first, N, to);
     }
   }
@@ -136,76 +132,63 @@ bool can_stay_packed(Packing packing, std::int64_t columns) {
   return block > 1 && columns % block == 0;
 }
 
-void keep_packed(const at::Tensor& weight, Packing packing, const at::Tensor& bytes) {
-  const auto fits = weight.dim() == 2 && can_stay_packed(packing, weight.size(1)) && bytes.dim() == 2 && bytes.scalar_type() == at::kByte &&
-                    bytes.is_contiguous() && bytes.size(0) == weight.size(0) &&
-                    bytes.size(1) == static_cast<std::int64_t>(packed_bytes(packing, static_cast<std::size_t>(weight.size(1))));
+PackedMatrix packed_matrix(Packing packing, const at::Tensor& bytes, std::int64_t columns) {
+  const auto fits = can_stay_packed(packing, columns) && bytes.dim() == 2 && bytes.scalar_type() == at::kByte && bytes.is_contiguous() &&
+                    bytes.size(1) == static_cast<std::int64_t>(packed_bytes(packing, static_cast<std::size_t>(columns)));
   if (!fits)
-    throw WorkError("packed", "{} bytes of {} are no weight {}", shape_text(bytes.sizes()), packing_name(packing),
-                    shape_text(weight.sizes()));
-  const auto nothing = at::full({1, 1}, std::numeric_limits<double>::quiet_NaN(), weight.options().requires_grad(false));
-  weight.set_data(nothing.expand(weight.sizes()));
-  auto packed = c10::make_intrusive<PackedWeight>();
-  packed->packing = packing, packed->bytes = bytes;
+    throw WorkError("packed", "{} bytes of {} are no matrix of {} columns", shape_text(bytes.sizes()), packing_name(packing), columns);
+  PackedMatrix packed{packing, bytes.size(0), columns, bytes};
   if (const auto parts = parts_of(packing)) {
-    packed->bytes = at::empty_like(bytes);
+    packed.bytes = at::empty_like(bytes);
     const auto row = bytes.size(1);
     for (std::int64_t i = 0; i < bytes.size(0); ++i)
       lay_out(*parts, row / (parts->scales + parts->numbers), bytes.const_data_ptr<std::uint8_t>() + i * row,
-              packed->bytes.mutable_data_ptr<std::uint8_t>() + i * row);
+              packed.bytes.mutable_data_ptr<std::uint8_t>() + i * row);
   }
-  weight.unsafeGetTensorImpl()->set_backend_meta(std::move(packed));
+  return packed;
 }
 
-const PackedWeight* packed_weight(const at::Tensor& weight) {
-  return weight.defined() ? dynamic_cast<const PackedWeight*>(weight.unsafeGetTensorImpl()->get_backend_meta()) : nullptr;
-}
+at::Tensor expanded(const PackedMatrix& matrix, at::ScalarType dtype) { return expanded_part(matrix, 0, matrix.rows, dtype); }
 
-at::Tensor expanded(const at::Tensor& weight) {
-  return expanded_part(blocks_of(weight), weight.size(1), 0, weight.size(0), weight.scalar_type());
-}
-
-at::Tensor expanded_rows(const at::Tensor& weight, const at::Tensor& ids) {
-  const auto& packed = blocks_of(weight);
-  const auto K = weight.size(1);
+at::Tensor expanded_rows(const PackedMatrix& matrix, const at::Tensor& ids, at::ScalarType dtype) {
+  const auto K = matrix.columns;
   const auto flat = ids.to(at::kCPU, at::kLong).flatten().contiguous();
   auto out = at::empty({flat.numel(), K}, at::kFloat);
   for (std::int64_t i = 0; i < flat.numel(); ++i) {
     const auto id = flat.const_data_ptr<std::int64_t>()[i];
-    if (id < 0 || id >= weight.size(0)) throw WorkError("packed", "row {} of {} is asked for", id, weight.size(0));
-    expand_into(packed, K, id, 1, out.mutable_data_ptr<float>() + i * K);
+    if (id < 0 || id >= matrix.rows) throw WorkError("packed", "row {} of {} is asked for", id, matrix.rows);
+    expand_into(matrix, id, 1, out.mutable_data_ptr<float>() + i * K);
   }
   auto shape = ids.sizes().vec();
   shape.push_back(K);
-  return out.to(weight.scalar_type()).view(shape);
+  return out.to(dtype).view(shape);
 }
 
 namespace {
 
 /// x · Wᵀ + b, part by part of the matrix, whose numbers need no room for all.
-at::Tensor product_by_parts(const at::Tensor& x, const PackedWeight& packed, std::int64_t N, const at::Tensor& bias) {
-  const auto K = x.size(-1), part = std::max<std::int64_t>(64, numbers_at_once / K);
+at::Tensor product_by_parts(const at::Tensor& x, const PackedMatrix& packed, const at::Tensor& bias) {
+  const auto K = packed.columns, N = packed.rows, part = std::max<std::int64_t>(64, numbers_at_once / K);
   std::vector<at::Tensor> results;
   for (std::int64_t first = 0; first < N; first += part) {
     const auto count = std::min(part, N - first);
-    results.push_back(linear_of_few_rows(x, expanded_part(packed, K, first, count, x.scalar_type()),
-                                         bias.defined() ? bias.narrow(0, first, count) : bias));
+    results.push_back(
+        product(x, expanded_part(packed, first, count, x.scalar_type()), bias.defined() ? bias.narrow(0, first, count) : bias));
   }
   return results.size() == 1 ? results.front() : at::cat(results, -1);
 }
 
 }  // namespace
 
-std::vector<at::Tensor> packed_linears(const at::Tensor& x, std::span<const Affine> maps) {
+std::vector<at::Tensor> packed_products(const at::Tensor& x, std::span<const PackedAffine> maps) {
   std::vector<at::Tensor> results;
   const bool few = !is_batch_invariant() && x.numel() > 0 && x.numel() <= few_rows * x.size(-1) && !at::GradMode::is_enabled();
   if (!few) {
     const bool differentiated =
         at::GradMode::is_enabled() &&
-        (x.requires_grad() || std::ranges::any_of(maps, [](const Affine& map) { return map.bias.defined() && map.bias.requires_grad(); }));
-    for (const auto& [weight, bias] : maps)
-      results.push_back(differentiated ? linear_of_few_rows(x, expanded(weight).to(x.scalar_type()), bias)
-                                       : product_by_parts(x, blocks_of(weight), weight.size(0), bias));
+        (x.requires_grad() || std::ranges::any_of(maps, [](const auto& map) { return map.bias.defined() && map.bias.requires_grad(); }));
+    for (const auto& [matrix, bias] : maps)
+      results.push_back(differentiated ? product(x, expanded(*matrix, x.scalar_type()), bias) : product_by_parts(x, *matrix, bias));
     return results;
   }
   const auto rows = x.to(at::kFloat).contiguous();
@@ -215,15 +198,14 @@ std::vector<at::Tensor> packed_linears(const at::Tensor& x, std::span<const Affi
   auto shape = x.sizes().vec();
   std::vector<Job> jobs;
   std::vector<std::int64_t> counts;
-  for (const auto& [weight, bias] : maps) {
-    const auto N = weight.size(0);
-    if (weight.size(1) != K) throw WorkError("packed", "rows of {} numbers for a weight {}", K, shape_text(weight.sizes()));
-    shape.back() = N;
-    const auto& packed = blocks_of(weight);
-    auto& offset = offsets[packed.packing];
-    if (offset.empty()) offset = offsets_of(packed.packing, from, M, K);
-    jobs.push_back({&packed, offset.data(), bias.defined() ? bias.to(at::kFloat).contiguous() : bias, at::empty(shape, rows.options()), N});
-    counts.push_back(N);
+  for (const auto& [matrix, bias] : maps) {
+    if (matrix->columns != K) throw WorkError("packed", "rows of {} numbers for a matrix of {} columns", K, matrix->columns);
+    shape.back() = matrix->rows;
+    auto& offset = offsets[matrix->packing];
+    if (offset.empty()) offset = offsets_of(matrix->packing, from, M, K);
+    jobs.push_back(
+        {matrix, offset.data(), bias.defined() ? bias.to(at::kFloat).contiguous() : bias, at::empty(shape, rows.options()), matrix->rows});
+    counts.push_back(matrix->rows);
   }
   for_row_parts(counts, std::max<std::int64_t>(4, numbers_a_task / K / 4 * 4),
                 [&](std::size_t matrix, std::int64_t first, std::int64_t last) { jobs[matrix].multiply(M, from, K, first, last); });

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include "isotrope/kernels/dispatch.h"
-#include "isotrope/kernels/gradient_sink.h"
 
 #define ISOTROPE_KERNELS "isotrope/kernels/projected_lstm.inl"
 #include "isotrope/kernels/for_each_isa.h"
@@ -119,22 +118,30 @@ Recurrence run(const at::Tensor& gates, const at::Tensor& weight_hh, const at::T
   return r;
 }
 
-/// The gradient of a weight Wᵀ-wise: aᵀ b of all tokens, into the weight's sink if it has one.
-at::Tensor weight_gradient(const at::Tensor& weight, const at::Tensor& a, const at::Tensor& b) {
+/// The gradient of a weight: aᵀ b of all tokens, into its sink if it has one.
+at::Tensor weight_gradient(const at::Tensor& weight, GradientSink* sink, const at::Tensor& a, const at::Tensor& b) {
   const auto rows_a = a.flatten(0, 1), rows_b = b.flatten(0, 1);
-  if (auto* sink = gradient_sink(weight)) {
+  if (sink) {
     add_outer_product_(*sink, rows_a, rows_b);
     return {};
   }
   return at::mm(rows_a.t(), rows_b).to(weight.scalar_type());
 }
 
+/// Of W itself: the gradient of a weight with additions goes back through them.
+GradientSink* sink_of(AutogradContext* context, const char* which) {
+  auto& slot = static_cast<LinearSlot&>(*context->saved_data[which].toCapsule());
+  return slot.sink && !slot.has_additions() ? &slot.sink : nullptr;
+}
+
 struct ProjectedLstm : torch::autograd::Function<ProjectedLstm> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& gates, const at::Tensor& weight_hh, const at::Tensor& weight_hr,
-                            const std::optional<at::Tensor>& documents, bool backwards) {
+                            const std::optional<at::Tensor>& documents, bool backwards, const Slot& slot_hh, const Slot& slot_hr) {
     const auto r = run(gates, weight_hh, weight_hr, {.documents = documents.value_or(at::Tensor()), .backwards = backwards});
     context->save_for_backward({r.z, r.c, r.u, r.h, r.begins, weight_hh, weight_hr});
     context->saved_data["backwards"] = backwards;
+    context->saved_data["hh"] = c10::IValue::make_capsule(slot_hh);
+    context->saved_data["hr"] = c10::IValue::make_capsule(slot_hr);
     return in_reading_order_back(r.h, backwards, gates.scalar_type());
   }
 
@@ -159,9 +166,10 @@ struct ProjectedLstm : torch::autograd::Function<ProjectedLstm> {
       if (t > 0) dh[t - 1].add_(at::mm(r.z[t], w_hh).masked_fill_(r.begins[t].unsqueeze(1), 0));
     }
     at::Tensor d_hh, d_hr;
-    if (context->needs_input_grad(1)) d_hh = weight_gradient(weight_hh, r.z, r.h_before());
-    if (context->needs_input_grad(2)) d_hr = weight_gradient(weight_hr, dh, r.u);
-    return {in_reading_order_back(r.z, backwards, grads[0].scalar_type()), d_hh, d_hr, at::Tensor(), at::Tensor()};
+    if (context->needs_input_grad(1)) d_hh = weight_gradient(weight_hh, sink_of(context, "hh"), r.z, r.h_before());
+    if (context->needs_input_grad(2)) d_hr = weight_gradient(weight_hr, sink_of(context, "hr"), dh, r.u);
+    return {
+        in_reading_order_back(r.z, backwards, grads[0].scalar_type()), d_hh, d_hr, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
   }
 
  private:
@@ -173,11 +181,12 @@ struct ProjectedLstm : torch::autograd::Function<ProjectedLstm> {
 
 }  // namespace
 
-at::Tensor projected_lstm(const at::Tensor& gates, const at::Tensor& weight_hh, const at::Tensor& weight_hr, const LstmOptions& options) {
+at::Tensor projected_lstm(const at::Tensor& gates, const Slot& hh, const Slot& hr, const LstmOptions& options) {
+  const auto weight_hh = effective_weight(*hh), weight_hr = effective_weight(*hr);
   check(gates, weight_hh, weight_hr, options);
   if (!has_cpu_kernel(gates)) return reference::projected_lstm(gates, weight_hh, weight_hr, options);
   return ProjectedLstm::apply(gates, weight_hh, weight_hr, options.documents.defined() ? std::optional(options.documents) : std::nullopt,
-                              options.backwards);
+                              options.backwards, hh, hr);
 }
 
 }  // namespace isotrope

@@ -2,6 +2,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "isotrope/kernels/linear.h"
+
 namespace isotrope {
 
 struct LstmOptions {
@@ -13,8 +15,7 @@ struct LstmOptions {
 ///   i, f, g, o = gates_t + W_hh h_{t−1};  c_t = σ(f + 1) c_{t−1} + σ(i) tanh(g);  h_t = W_hr (σ(o) tanh(c_t))
 /// gates [B, T, 4C] = W_ih x + b, weight_hh [4C, p], weight_hr [p, C] → h [B, T, p] in the dtype of gates; the state is fp32 throughout.
 /// Differentiable once; the gradients of the weights go to their sinks where they have one. Throws WorkError for shapes that do not fit.
-at::Tensor projected_lstm(const at::Tensor& gates, const at::Tensor& weight_hh, const at::Tensor& weight_hr,
-                          const LstmOptions& options = {});
+at::Tensor projected_lstm(const at::Tensor& gates, const Slot& weight_hh, const Slot& weight_hr, const LstmOptions& options = {});
 
 namespace reference {
 at::Tensor projected_lstm(const at::Tensor& gates, const at::Tensor& weight_hh, const at::Tensor& weight_hr,

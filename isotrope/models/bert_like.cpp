@@ -6,7 +6,6 @@
 #include <map>
 
 #include "isotrope/base/error.h"
-#include "isotrope/kernels/gradient_sink.h"
 #include "isotrope/nn/attend.h"
 
 namespace isotrope {
@@ -74,7 +73,7 @@ class BertLike final : public Model {
     auto x = embeddings + embedding_lookup(positions_, positions_of(embeddings, context) + c_.first_position);
     if (types_.defined()) x = x + type_embeddings(context.token_types);
     x = context.dropout(embedding_norm_(x), c_.embedding_dropout);
-    if (embedding_projection_.weight.defined()) x = embedding_projection_(x);
+    if (embedding_projection_.defined()) x = embedding_projection_(x);
     context.tap("embed", -1, x);
     for (std::size_t i = 0; i < blocks_.size(); ++i) x = forward(*blocks_[i], static_cast<std::int64_t>(i), x, context);
     return x;
@@ -104,7 +103,7 @@ class BertLike final : public Model {
   }
 
   std::string copy_of(std::string_view name) const override {
-    if (!head_.weight.defined()) return {};
+    if (!head_.defined()) return {};
     if (name == names_.decoder + ".weight" && c_.tie_word_embeddings) return names_.prefix + names_.words;
     return name == names_.decoder + ".bias" && c_.tie_word_embeddings ? names_.head_bias : std::string();
   }
@@ -122,8 +121,8 @@ class BertLike final : public Model {
     return add_linear(parameters_, name, in, out, {.bias = true, .std = c_.initializer_range});
   }
 
-  at::Tensor add_table(const std::string& name, std::int64_t rows) {
-    return parameters_.add(name, {rows, c_.embedding_size}, ParameterClass::embedding, {.std = c_.initializer_range});
+  Slot add_table(const std::string& name, std::int64_t rows) {
+    return parameters_.add_matrix(name, {rows, c_.embedding_size}, ParameterClass::embedding, {.std = c_.initializer_range});
   }
 
   /// The block of these names, made when they come for the first time.
@@ -144,16 +143,16 @@ class BertLike final : public Model {
     const auto e = c_.embedding_size;
     head_dense_ = add(names_.head_dense, c_.hidden_size, e);
     head_norm_ = add_layer_norm(parameters_, names_.head_norm, e, c_.layer_norm_eps);
-    head_.weight = c_.tie_word_embeddings ? words_
-                                          : parameters_.add(names_.decoder + ".weight", {c_.vocab_size, e}, ParameterClass::head,
-                                                            {.std = c_.initializer_range});
+    head_.slot = c_.tie_word_embeddings ? words_
+                                        : parameters_.add_matrix(names_.decoder + ".weight", {c_.vocab_size, e}, ParameterClass::head,
+                                                                 {.std = c_.initializer_range});
     head_.bias = parameters_.add(bias_name(), {c_.vocab_size}, ParameterClass::vector, {Initialization::Kind::zeros});
   }
 
   std::string bias_name() const { return c_.tie_word_embeddings ? names_.head_bias : names_.decoder + ".bias"; }
 
   at::Tensor type_embeddings(const at::Tensor& types) const {
-    if (!types.defined()) return types_.narrow(0, 0, 1).unsqueeze(0);
+    if (!types.defined()) return effective_weight(*types_).narrow(0, 0, 1).unsqueeze(0);
     if (const auto last = types.max().item<std::int64_t>(); last >= c_.type_vocab_size)
       throw InputError("model", "a token of segment {}, but the model tells {} segments apart (type_vocab_size)", last, c_.type_vocab_size);
     return embedding_lookup(types_, types);
@@ -179,7 +178,7 @@ class BertLike final : public Model {
 
   BertLikeConfig c_;
   BertLikeNames names_;
-  at::Tensor words_, positions_, types_;
+  Slot words_, positions_, types_;
   LayerNorm embedding_norm_, head_norm_;
   Linear embedding_projection_, pooler_, head_dense_, pair_head_;
   std::map<std::string, std::shared_ptr<const BertBlock>> made_;  // by the name of the query's projection

@@ -1,6 +1,5 @@
 // BLOOM: no positions but ALiBi's biases by distance, a norm behind the embedding, one fused projection whose rows run head by head, tied
 // head. Source: Le Scao et al. 2022 (arXiv 2211.05100); names as in transformers' BloomForCausalLM.
-#include "isotrope/kernels/gradient_sink.h"
 #include "isotrope/models/registry.h"
 #include "isotrope/nn/attend.h"
 #include "isotrope/nn/layers.h"
@@ -47,14 +46,14 @@ class Bloom final : public Model {
     const auto d = c_.hidden_size;
     // Biases by distance have no end; a bound keeps caches finite.
     shape_ = {c_.vocab_size, d, c_.n_layer, c_.n_head, c_.n_head, d / c_.n_head, std::int64_t{1} << 20};
-    embedding_ =
-        parameters_.add("transformer.word_embeddings.weight", {c_.vocab_size, d}, ParameterClass::embedding, {.std = c_.initializer_range});
+    embedding_ = parameters_.add_matrix("transformer.word_embeddings.weight", {c_.vocab_size, d}, ParameterClass::embedding,
+                                        {.std = c_.initializer_range});
     embedding_norm_ = add_layer_norm(parameters_, "transformer.word_embeddings_layernorm", d, c_.layer_norm_epsilon);
     for (std::int64_t i = 0; i < c_.n_layer; ++i) blocks_.push_back(add_block(i));
     final_norm_ = add_layer_norm(parameters_, "transformer.ln_f", d, c_.layer_norm_epsilon);
     if (c_.tie_word_embeddings) head_ = embedding_;
     else if (!fields.is_bare())
-      head_ = parameters_.add("lm_head.weight", {c_.vocab_size, d}, ParameterClass::head, {.std = c_.initializer_range});
+      head_ = parameters_.add_matrix("lm_head.weight", {c_.vocab_size, d}, ParameterClass::head, {.std = c_.initializer_range});
     slopes_ = alibi_slopes(c_.n_head, options.device);
   }
 
@@ -112,7 +111,8 @@ class Bloom final : public Model {
   BloomConfig c_;
   std::vector<BloomBlock> blocks_;
   LayerNorm embedding_norm_, final_norm_;
-  at::Tensor embedding_, slopes_;
+  Slot embedding_;
+  at::Tensor slopes_;
 };
 
 const Family bloom_family{

@@ -4,7 +4,6 @@
 #include <ATen/ATen.h>
 
 #include "isotrope/base/error.h"
-#include "isotrope/kernels/gradient_sink.h"
 #include "isotrope/models/registry.h"
 #include "isotrope/nn/character_cnn.h"
 #include "isotrope/nn/lstm.h"
@@ -62,15 +61,16 @@ class Elmo final : public Model {
       table_ = allocate({c_.vocab_size, c_.max_characters}, parameters_.options().dtype(at::kInt), "token_characters").fill_(-1);
       characters_ = add_character_cnn(parameters_, "char_cnn", c_.character_embedding_size, c_.filters, c_.num_highway_layers, p);
     } else {
-      embedding_ = parameters_.add("token_embedding.weight", {c_.vocab_size, p}, ParameterClass::embedding, {.std = c_.initializer_range});
+      embedding_ =
+          parameters_.add_matrix("token_embedding.weight", {c_.vocab_size, p}, ParameterClass::embedding, {.std = c_.initializer_range});
     }
     for (std::int64_t i = 0; i < c_.num_hidden_layers; ++i) {
       forward_.push_back(add_lstm(parameters_, "forward." + std::to_string(i), p, c_.cell_size, p));
       backward_.push_back(add_lstm(parameters_, "backward." + std::to_string(i), p, c_.cell_size, p));
     }
-    head_.weight = c_.tie_word_embeddings
-                       ? embedding_
-                       : parameters_.add("softmax.weight", {c_.vocab_size, p}, ParameterClass::head, {.std = c_.initializer_range});
+    head_.slot = c_.tie_word_embeddings
+                     ? embedding_
+                     : parameters_.add_matrix("softmax.weight", {c_.vocab_size, p}, ParameterClass::head, {.std = c_.initializer_range});
     head_.bias = parameters_.add("softmax.bias", {c_.vocab_size}, ParameterClass::vector, {Initialization::Kind::zeros});
   }
 
@@ -125,7 +125,8 @@ class Elmo final : public Model {
 
  private:
   ElmoConfig c_;
-  at::Tensor embedding_, table_;  ///< one of the two: [V, p], or the characters of each token [V, max_characters]
+  Slot embedding_;    ///< [V, p]; or
+  at::Tensor table_;  ///< the characters of each token [V, max_characters]
   bool has_texts_ = false;
   CharacterCnn characters_;
   std::vector<Lstm> forward_, backward_;

@@ -7,7 +7,6 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/kernels/activations.h"
-#include "isotrope/kernels/gradient_sink.h"
 #include "isotrope/models/registry.h"
 #include "isotrope/models/rope_scaling.h"
 #include "isotrope/nn/attend.h"
@@ -117,12 +116,13 @@ class FalconH1 final : public Model {
     shape_ = {c_.vocab_size,          d,           c_.num_hidden_layers,      c_.num_attention_heads,
               c_.num_key_value_heads, c_.head_dim, c_.max_position_embeddings};
     shape_.recurrence_flops = recurrence_flops(c_.mixer);
-    embedding_ = parameters_.add("model.embed_tokens.weight", {c_.vocab_size, d}, ParameterClass::embedding, {.std = c_.initializer_range});
+    embedding_ =
+        parameters_.add_matrix("model.embed_tokens.weight", {c_.vocab_size, d}, ParameterClass::embedding, {.std = c_.initializer_range});
     for (std::int64_t i = 0; i < c_.num_hidden_layers; ++i) blocks_.push_back(add_block(i));
     final_norm_ = add_rms_norm(parameters_, "model.final_layernorm", d);
     if (c_.tie_word_embeddings) head_ = embedding_;
     else if (!fields.is_bare())
-      head_ = parameters_.add("lm_head.weight", {c_.vocab_size, d}, ParameterClass::head, {.std = c_.initializer_range});
+      head_ = parameters_.add_matrix("lm_head.weight", {c_.vocab_size, d}, ParameterClass::head, {.std = c_.initializer_range});
   }
 
   at::Tensor embed(const at::Tensor& ids) const override { return times(embedding_lookup(embedding_, ids), c_.embedding_multiplier); }
@@ -173,7 +173,7 @@ class FalconH1 final : public Model {
     context.tap("attn_out", b.index, attended);
     const auto [middle, v] = add_rms_norm(x, mixed + attended, b.pre_ff_norm, c_.rms_norm_eps);
     context.tap("resid_mid", b.index, middle);
-    const auto inner = project(v, {&b.gate, &b.up});
+    const auto inner = linears(v, {&b.gate, &b.up});
     const auto transformed = times(b.down(swiglu(times(inner[0], c_.mlp_multipliers[0]), inner[1])), c_.mlp_multipliers[1]);
     context.tap("mlp_out", b.index, transformed);
     return middle + transformed;
@@ -181,7 +181,7 @@ class FalconH1 final : public Model {
 
   at::Tensor self_attention(const FalconH1Block& b, const at::Tensor& u, const at::Tensor& positions, const ForwardContext& context) {
     const auto tokens = u.size(1);
-    const auto projected = project(u, {&b.q, &b.k, &b.v});
+    const auto projected = linears(u, {&b.q, &b.k, &b.v});
     const auto heads = [&](std::size_t i) { return projected[i].view({u.size(0), tokens, -1, c_.head_dim}); };
     const auto past = context.cache ? context.cache->length() : 0;
     const auto& table = rope_.at_least(context.positions.defined() ? c_.max_position_embeddings : past + tokens, u.device());
@@ -192,7 +192,8 @@ class FalconH1 final : public Model {
   FalconH1Config c_;
   RopeTables rope_;
   std::vector<FalconH1Block> blocks_;
-  at::Tensor embedding_, final_norm_;
+  Slot embedding_;
+  at::Tensor final_norm_;
 };
 
 const Family falcon_h1_family{

@@ -3,7 +3,6 @@
 // followed.
 #include <cmath>
 
-#include "isotrope/kernels/gradient_sink.h"
 #include "isotrope/models/registry.h"
 #include "isotrope/nn/attend.h"
 #include "isotrope/nn/layers.h"
@@ -55,13 +54,15 @@ class Gpt2 final : public Model {
   Gpt2(ConfigFields& fields, const ModelOptions& options)
       : Model(fields.json(), at::TensorOptions(options.dtype).device(options.device)), c_(read_gpt2_config(fields)) {
     shape_ = {c_.vocab_size, c_.n_embd, c_.n_layer, c_.n_head, c_.n_head, c_.n_embd / c_.n_head, c_.n_positions};
-    wte_ = parameters_.add("transformer.wte.weight", {c_.vocab_size, c_.n_embd}, ParameterClass::embedding, {.std = c_.initializer_range});
-    wpe_ = parameters_.add("transformer.wpe.weight", {c_.n_positions, c_.n_embd}, ParameterClass::embedding, {.std = c_.initializer_range});
+    wte_ = parameters_.add_matrix("transformer.wte.weight", {c_.vocab_size, c_.n_embd}, ParameterClass::embedding,
+                                  {.std = c_.initializer_range});
+    wpe_ = parameters_.add_matrix("transformer.wpe.weight", {c_.n_positions, c_.n_embd}, ParameterClass::embedding,
+                                  {.std = c_.initializer_range});
     for (std::int64_t i = 0; i < c_.n_layer; ++i) blocks_.push_back(add_block(i));
     ln_f_ = add_layer_norm(parameters_, "transformer.ln_f", c_.n_embd, c_.layer_norm_epsilon);
     if (c_.tie_word_embeddings) head_ = wte_;
     else if (!fields.is_bare())
-      head_ = parameters_.add("lm_head.weight", {c_.vocab_size, c_.n_embd}, ParameterClass::head, {.std = c_.initializer_range});
+      head_ = parameters_.add_matrix("lm_head.weight", {c_.vocab_size, c_.n_embd}, ParameterClass::head, {.std = c_.initializer_range});
   }
 
   at::Tensor embed(const at::Tensor& ids) const override { return embedding_lookup(wte_, ids); }
@@ -127,7 +128,7 @@ class Gpt2 final : public Model {
   Gpt2Config c_;
   std::vector<Gpt2Block> blocks_;
   LayerNorm ln_f_;
-  at::Tensor wte_, wpe_;
+  Slot wte_, wpe_;
 };
 
 const Family gpt2_family{

@@ -4,7 +4,6 @@
 #include <ATen/ATen.h>
 
 #include "isotrope/base/error.h"
-#include "isotrope/kernels/gradient_sink.h"
 #include "isotrope/models/registry.h"
 #include "isotrope/models/rope_scaling.h"
 #include "isotrope/nn/attend.h"
@@ -69,12 +68,13 @@ class GptNeox final : public Model {
               c_.num_attention_heads,
               d / c_.num_attention_heads,
               c_.max_position_embeddings};
-    embedding_ = parameters_.add("gpt_neox.embed_in.weight", {c_.vocab_size, d}, ParameterClass::embedding, {.std = c_.initializer_range});
+    embedding_ =
+        parameters_.add_matrix("gpt_neox.embed_in.weight", {c_.vocab_size, d}, ParameterClass::embedding, {.std = c_.initializer_range});
     for (std::int64_t i = 0; i < c_.num_hidden_layers; ++i) blocks_.push_back(add_block(i));
     final_norm_ = add_layer_norm(parameters_, "gpt_neox.final_layer_norm", d, c_.layer_norm_eps);
     if (c_.tie_word_embeddings) head_ = embedding_;
     else if (!fields.is_bare())
-      head_ = parameters_.add("embed_out.weight", {c_.vocab_size, d}, ParameterClass::head, {.std = c_.initializer_range});
+      head_ = parameters_.add_matrix("embed_out.weight", {c_.vocab_size, d}, ParameterClass::head, {.std = c_.initializer_range});
   }
 
   at::Tensor embed(const at::Tensor& ids) const override { return embedding_lookup(embedding_, ids); }
@@ -148,7 +148,7 @@ class GptNeox final : public Model {
   RopeTables rope_;
   std::vector<NeoxBlock> blocks_;
   LayerNorm final_norm_;
-  at::Tensor embedding_;
+  Slot embedding_;
 };
 
 const Family gpt_neox_family{

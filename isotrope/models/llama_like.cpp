@@ -2,7 +2,6 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/kernels/activations.h"
-#include "isotrope/kernels/gradient_sink.h"
 #include "isotrope/kernels/norms.h"
 #include "isotrope/models/rope_scaling.h"
 #include "isotrope/nn/attend.h"
@@ -53,13 +52,14 @@ class LlamaLike final : public Model {
         rope_(read_rope_scaling(fields.json(), fields.name()), c_.head_dim) {
     shape_ = {c_.vocab_size,          c_.hidden_size, c_.num_hidden_layers,      c_.num_attention_heads,
               c_.num_key_value_heads, c_.head_dim,    c_.max_position_embeddings};
-    embedding_ = parameters_.add("model.embed_tokens.weight", {c_.vocab_size, c_.hidden_size}, ParameterClass::embedding,
-                                 {.std = c_.initializer_range});
+    embedding_ = parameters_.add_matrix("model.embed_tokens.weight", {c_.vocab_size, c_.hidden_size}, ParameterClass::embedding,
+                                        {.std = c_.initializer_range});
     for (std::int64_t i = 0; i < c_.num_hidden_layers; ++i) blocks_.push_back(add_block(i));
     final_norm_ = add_rms_norm(parameters_, "model.norm", c_.hidden_size);
     if (c_.tie_word_embeddings) head_ = embedding_;
     else if (!fields.is_bare())
-      head_ = parameters_.add("lm_head.weight", {c_.vocab_size, c_.hidden_size}, ParameterClass::head, {.std = c_.initializer_range});
+      head_ =
+          parameters_.add_matrix("lm_head.weight", {c_.vocab_size, c_.hidden_size}, ParameterClass::head, {.std = c_.initializer_range});
   }
 
   at::Tensor embed(const at::Tensor& ids) const override { return embedding_lookup(embedding_, ids); }
@@ -113,7 +113,7 @@ class LlamaLike final : public Model {
     context.tap("attn_out", b.index, attended);
     const auto [middle, v] = add_rms_norm(x, attended, b.post_attention_norm, c_.rms_norm_eps);
     context.tap("resid_mid", b.index, middle);
-    const auto inner = project(v, {&b.gate, &b.up});
+    const auto inner = linears(v, {&b.gate, &b.up});
     const auto transformed = b.down(swiglu(inner[0], inner[1]));
     context.tap("mlp_out", b.index, transformed);
     stream = {middle, transformed};
@@ -121,7 +121,7 @@ class LlamaLike final : public Model {
 
   at::Tensor self_attention(const LlamaBlock& b, const at::Tensor& u, const at::Tensor& positions, const ForwardContext& context) {
     const auto tokens = u.size(1);
-    const auto projected = project(u, {&b.q, &b.k, &b.v});
+    const auto projected = linears(u, {&b.q, &b.k, &b.v});
     const auto heads = [&](std::size_t i) { return projected[i].view({u.size(0), tokens, -1, c_.head_dim}); };
     const auto past = context.cache ? context.cache->length() : 0;
     const auto& table = rope_.at_least(context.positions.defined() ? c_.max_position_embeddings : past + tokens, u.device());
@@ -135,7 +135,8 @@ class LlamaLike final : public Model {
   LlamaLikeConfig c_;
   RopeTables rope_;
   std::vector<LlamaBlock> blocks_;
-  at::Tensor embedding_, final_norm_;
+  Slot embedding_;
+  at::Tensor final_norm_;
 };
 
 }  // namespace

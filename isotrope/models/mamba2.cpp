@@ -6,7 +6,6 @@
 #include <tuple>
 
 #include "isotrope/base/error.h"
-#include "isotrope/kernels/gradient_sink.h"
 #include "isotrope/kernels/norms.h"
 #include "isotrope/models/registry.h"
 #include "isotrope/nn/mamba_mixer.h"
@@ -81,7 +80,7 @@ class Mamba2 final : public Model {
     shape_ = {c_.vocab_size, d, c_.num_hidden_layers, 0, 0, 0, unlimited_positions};
     shape_.recurrence_flops = recurrence_flops(c_.mixer);
     embedding_ =
-        parameters_.add("backbone.embeddings.weight", {c_.vocab_size, d}, ParameterClass::embedding, {.std = c_.initializer_range});
+        parameters_.add_matrix("backbone.embeddings.weight", {c_.vocab_size, d}, ParameterClass::embedding, {.std = c_.initializer_range});
     for (std::int64_t i = 0; i < c_.num_hidden_layers; ++i) {
       const auto name = "backbone.layers." + std::to_string(i);
       const auto norm = add_rms_norm(parameters_, name + ".norm", d);
@@ -90,7 +89,7 @@ class Mamba2 final : public Model {
     final_norm_ = add_rms_norm(parameters_, "backbone.norm_f", d);
     if (c_.tie_word_embeddings) head_ = embedding_;
     else if (!fields.is_bare())
-      head_ = parameters_.add("lm_head.weight", {c_.vocab_size, d}, ParameterClass::head, {.std = c_.initializer_range});
+      head_ = parameters_.add_matrix("lm_head.weight", {c_.vocab_size, d}, ParameterClass::head, {.std = c_.initializer_range});
   }
 
   at::Tensor embed(const at::Tensor& ids) const override { return embedding_lookup(embedding_, ids); }
@@ -129,7 +128,8 @@ class Mamba2 final : public Model {
 
   Mamba2Config c_;
   std::vector<Mamba2Block> blocks_;
-  at::Tensor embedding_, final_norm_;
+  Slot embedding_;
+  at::Tensor final_norm_;
 };
 
 const Family mamba2_family{

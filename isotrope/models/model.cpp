@@ -3,20 +3,19 @@
 #include <ATen/ATen.h>
 
 #include "isotrope/base/error.h"
-#include "isotrope/kernels/few_rows.h"
 #include "isotrope/nn/positions.h"
 
 namespace isotrope {
 
 at::Tensor Model::logits(const at::Tensor& hidden) const {
-  if (!head_.weight.defined()) throw InputError("model", "this model has no language-modelling head");
-  return linear_of_few_rows(head_input(hidden), head_.weight, head_.bias);
+  if (!has_head()) throw InputError("model", "this model has no language-modelling head");
+  return head_(head_input(hidden));
 }
 
 at::Tensor Model::backward_head_input(const at::Tensor&) const { throw InputError("model", "this model does not read backwards"); }
 
 bool Model::is_left_out(std::string_view tensor_name) const {
-  return !head_.weight.defined() && (tensor_name == "lm_head.weight" || tensor_name == "embed_out.weight");
+  return !has_head() && (tensor_name == "lm_head.weight" || tensor_name == "embed_out.weight");
 }
 
 at::Tensor Model::pair_logits(const at::Tensor&, const Dropout&) const {
@@ -25,7 +24,7 @@ at::Tensor Model::pair_logits(const at::Tensor&, const Dropout&) const {
 
 std::string Model::copy_of(std::string_view tensor_name) const {
   const auto& embedding = parameters_.all().front();
-  return tensor_name == "lm_head.weight" && head_.weight.is_same(embedding.value) ? embedding.name : std::string();
+  return tensor_name == "lm_head.weight" && has_head() && head_.weight().is_same(embedding.value) ? embedding.name : std::string();
 }
 
 at::Tensor Model::positions_of(const at::Tensor& embeddings, const ForwardContext& context) const {

@@ -10,7 +10,7 @@
 #include <string>
 
 #include "isotrope/kernels/attention.h"
-#include "isotrope/kernels/head_loss.h"
+#include "isotrope/kernels/linear.h"
 #include "isotrope/nn/dropout.h"
 #include "isotrope/nn/kv_cache.h"
 #include "isotrope/nn/parameters.h"
@@ -76,9 +76,10 @@ class Model {
   /// Final hidden states [B, T, d], after the last norm where the family has one.
   virtual at::Tensor forward_embeddings(const at::Tensor& embeddings, const ForwardContext& context = {}) = 0;
   at::Tensor forward_ids(const at::Tensor& ids, const ForwardContext& context = {}) { return forward_embeddings(embed(ids), context); }
-  /// The output projection; its weight is the embedding itself where the two are tied, and undefined where the folder holds no
-  /// language-modelling head (BertModel).
-  const OutputHead& head() const { return head_; }
+  /// The output projection; its matrix is the embedding itself where the two are tied. Undefined where the folder holds no language-modelling
+  /// head (BertModel).
+  const Linear& head() const { return head_; }
+  bool has_head() const { return head_.defined(); }
   /// What the head projects, from hidden [..., d]: the hidden states themselves, but for families that transform or scale them first.
   virtual at::Tensor head_input(const at::Tensor& hidden) const { return hidden; }
   at::Tensor logits(const at::Tensor& hidden) const;  ///< [..., V]; InputError without a head
@@ -122,7 +123,7 @@ class Model {
 
   ModelShape shape_{};
   std::map<std::string, double> dropout_rates_;
-  OutputHead head_;
+  Linear head_;
   Parameters parameters_;
 };
 

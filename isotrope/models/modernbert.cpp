@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "isotrope/base/error.h"
-#include "isotrope/kernels/gradient_sink.h"
 #include "isotrope/models/registry.h"
 #include "isotrope/models/rope_scaling.h"
 #include "isotrope/nn/attend.h"
@@ -99,8 +98,8 @@ class ModernBert final : public Model {
               .head_dim = c_.hidden_size / c_.num_attention_heads,
               .max_positions = c_.max_position_embeddings,
               .causal = false};
-    embedding_ = parameters_.add("model.embeddings.tok_embeddings.weight", {c_.vocab_size, c_.hidden_size}, ParameterClass::embedding,
-                                 {.std = c_.initializer_range});
+    embedding_ = parameters_.add_matrix("model.embeddings.tok_embeddings.weight", {c_.vocab_size, c_.hidden_size},
+                                        ParameterClass::embedding, {.std = c_.initializer_range});
     embedding_norm_ = add_norm("model.embeddings.norm");
     for (std::int64_t i = 0; i < c_.num_hidden_layers; ++i) blocks_.push_back(add_block(i));
     final_norm_ = add_norm("model.final_norm");
@@ -159,9 +158,9 @@ class ModernBert final : public Model {
   void add_language_head() {
     head_dense_ = add_linear(parameters_, "head.dense", c_.hidden_size, c_.hidden_size, {.bias = c_.classifier_bias, .std = output_std()});
     head_norm_ = add_norm("head.norm");
-    head_.weight = c_.tie_word_embeddings
-                       ? embedding_
-                       : parameters_.add("decoder.weight", {c_.vocab_size, c_.hidden_size}, ParameterClass::head, {.std = output_std()});
+    head_.slot = c_.tie_word_embeddings ? embedding_
+                                        : parameters_.add_matrix("decoder.weight", {c_.vocab_size, c_.hidden_size}, ParameterClass::head,
+                                                                 {.std = output_std()});
     if (c_.decoder_bias)
       head_.bias = parameters_.add("decoder.bias", {c_.vocab_size}, ParameterClass::vector, {Initialization::Kind::zeros});
   }
@@ -200,7 +199,7 @@ class ModernBert final : public Model {
   std::vector<ModernBertBlock> blocks_;
   LayerNorm embedding_norm_, final_norm_, head_norm_;
   Linear head_dense_;
-  at::Tensor embedding_;
+  Slot embedding_;
 };
 
 const Family modernbert_family{"modernbert",

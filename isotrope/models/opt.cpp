@@ -1,7 +1,6 @@
 // OPT: learned positions that begin at 2, ReLU, tied head; pre-norm blocks, but for the 350M model, which normalises after each half and
 // projects its embeddings from a smaller width. Source: Zhang et al. 2022 (arXiv 2205.01068); names as in transformers' OPTForCausalLM.
 #include "isotrope/base/error.h"
-#include "isotrope/kernels/gradient_sink.h"
 #include "isotrope/models/registry.h"
 #include "isotrope/nn/attend.h"
 #include "isotrope/nn/layers.h"
@@ -61,10 +60,10 @@ class Opt final : public Model {
               c_.num_attention_heads,
               d / c_.num_attention_heads,
               c_.max_position_embeddings};
-    embedding_ =
-        parameters_.add("model.decoder.embed_tokens.weight", {c_.vocab_size, outer}, ParameterClass::embedding, {.std = c_.init_std});
-    positions_ = parameters_.add("model.decoder.embed_positions.weight", {c_.max_position_embeddings + position_offset, d},
-                                 ParameterClass::embedding, {.std = c_.init_std});
+    embedding_ = parameters_.add_matrix("model.decoder.embed_tokens.weight", {c_.vocab_size, outer}, ParameterClass::embedding,
+                                        {.std = c_.init_std});
+    positions_ = parameters_.add_matrix("model.decoder.embed_positions.weight", {c_.max_position_embeddings + position_offset, d},
+                                        ParameterClass::embedding, {.std = c_.init_std});
     const LinearOptions plain{.std = c_.init_std};
     if (outer != d) project_in_ = add_linear(parameters_, "model.decoder.project_in", outer, d, plain);
     for (std::int64_t i = 0; i < c_.num_hidden_layers; ++i) blocks_.push_back(add_block(i));
@@ -72,7 +71,7 @@ class Opt final : public Model {
     if (outer != d) project_out_ = add_linear(parameters_, "model.decoder.project_out", d, outer, plain);
     if (c_.tie_word_embeddings) head_ = embedding_;
     else if (!fields.is_bare())
-      head_ = parameters_.add("lm_head.weight", {c_.vocab_size, outer}, ParameterClass::head, {.std = c_.init_std});
+      head_ = parameters_.add_matrix("lm_head.weight", {c_.vocab_size, outer}, ParameterClass::head, {.std = c_.init_std});
   }
 
   at::Tensor embed(const at::Tensor& ids) const override { return embedding_lookup(embedding_, ids); }
@@ -80,7 +79,7 @@ class Opt final : public Model {
   at::Tensor forward_embeddings(const at::Tensor& embeddings, const ForwardContext& context) override {
     if (context.dropout.acts() && c_.layerdrop > 0) throw InputError("model", "layerdrop = {} is not supported in training", c_.layerdrop);
     const auto positions = positions_of(embeddings, context) + position_offset;
-    auto x = (project_in_.weight.defined() ? project_in_(embeddings) : embeddings) + embedding_lookup(positions_, positions);
+    auto x = (project_in_.defined() ? project_in_(embeddings) : embeddings) + embedding_lookup(positions_, positions);
     context.tap("embed", -1, x);
     for (const auto& block : blocks_) {
       x = c_.do_layer_norm_before ? pre_norm(block, x, context) : post_norm(block, x, context);
@@ -88,7 +87,7 @@ class Opt final : public Model {
     }
     if (context.cache) context.cache->advance(embeddings.size(1));
     if (c_.final_norm) x = final_norm_(x);
-    if (project_out_.weight.defined()) x = project_out_(x);
+    if (project_out_.defined()) x = project_out_(x);
     context.tap("final_norm", -1, x);
     return x;
   }
@@ -143,7 +142,7 @@ class Opt final : public Model {
   std::vector<OptBlock> blocks_;
   LayerNorm final_norm_;
   Linear project_in_, project_out_;
-  at::Tensor embedding_, positions_;
+  Slot embedding_, positions_;
 };
 
 const Family opt_family{

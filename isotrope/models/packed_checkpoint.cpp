@@ -13,7 +13,6 @@
 #include "isotrope/base/error.h"
 #include "isotrope/base/log.h"
 #include "isotrope/io/llama2c.h"
-#include "isotrope/kernels/packed_weights.h"
 #include "isotrope/models/gguf_family.h"
 #include "isotrope/models/registry.h"
 
@@ -62,8 +61,7 @@ void fill(const at::Tensor& view, const PackedTensor& tensor, const std::string&
 
 /// Whether a parameter can stand for the file's blocks: a matrix that the model multiplies with or looks rows up in, as it lies.
 bool can_stay(const Parameter& parameter, const PackedTensor& tensor, GgufOrder order) {
-  return parameter.kind != ParameterClass::vector && parameter.value.dim() == 2 && order != GgufOrder::transposed &&
-         can_stay_packed(tensor.packing, parameter.value.size(1));
+  return parameter.slot && order != GgufOrder::transposed && can_stay_packed(tensor.packing, parameter.value.size(1));
 }
 
 /// The blocks of a matrix, its rows put into the model's order.
@@ -113,7 +111,8 @@ int read_weights(Model& model, std::map<std::string, StoredWeight, std::less<>> 
     if (order == GgufOrder::transposed) std::ranges::reverse(shape);
     expect_shape("model", fmt::format("{}: tensor {}", file, tensor->name), shape, tensor->shape);
     if (keep_packed && can_stay(parameter, *tensor, order)) {
-      isotrope::keep_packed(parameter.value, tensor->packing, blocks_of(*tensor, parameter.value, order, model.shape()));
+      isotrope::keep_packed(*parameter.slot, packed_matrix(tensor->packing, blocks_of(*tensor, parameter.value, order, model.shape()),
+                                                           parameter.value.size(1)));
       weights.erase(found);
       ++kept;
       continue;
@@ -278,7 +277,7 @@ void save_gguf(const Model& model, const fs::path& path, const GgufSaveOptions& 
     throw InputError("gguf", "{}: a model of type {} has no place in GGUF here (known architectures: {})", path.string(), type,
                      fmt::join(gguf_architectures(), ", "));
   // A file without output.weight is read as one whose head is tied to the embedding.
-  if (!model.head().weight.defined())
+  if (!model.has_head())
     throw InputError("gguf", "{}: this model has no language-modelling head, which a GGUF file is read to have", path.string());
   GgufMetadata metadata{{"general.architecture", std::string(family->architecture)},
                         {"general.type", std::string("model")},

@@ -28,12 +28,12 @@ struct CharacterCnn {
     at::Tensor weight, bias;  ///< [n_w, e·w], [n_w]; F_k is column k of each [e, w]
   };
   struct Highway {
-    at::Tensor weight, bias, gate_weight, gate_bias;  ///< W [n, n], b [n], W' [n, n], b' [n]
+    Linear transform, gate;  ///< W [n, n] and b [n], W' [n, n] and b' [n]
   };
   at::Tensor characters;  ///< [259, e]
   std::vector<Filter> filters;
   std::vector<Highway> highways;
-  at::Tensor projection, projection_bias;  ///< [p, n], [p]
+  Linear projection;  ///< [p, n], [p]
 
   /// table [N, L] int32 → [N, p]. Computed in fp32, rounded to the dtype of the weights.
   at::Tensor operator()(const at::Tensor& table) const;

@@ -2,33 +2,15 @@
 
 #include <ATen/ATen.h>
 
-#include <algorithm>
-
 #include "isotrope/base/error.h"
 #include "isotrope/kernels/activations.h"
-#include "isotrope/kernels/few_rows.h"
-#include "isotrope/kernels/gradient_sink.h"
 
 namespace isotrope {
 
-at::Tensor Linear::operator()(const at::Tensor& x) const { return linear(x, weight, bias, transposed); }
-
-std::vector<at::Tensor> project(const at::Tensor& x, std::initializer_list<const Linear*> linears) {
-  if (at::GradMode::is_enabled() || std::ranges::any_of(linears, [](const Linear* one) { return one->transposed; })) {
-    std::vector<at::Tensor> results;
-    for (const auto* one : linears) results.push_back((*one)(x));
-    return results;
-  }
-  std::vector<Affine> maps;
-  for (const auto* one : linears) maps.push_back({one->weight, one->bias});
-  return linears_of_few_rows(x, maps);
-}
-
 Linear add_linear(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t out, const LinearOptions& options) {
-  Linear linear{.transposed = options.transposed};
   const std::vector<std::int64_t> shape = options.transposed ? std::vector{in, out} : std::vector{out, in};
-  linear.weight = parameters.add(name + ".weight", shape, ParameterClass::matrix, {.std = options.std},
-                                 {.transposed = options.transposed, .parts = options.parts, .blocks = options.blocks});
+  Linear linear(parameters.add_matrix(name + ".weight", shape, ParameterClass::matrix, {.std = options.std},
+                                      {.transposed = options.transposed, .parts = options.parts, .blocks = options.blocks}));
   if (options.bias) linear.bias = parameters.add(name + ".bias", {out}, ParameterClass::vector, {Initialization::Kind::zeros});
   return linear;
 }

@@ -2,24 +2,14 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <initializer_list>
 #include <string>
 #include <vector>
 
+#include "isotrope/kernels/linear.h"
 #include "isotrope/kernels/norms.h"
 #include "isotrope/nn/parameters.h"
 
 namespace isotrope {
-
-/// y = x Wᵀ + b. weight [out, in], or [in, out] when `transposed` (GPT-2's Conv1D layout); bias [out] or undefined.
-struct Linear {
-  at::Tensor weight, bias;
-  bool transposed = false;
-  at::Tensor operator()(const at::Tensor& x) const;
-};
-
-/// What several of them make of one x: a pass over all their weights where x has few rows and no gradient is recorded.
-std::vector<at::Tensor> project(const at::Tensor& x, std::initializer_list<const Linear*> linears);
 
 struct LinearOptions {
   bool bias = false;

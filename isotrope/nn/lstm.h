@@ -12,7 +12,8 @@ namespace isotrope {
 
 /// One layer of an LSTM whose state is projected (kernels/projected_lstm.h), with C cells and outputs of width p.
 struct Lstm {
-  at::Tensor weight_ih, weight_hh, bias, weight_hr;  ///< [4C, in], [4C, p], [4C], [p, C]
+  Linear gates;               ///< W_ih [4C, in] and b [4C]
+  Slot weight_hh, weight_hr;  ///< [4C, p], [p, C]
 
   /// x [B, T, in] → [B, T, p].
   at::Tensor operator()(const at::Tensor& x, const LstmOptions& options) const;

@@ -49,6 +49,14 @@ at::Tensor Parameters::add(std::string name, std::vector<std::int64_t> shape, Pa
   return value;
 }
 
+Slot Parameters::add_matrix(std::string name, std::vector<std::int64_t> shape, ParameterClass kind, Initialization init, MatrixForm form) {
+  auto slot = c10::make_intrusive<LinearSlot>();
+  slot->name = name, slot->transposed = form.transposed;
+  slot->weight = add(std::move(name), std::move(shape), kind, init, std::move(form));
+  all_.back().slot = slot;
+  return slot;
+}
+
 const Parameter* Parameters::find(std::string_view name) const {
   for (const auto& parameter : all_)
     if (parameter.name == name) return &parameter;
@@ -104,27 +112,29 @@ at::Tensor sinusoids(std::int64_t rows, std::int64_t width) {
 
 }  // namespace
 
-void initialize_(Parameters& parameters, std::uint64_t seed) {
+void initialize_(Parameter& parameter, std::uint64_t seed) {
   using Kind = Initialization::Kind;
   const at::NoGradGuard no_grad;
-  for (auto& parameter : parameters.all()) {
-    auto& value = parameter.value;
-    const auto& init = parameter.init;
-    const auto draw = [&](const auto& number) { value.copy_(drawn_values(value.sizes(), seed, parameter.name, number)); };
-    switch (init.kind) {
-      case Kind::zeros: value.zero_(); break;
-      case Kind::ones: value.fill_(1); break;
-      case Kind::sinusoids: value.copy_(sinusoids(value.size(0), value.size(1))); break;
-      case Kind::normal:
-        if (init.cutoff > 0) value.copy_(truncated_normal(value.sizes(), seed, parameter.name, init.cutoff).mul_(init.std));
-        else draw([&](RandomStream& stream) { return init.std * stream.normal(); });
-        break;
-      case Kind::log_uniform:
-        draw([&](RandomStream& stream) { return std::log(init.low + stream.uniform() * (init.high - init.low)); });
-        break;
-      case Kind::time_step: draw([&](RandomStream& stream) { return inverse_softplus(time_step(init, stream.uniform())); }); break;
-    }
+  auto& value = parameter.value;
+  const auto& init = parameter.init;
+  const auto draw = [&](const auto& number) { value.copy_(drawn_values(value.sizes(), seed, parameter.name, number)); };
+  switch (init.kind) {
+    case Kind::zeros: value.zero_(); break;
+    case Kind::ones: value.fill_(1); break;
+    case Kind::sinusoids: value.copy_(sinusoids(value.size(0), value.size(1))); break;
+    case Kind::normal:
+      if (init.cutoff > 0) value.copy_(truncated_normal(value.sizes(), seed, parameter.name, init.cutoff).mul_(init.std));
+      else draw([&](RandomStream& stream) { return init.std * stream.normal(); });
+      break;
+    case Kind::log_uniform:
+      draw([&](RandomStream& stream) { return std::log(init.low + stream.uniform() * (init.high - init.low)); });
+      break;
+    case Kind::time_step: draw([&](RandomStream& stream) { return inverse_softplus(time_step(init, stream.uniform())); }); break;
   }
+}
+
+void initialize_(Parameters& parameters, std::uint64_t seed) {
+  for (auto& parameter : parameters.all()) initialize_(parameter, seed);
 }
 
 }  // namespace isotrope

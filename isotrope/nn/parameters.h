@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "isotrope/kernels/linear.h"
+
 namespace isotrope {
 
 /// What a parameter is: optimizers, decay, clipping, quantization and reports go by it.
@@ -46,9 +48,11 @@ struct Parameter {
   std::string name;  ///< as in the Hugging Face checkpoint
   ParameterClass kind;
   Initialization init;
-  at::Tensor value;      ///< a leaf that requires its gradient; the model holds the same tensor
-  MatrixForm form = {};  ///< of matrices; set by the family that stores it otherwise than as one [out, in]
-  bool trains = true;    ///< whether optimizers move it
+  at::Tensor value;              ///< a leaf that requires its gradient; the model holds the same tensor
+  MatrixForm form = {};          ///< of matrices; set by the family that stores it otherwise than as one [out, in]
+  bool trains = true;            ///< whether optimizers move it
+  Slot slot = {};                ///< of a matrix that layers multiply with or look rows up in; its weight is `value`
+  std::string addition_to = {};  ///< the weight that this is a multiplier or a factor of (nn/additions.h); saved folders have it merged
 };
 
 /// An uninitialised tensor. WorkError naming `what` when there is no memory for it.
@@ -62,6 +66,8 @@ class Parameters {
 
   /// Allocates (uninitialised), records and returns the tensor. WorkError when there is no memory for it.
   at::Tensor add(std::string name, std::vector<std::int64_t> shape, ParameterClass kind, Initialization init, MatrixForm form = {});
+  /// The same for a matrix that layers multiply with, [out, in] ([in, out] where form.transposed), or look rows up in.
+  Slot add_matrix(std::string name, std::vector<std::int64_t> shape, ParameterClass kind, Initialization init, MatrixForm form = {});
 
   const std::vector<Parameter>& all() const { return all_; }
   std::vector<Parameter>& all() { return all_; }
@@ -75,7 +81,8 @@ class Parameters {
   at::TensorOptions options_;
 };
 
-/// Draws every parameter anew: a function of (seed, name) alone, whatever the order, dtype, device and number of threads.
+/// Draws a parameter, or all, anew: a function of (seed, name) alone, whatever the order, dtype, device and number of threads.
+void initialize_(Parameter& parameter, std::uint64_t seed);
 void initialize_(Parameters& parameters, std::uint64_t seed);
 
 }  // namespace isotrope

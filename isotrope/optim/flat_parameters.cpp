@@ -6,7 +6,6 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/kernels/adamw.h"
-#include "isotrope/kernels/gradient_sink.h"
 
 namespace isotrope {
 
@@ -19,7 +18,10 @@ FlatParameters::FlatParameters(Parameters& parameters, at::ScalarType working, s
   const at::NoGradGuard no_grad;
   constexpr std::int64_t alignment = 64;
   const auto& all = parameters.all();
-  for (const auto& p : all) segments_.push_back({p.name, p.kind, 0, p.value.numel(), p.value.sizes().vec(), p.form, p.trains});
+  for (const auto& p : all) {
+    const bool merges = !p.addition_to.empty() || (p.slot && p.slot->has_additions());
+    segments_.push_back({p.name, p.kind, 0, p.value.numel(), p.value.sizes().vec(), p.form, p.trains, merges});
+  }
   std::int64_t total = 0;
   const auto place = [&](const auto& belongs) {
     ParameterGroup group{.offset = total};
@@ -48,6 +50,7 @@ FlatParameters::FlatParameters(Parameters& parameters, at::ScalarType working, s
     value.mutable_grad() = at::Tensor();
     value.set_requires_grad(segments_[i].trains);
     values_.push_back(value);
+    slots_.push_back(parameters.all()[i].slot);
   }
   refresh_working();
 }
@@ -72,13 +75,8 @@ void Gradients::begin() {
     const auto& value = parameters_.values()[i];
     if (!segment.trains) continue;
     value.mutable_grad() = at::Tensor();  // of a backward pass that was not collected
-    if (value.dim() != 2) {
-      of(segment).zero_();
-      continue;
-    }
-    auto* sink = gradient_sink(value);
-    if (!sink || !sink->value.is_alias_of(flat_)) attach_gradient_sink(value, of(segment)), sink = gradient_sink(value);
-    sink->empty = true;
+    if (const auto& slot = parameters_.slots()[i]) slot->sink = {of(segment), /*empty=*/true};
+    else of(segment).zero_();
   }
 }
 
@@ -87,7 +85,7 @@ void Gradients::collect() {
   for (std::size_t i = 0; i < parameters_.values().size(); ++i) {
     const auto& segment = parameters_.segments()[i];
     if (!segment.trains) continue;
-    auto* sink = gradient_sink(parameters_.values()[i]);
+    auto* sink = parameters_.slots()[i] ? &parameters_.slots()[i]->sink : nullptr;
     auto& carried = parameters_.values()[i].mutable_grad();
     if (carried.defined()) {
       (sink ? sink->filled() : of(segment)).add_(carried);

@@ -18,6 +18,7 @@ struct Segment {
   std::vector<std::int64_t> shape;
   MatrixForm form = {};
   bool trains = true;
+  bool merges = false;  ///< a weight with additions, or one of them: in saved folders they are one tensor
 
   /// Its part of a flat buffer, in the parameter's shape (a view).
   at::Tensor in(const at::Tensor& flat) const;
@@ -48,6 +49,7 @@ class FlatParameters {
   const at::Tensor& master() const { return master_; }
   at::Tensor working() const { return mixed_ ? working_ : at::Tensor(); }  ///< bf16 copy, or undefined when the master itself is used
   const std::vector<at::Tensor>& values() const { return values_; }        ///< the model's tensors, in the order of the segments
+  const std::vector<Slot>& slots() const { return slots_; }                ///< theirs, null for what is no matrix of a layer
   std::int64_t trained_size() const { return trained_size_; }              ///< numbers of a flat buffer that holds what trains
 
   /// Copies the master weights into the working copy (after loading a checkpoint).
@@ -58,6 +60,7 @@ class FlatParameters {
   std::vector<Segment> segments_;
   std::vector<ParameterGroup> groups_;
   std::vector<at::Tensor> values_;
+  std::vector<Slot> slots_;
   std::int64_t trained_size_ = 0;
   at::Tensor master_, working_;
 };

@@ -18,7 +18,7 @@ Objective own_objective(const Model& model) {
 Objective objective_of(const Model& model, const std::string& name) {
   const auto refuse = [&](std::string_view why) { throw UsageError("train", "objective.name = {}: {}", name, why); };
   const auto own = own_objective(model);
-  if (!model.head().weight.defined())
+  if (!model.has_head())
     throw with_hint(InputError("train", "the model has no language-modelling head to train"),
                     "name an architecture with one in config.json: BertForMaskedLM, BertForPreTraining, …");
   if (name == "auto") return own;

@@ -221,7 +221,7 @@ TokenFlops flops_per_token(const Model& model, std::int64_t context, double pred
   const auto number = [](std::int64_t n) { return static_cast<double>(n); };
   const auto seen = shape.causal ? number(context + 1) : 2 * number(context);  // twice the tokens that a token sees on average
   return {.matrices = 6 * number(model.parameters().count(ParameterClass::matrix) + shape.repeated_weights),
-          .head = 6 * predicted_share * number(model.head().weight.numel()),
+          .head = 6 * predicted_share * number(model.head().weight().numel()),
           .attention = 6 * number(shape.layers * shape.heads * shape.head_dim) * seen,
           .recurrence = 3 * number(shape.layers * shape.recurrence_flops)};
 }

@@ -6,7 +6,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "isotrope/kernels/gradient_sink.h"
+#include "isotrope/kernels/head_loss.h"
 
 namespace isotrope {
 
@@ -32,9 +32,8 @@ double share_of(std::int64_t count) { return 1.0 / static_cast<double>(std::max<
 /// hidden [N, d] against targets [N], through the model's head.
 at::Tensor token_loss(const Model& model, const at::Tensor& head_input, const at::Tensor& targets, std::int64_t counted, double scale,
                       double z_loss, Prediction& prediction) {
-  const auto out =
-      head_loss(head_input, model.head(), targets, {.scale = scale, .z_loss = z_loss, .sink = gradient_sink(model.head().weight)});
-  prediction.add(out.nll.sum(at::kDouble).item<double>(), out.hit.sum(at::kDouble).item<double>(), counted);
+  const auto out = head_loss(head_input, model.head(), targets, {.scale = scale, .z_loss = z_loss});
+  prediction.add(out.nll.sum(at::kDouble).item<double>(), out.correct.sum(at::kDouble).item<double>(), counted);
   return out.loss;
 }
 

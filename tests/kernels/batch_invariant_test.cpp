@@ -8,6 +8,7 @@
 #include "isotrope/kernels/head_loss.h"
 #include "isotrope/kernels/invariant_attention.h"
 #include "isotrope/kernels/invariant_linear.h"
+#include "isotrope/kernels/linear.h"
 #include "tests/kernels/against_reference.h"
 
 namespace isotrope {
@@ -49,10 +50,9 @@ TEST(Kernels, InvariantLinearEqualsItsReferenceAndEveryRowStandsAlone) {
           if (transposed) weight = weight.t().contiguous().t();
           ASSERT_TRUE(takes_invariant(x, weight));
           const auto y = same_for_all_threads([&] { return linear_of(x, weight, bias); });
-          const auto expected =
-              reference::linear_of_few_rows(x.to(at::kDouble), weight.to(at::kDouble), has_bias ? bias.to(at::kDouble) : bias);
+          const auto expected = reference::product(x.to(at::kDouble), weight.to(at::kDouble), has_bias ? bias.to(at::kDouble) : bias);
           EXPECT_LT(relative(y, expected), type == at::kFloat ? fp32_bound : bf16_bound) << s.rows << ' ' << s.in << ' ' << s.out;
-          EXPECT_TRUE(at::equal(linear_of_few_rows(x, weight, bias), y)) << "linear_of_few_rows() takes it";
+          EXPECT_TRUE(at::equal(product(x, weight, bias), y)) << "product() takes it";
           const auto order = at::randperm(s.rows);
           EXPECT_TRUE(at::equal(linear_of(x.index_select(0, order), weight, bias), y.index_select(0, order))) << "in another order";
           for (std::int64_t i = 0; i < s.rows; i += 1 + s.rows / 9)
@@ -188,14 +188,14 @@ TEST(Kernels, HeadLossInsideTheScopeIsThatOfEachRowByItself) {
   const at::NoGradGuard no_grad;
   for (const auto type : {at::kFloat, at::kBFloat16}) {
     const auto hidden = normal({70, 24}, 7).to(type);
-    const OutputHead head(normal({301, 24}, 8).to(type), normal({301}, 9).to(type));
+    const Linear head(normal({301, 24}, 8).to(type), normal({301}, 9).to(type));
     auto targets = at::randint(301, {70}, at::kLong);
     targets[3] = ignored_target;
-    const auto expected = reference::head_loss(hidden.to(at::kDouble), {head.weight.to(at::kDouble), head.bias.to(at::kDouble)}, targets);
+    const auto expected = reference::head_loss(hidden.to(at::kDouble), {head.weight().to(at::kDouble), head.bias.to(at::kDouble)}, targets);
     const BatchInvariantScope scope;
     const auto found = head_loss(hidden, head, targets, {.chunk_bytes = 30 * 301 * 4});
     EXPECT_LT(relative(found.nll, expected.nll), fp32_bound);
-    EXPECT_TRUE(at::equal(found.hit.to(at::kDouble), expected.hit.to(at::kDouble)));
+    EXPECT_TRUE(at::equal(found.correct.to(at::kDouble), expected.correct.to(at::kDouble)));
     EXPECT_NEAR(found.loss.item<double>(), expected.loss.item<double>(), 1e-5 * expected.loss.item<double>());
     same_for_all_threads([&] { return head_loss(hidden, head, targets).nll; });
     for (std::int64_t i = 0; i < 70; i += 5)

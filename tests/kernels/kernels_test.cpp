@@ -4,8 +4,8 @@
 #include "isotrope/kernels/activations.h"
 #include "isotrope/kernels/attention.h"
 #include "isotrope/kernels/block_gemm.h"
-#include "isotrope/kernels/gradient_sink.h"
 #include "isotrope/kernels/head_loss.h"
+#include "isotrope/kernels/linear.h"
 #include "isotrope/kernels/norms.h"
 #include "isotrope/kernels/rope.h"
 #include "isotrope/kernels/weight_gradient.h"
@@ -288,8 +288,10 @@ TEST(Kernels, GradientSinksReceiveWhatAutogradWouldHaveCarried) {
     const auto table = leaf(normal({11, 24}, 1), type), bias = leaf(normal({13}, 3), type);
     const auto weight = leaf(transposed ? normal({24, 13}, 2) : normal({13, 24}, 2), type);
     auto table_sum = at::full({11, 24}, 7.0f), weight_sum = at::full(weight.sizes(), 7.0f);  // old content is overwritten
-    if (sinks) attach_gradient_sink(table, table_sum), attach_gradient_sink(weight, weight_sum);
-    const auto twice = [&] { return linear(embedding_lookup(table, ids), weight, bias, transposed).to(at::kDouble); };
+    const Linear rows(table), layer(weight, bias);
+    layer.slot->transposed = transposed;
+    if (sinks) rows.slot->sink = {table_sum}, layer.slot->sink = {weight_sum};
+    const auto twice = [&] { return layer(embedding_lookup(rows.slot, ids)).to(at::kDouble); };
     const auto slope = normal({2, 9, 13}, 4);
     (twice() * slope).sum().backward();
     (twice() * slope).sum().backward();
@@ -311,14 +313,15 @@ TEST(Kernels, HeadLossFillsASinkAndRefusesAScaledLoss) {
   const auto hidden = leaf(normal({37, 24}, 1), at::kFloat), head = leaf(normal({101, 24}, 2), at::kFloat);
   const auto targets = at::randint(0, 101, {37}, at::kLong);
   auto sum = at::full({101, 24}, 7.0f);
-  attach_gradient_sink(head, sum);
-  HeadLossOptions options{.scale = 1.0 / 37, .chunk_bytes = 1, .sink = gradient_sink(head)};
-  const auto d_hidden = torch::autograd::grad({head_loss(hidden, head, targets, options).loss}, {hidden})[0];
+  const Linear layer(head);
+  layer.slot->sink = {sum};
+  HeadLossOptions options{.scale = 1.0 / 37, .chunk_bytes = 1};
+  const auto d_hidden = torch::autograd::grad({head_loss(hidden, layer, targets, options).loss}, {hidden})[0];
   const auto a = leaf(hidden, at::kDouble), b = leaf(head, at::kDouble);
   const auto exact = torch::autograd::grad({reference::head_loss(a, b, targets, options).loss}, {a, b});
   EXPECT_LT(relative(d_hidden, exact[0]), fp32_bound);
   EXPECT_LT(relative(sum, exact[1]), fp32_bound);
-  EXPECT_THROW((2 * head_loss(hidden, head, targets, options).loss).backward(), WorkError);
+  EXPECT_THROW((2 * head_loss(hidden, layer, targets, options).loss).backward(), WorkError);
 }
 
 TEST(Kernels, AttentionOfOneDocumentIgnoresTheOthers) {
@@ -351,10 +354,10 @@ TEST(Kernels, HeadLossEqualsItsReferenceInEveryChunking) {
       const auto exact = reference::head_loss(hidden, head, targets, options);
       const auto found = head_loss(hidden.to(at::kFloat), head.to(at::kFloat), targets, options);
       EXPECT_LT(relative(found.nll, exact.nll), fp32_bound);
-      EXPECT_TRUE(at::equal(found.hit, exact.hit));
-      EXPECT_GE(found.hit.sum().item<double>(), 11);
+      EXPECT_TRUE(at::equal(found.correct, exact.correct));
+      EXPECT_GE(found.correct.sum().item<double>(), 11);
       const auto rounded = head_loss(hidden.to(at::kBFloat16), head.to(at::kBFloat16), targets, options);
-      EXPECT_GE(rounded.hit.sum().item<double>(), 8);  // near-ties may turn
+      EXPECT_GE(rounded.correct.sum().item<double>(), 8);  // near-ties may turn
     }
 }
 

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "isotrope/kernels/few_rows.h"
+#include "isotrope/kernels/linear.h"
 #include "tests/kernels/against_reference.h"
 
 namespace isotrope {
@@ -18,7 +18,7 @@ TEST(Kernels, OneDnnProductsEqualTheReference) {
       ASSERT_TRUE(takes_onednn(x, weight));
       const auto y = onednn_linear(x, weight, bias);
       EXPECT_EQ(y.sizes(), (std::vector<std::int64_t>{2, rows, N}));
-      EXPECT_LT(relative(y, reference::linear_of_few_rows(x.to(at::kDouble), weight, bias)), fp32_bound) << rows << ' ' << N << ' ' << K;
+      EXPECT_LT(relative(y, reference::product(x.to(at::kDouble), weight, bias)), fp32_bound) << rows << ' ' << N << ' ' << K;
       const auto strided = at::cat({x, x}, 2).narrow(2, K, K);
       EXPECT_LT(relative(onednn_linear(strided, weight, bias), y), fp32_bound) << "rows that do not follow each other";
     }
@@ -32,7 +32,7 @@ TEST(Kernels, OneDnnLeavesWhatItDoesNotHave) {
   EXPECT_FALSE(takes_onednn(x, at::randn({8, 5}).t())) << "does not lie in rows";
   EXPECT_FALSE(takes_onednn(x.to(at::kBFloat16), weight.to(at::kBFloat16)));
   EXPECT_FALSE(takes_onednn(at::empty({0, 8}), weight));
-  EXPECT_EQ(linear_of_few_rows(at::empty({0, 8}), weight, {}).sizes(), (std::vector<std::int64_t>{0, 5}));
+  EXPECT_EQ(product(at::empty({0, 8}), weight, {}).sizes(), (std::vector<std::int64_t>{0, 5}));
 }
 
 }  // namespace

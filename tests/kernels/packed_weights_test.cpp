@@ -6,9 +6,8 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/io/dtype.h"
-#include "isotrope/kernels/few_rows.h"
-#include "isotrope/kernels/gradient_sink.h"
 #include "isotrope/kernels/head_loss.h"
+#include "isotrope/kernels/linear.h"
 #include "tests/kernels/against_reference.h"
 
 namespace isotrope {
@@ -36,15 +35,17 @@ at::Tensor random_blocks(Packing packing, std::int64_t N, std::int64_t K) {
   return bytes;
 }
 
-at::Tensor packed(Packing packing, std::int64_t N, std::int64_t K, at::ScalarType type = at::kFloat) {
-  const auto weight = at::empty({N, K}, type);
-  keep_packed(weight, packing, random_blocks(packing, N, K));
-  return weight;
+PackedMatrix packed(Packing packing, std::int64_t N, std::int64_t K) { return packed_matrix(packing, random_blocks(packing, N, K), K); }
+
+Linear packed_layer(Packing packing, std::int64_t N, std::int64_t K, const at::Tensor& bias = {}, at::ScalarType type = at::kFloat) {
+  const Linear layer(at::empty({N, K}, type).set_requires_grad(true), bias);
+  keep_packed(*layer.slot, packed(packing, N, K));
+  return layer;
 }
 
-at::Tensor packed_linear_of(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  const Affine map{weight, bias};
-  return packed_linears(x, {&map, 1}).front();
+at::Tensor packed_product_of(const at::Tensor& x, const PackedMatrix& matrix, const at::Tensor& bias) {
+  const PackedAffine map{&matrix, bias};
+  return packed_products(x, {&map, 1}).front();
 }
 
 constexpr Packing packings[] = {Packing::q8_0, Packing::q4_0, Packing::q4_1, Packing::q4_k, Packing::q6_k};
@@ -55,27 +56,27 @@ TEST(Kernels, PackedProductsEqualThoseOfTheExpandedNumbers) {
     for (const auto type : {at::kFloat, at::kBFloat16})
       for (const auto& [N, K] : {std::pair{1, 256}, {37, 256}, {300, 768}, {2100, 512}}) {
         const auto blocks = random_blocks(packing, N, K);
-        const auto weight = at::empty({N, K}, type);
-        keep_packed(weight, packing, blocks);
+        const auto weight = packed_matrix(packing, blocks, K);
         const auto numbers = at::empty({N, K}, at::kFloat);  // as io/packed.h expands them
         expand(packing,
                {reinterpret_cast<const std::byte*>(blocks.const_data_ptr<std::uint8_t>()), static_cast<std::size_t>(blocks.numel())},
                {numbers.mutable_data_ptr<float>(), static_cast<std::size_t>(N * K)});
         const auto exact = numbers.to(at::kDouble);
-        EXPECT_TRUE(at::equal(expanded(weight), numbers.to(type))) << packing_name(packing);
+        EXPECT_TRUE(at::equal(expanded(weight, type), numbers.to(type))) << packing_name(packing);
         for (const std::int64_t rows : {1, 2, 3, 4, 5, 40})
           for (const auto& bias : {at::Tensor(), normal({N}, 3).to(type)}) {
             const auto x = normal({2, rows, K}, 1).to(type).narrow(0, 1, 1);
-            const auto y = packed_linear_of(x, weight, bias);
+            const auto y = packed_product_of(x, weight, bias);
             EXPECT_EQ(y.sizes(), (std::vector<std::int64_t>{1, rows, N}));
             EXPECT_EQ(y.scalar_type(), type);
             // Many rows are multiplied with the numbers rounded to their dtype.
-            auto expected = at::linear(x.to(at::kDouble), rows <= few_rows ? exact : expanded(weight).to(at::kDouble));
+            auto expected = at::linear(x.to(at::kDouble), rows <= few_rows ? exact : expanded(weight, type).to(at::kDouble));
             if (bias.defined()) expected = expected + bias.to(at::kDouble);
             EXPECT_LT(relative(y, expected), type == at::kFloat ? fp32_bound : bf16_bound)
                 << packing_name(packing) << ' ' << c10::toString(type) << ' ' << rows << " rows, " << N << " x " << K;
-            EXPECT_TRUE(at::equal(linear_of_few_rows(x, weight, bias), y)) << "linear_of_few_rows() takes it";
-            EXPECT_TRUE(at::equal(linear(x, weight, bias, false), y)) << "linear() takes it";
+            const Linear layer(at::empty({N, K}, type), bias);
+            keep_packed(*layer.slot, weight);
+            EXPECT_TRUE(at::equal(layer(x), y)) << "a layer takes it";
           }
       }
 }
@@ -85,7 +86,7 @@ TEST(Kernels, PackedWidthsOfOneBlockAreWhole) {
   for (const auto packing : {Packing::q8_0, Packing::q4_0, Packing::q4_1}) {
     const auto weight = packed(packing, 5, 32);
     const auto x = normal({1, 32}, 1).to(at::kFloat);
-    EXPECT_LT(relative(packed_linear_of(x, weight, {}), at::linear(x.to(at::kDouble), expanded(weight).to(at::kDouble))), fp32_bound);
+    EXPECT_LT(relative(packed_product_of(x, weight, {}), at::linear(x.to(at::kDouble), expanded(weight, at::kDouble))), fp32_bound);
   }
 }
 
@@ -96,10 +97,10 @@ TEST(Kernels, PackedProductsHaveTheSameBitsForAnyNumberOfThreads) {
     const auto weight = packed(packing, 1000, 512);
     const auto x = normal({3, 512}, 1).to(at::kFloat);
     at::set_num_threads(1);
-    const auto one = packed_linear_of(x, weight, {});
+    const auto one = packed_product_of(x, weight, {});
     for (const int count : {2, 3}) {
       at::set_num_threads(count);
-      EXPECT_TRUE(at::equal(packed_linear_of(x, weight, {}), one)) << packing_name(packing);
+      EXPECT_TRUE(at::equal(packed_product_of(x, weight, {}), one)) << packing_name(packing);
     }
     at::set_num_threads(threads);
   }
@@ -109,44 +110,46 @@ TEST(Kernels, PackedMatricesOfOneInputAreMultipliedInOnePass) {
   const at::NoGradGuard no_grad;
   const auto x = normal({2, 512}, 1).to(at::kFloat);
   const auto bias = normal({700}, 2).to(at::kFloat);
-  const Affine maps[] = {
-      {packed(Packing::q4_1, 333, 512), {}}, {packed(Packing::q6_k, 700, 512), bias}, {packed(Packing::q8_0, 1, 512), {}}};
-  const auto all = linears_of_few_rows(x, maps);
+  const auto a = packed_layer(Packing::q4_1, 333, 512), b = packed_layer(Packing::q6_k, 700, 512, bias),
+             c = packed_layer(Packing::q8_0, 1, 512);
+  const auto all = linears(x, {&a, &b, &c});
   ASSERT_EQ(all.size(), 3U);
-  for (std::size_t i = 0; i < all.size(); ++i) EXPECT_TRUE(at::equal(all[i], packed_linear_of(x, maps[i].weight, maps[i].bias)));
-  const Affine mixed[] = {maps[0], {at::ones({5, 512}), {}}};
-  const auto both = linears_of_few_rows(x, mixed);
+  for (std::size_t i = 0; i < all.size(); ++i) EXPECT_TRUE(at::equal(all[i], (i == 0 ? a : i == 1 ? b : c)(x)));
+  const Linear plain(at::ones({5, 512}));
+  const auto both = linears(x, {&a, &plain});
   EXPECT_TRUE(at::equal(both[0], all[0]));
   EXPECT_LT(relative(both[1], x.to(at::kDouble).sum(1, true).expand({2, 5})), 1e-5);
-  EXPECT_THROW(packed_linear_of(x.narrow(1, 0, 256), maps[0].weight, {}), WorkError);
+  EXPECT_THROW(a(x.narrow(1, 0, 256)), WorkError);
 }
 
 TEST(Kernels, PackedTablesAreLookedUpAndHeadsLoseAsTheirNumbersDo) {
-  const auto weight = packed(Packing::q4_1, 90, 64);
-  const auto numbers = expanded(weight);
+  const auto layer = packed_layer(Packing::q4_1, 90, 64);
+  const auto numbers = expanded(*layer.slot->packed, at::kFloat);
   const auto ids = at::tensor({3, 89, 0, 3}, at::kLong).view({2, 2});
-  EXPECT_TRUE(at::equal(embedding_lookup(weight, ids), at::embedding(numbers, ids)));
-  EXPECT_THROW(expanded_rows(weight, at::tensor({90}, at::kLong)), WorkError);
+  EXPECT_TRUE(at::equal(embedding_lookup(layer.slot, ids), at::embedding(numbers, ids)));
+  EXPECT_THROW(expanded_rows(*layer.slot->packed, at::tensor({90}, at::kLong), at::kFloat), WorkError);
   const auto hidden = normal({7, 64}, 2).to(at::kFloat), targets = at::arange(7, at::kLong);
-  EXPECT_TRUE(at::equal(head_loss(hidden, weight, targets, {}).loss, head_loss(hidden, numbers, targets, {}).loss));
+  EXPECT_TRUE(at::equal(head_loss(hidden, layer, targets, {}).loss, head_loss(hidden, numbers, targets, {}).loss));
 }
 
 TEST(Kernels, PackedWeightsLetGradientsThroughToTheirInput) {
-  const auto weight = packed(Packing::q8_0, 20, 64);
+  const auto layer = packed_layer(Packing::q8_0, 20, 64);
   const auto x = normal({2, 64}, 1).to(at::kFloat).set_requires_grad(true);
-  linear(x, weight, {}, false).sum().backward();
-  EXPECT_LT(relative(x.grad(), expanded(weight).sum(0).expand({2, 64})), fp32_bound);
+  layer(x).sum().backward();
+  EXPECT_LT(relative(x.grad(), expanded(*layer.slot->packed, at::kFloat).sum(0).expand({2, 64})), fp32_bound);
 }
 
 TEST(Kernels, PackedWeightsGiveNanToWhateverDoesNotKnowThem) {
-  const auto weight = packed(Packing::q8_0, 20, 64);
+  const auto layer = packed_layer(Packing::q8_0, 20, 64);
+  const auto& weight = layer.weight();
+  EXPECT_FALSE(layer.slot->trains());
   EXPECT_EQ(weight.sizes(), (std::vector<std::int64_t>{20, 64}));
   EXPECT_TRUE(at::isnan(weight).all().item<bool>());
   EXPECT_EQ(weight.storage().nbytes(), sizeof(float));
-  EXPECT_EQ(packed_weight(at::ones({2, 2})), nullptr);
   EXPECT_FALSE(can_stay_packed(Packing::f16, 64));
   EXPECT_FALSE(can_stay_packed(Packing::q4_k, 64));
-  EXPECT_THROW(keep_packed(at::empty({4, 64}), Packing::q8_0, at::zeros({4, 67}, at::kByte)), WorkError);
+  EXPECT_THROW(packed_matrix(Packing::q8_0, at::zeros({4, 67}, at::kByte), 64), WorkError);
+  EXPECT_THROW(keep_packed(*Linear(at::empty({5, 64})).slot, packed(Packing::q8_0, 4, 64)), WorkError);
 }
 
 }  // namespace

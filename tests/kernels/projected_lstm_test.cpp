@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include "isotrope/base/error.h"
-#include "isotrope/kernels/gradient_sink.h"
 #include "isotrope/kernels/projected_lstm.h"
 #include "tests/kernels/against_reference.h"
 
@@ -22,6 +21,10 @@ Tensor documents_of_case(const LstmCase& c) {  // another place of change in eac
   return at::floor_divide(place, 3);
 }
 
+Tensor lstm(const Tensor& gates, const Tensor& hh, const Tensor& hr, const LstmOptions& options = {}) {
+  return projected_lstm(gates, Linear(hh).slot, Linear(hr).slot, options);
+}
+
 TEST(Kernels, ProjectedLstmEqualsItsReference) {
   for (const auto& c : {LstmCase{3, 7, 5, 4}, {1, 1, 3, 2}, {2, 33, 40, 16}, {5, 4, 17, 17}})
     for (const bool backwards : {false, true})
@@ -30,7 +33,7 @@ TEST(Kernels, ProjectedLstmEqualsItsReference) {
         // Weights too small for chaos: there, the rounding of a token grows with every one that follows.
         const std::vector<Tensor> inputs{normal({c.batch, c.tokens, 4 * c.cells}, 1), 0.15 * normal({4 * c.cells, c.out}, 2),
                                          0.15 * normal({c.out, c.cells}, 3)};
-        const auto fast = [&](const variable_list& in) { return projected_lstm(in[0], in[1], in[2], options); };
+        const auto fast = [&](const variable_list& in) { return lstm(in[0], in[1], in[2], options); };
         const auto slow = [&](const variable_list& in) { return reference::projected_lstm(in[0], in[1], in[2], options); };
         const auto where = fmt::format("{} {} {} {} {} {}", c.batch, c.tokens, c.cells, c.out, backwards, packed);
         EXPECT_LT(worst(inputs, at::kFloat, fast, slow), fp32_bound) << where;
@@ -40,7 +43,7 @@ TEST(Kernels, ProjectedLstmEqualsItsReference) {
 
 TEST(Kernels, ProjectedLstmKeepsTheDigitsOfSmallCells) {
   const std::vector<Tensor> inputs{1e-5 * normal({2, 3, 24}, 1), 1e-5 * normal({24, 4}, 2), normal({4, 6}, 3)};
-  const auto fast = [&](const variable_list& in) { return projected_lstm(in[0], in[1], in[2]); };
+  const auto fast = [&](const variable_list& in) { return lstm(in[0], in[1], in[2]); };
   const auto slow = [&](const variable_list& in) { return reference::projected_lstm(in[0], in[1], in[2]); };
   EXPECT_LT(worst(inputs, at::kFloat, fast, slow), fp32_bound);
 }
@@ -48,7 +51,7 @@ TEST(Kernels, ProjectedLstmKeepsTheDigitsOfSmallCells) {
 TEST(Kernels, ProjectedLstmSaturatesWithoutNan) {
   const auto gates = at::full({1, 6, 8}, 1e4, at::kFloat), weight = at::ones({8, 2}, at::kFloat), project = at::ones({2, 2}, at::kFloat);
   for (const float sign : {1.0F, -1.0F}) {
-    const auto h = projected_lstm(sign * gates, weight, project);
+    const auto h = lstm(sign * gates, weight, project);
     EXPECT_TRUE(at::isfinite(h).all().item<bool>());
     EXPECT_TRUE(at::allclose(h, reference::projected_lstm(sign * gates, weight, project)));
   }
@@ -59,8 +62,9 @@ TEST(Kernels, ProjectedLstmFillsTheSinksOfItsWeights) {
   const auto run = [&](bool sinks) {
     std::vector<Tensor> in{leaf(gates, at::kFloat), leaf(normal({24, 4}, 2), at::kFloat), leaf(normal({4, 6}, 3), at::kFloat)};
     std::vector<Tensor> filled{at::zeros({24, 4}), at::zeros({4, 6})};
-    if (sinks) attach_gradient_sink(in[1], filled[0]), attach_gradient_sink(in[2], filled[1]);
-    projected_lstm(in[0], in[1], in[2]).square().sum().backward();
+    const Linear hh(in[1]), hr(in[2]);
+    if (sinks) hh.slot->sink = {filled[0]}, hr.slot->sink = {filled[1]};
+    projected_lstm(in[0], hh.slot, hr.slot).square().sum().backward();
     EXPECT_EQ(in[1].grad().defined(), !sinks);
     return sinks ? filled : std::vector<Tensor>{in[1].grad(), in[2].grad()};
   };
@@ -70,10 +74,10 @@ TEST(Kernels, ProjectedLstmFillsTheSinksOfItsWeights) {
 
 TEST(Kernels, ProjectedLstmRefusesShapesThatDoNotFit) {
   const auto zeros = [](at::IntArrayRef shape) { return at::zeros(shape, at::kFloat); };
-  EXPECT_THROW(projected_lstm(zeros({1, 2, 8}), zeros({8, 3}), zeros({3, 4})), WorkError);
-  EXPECT_THROW(projected_lstm(zeros({1, 2, 8}), zeros({8, 3}), zeros({2, 2})), WorkError);
-  EXPECT_THROW(projected_lstm(zeros({1, 0, 8}), zeros({8, 3}), zeros({3, 2})), WorkError);
-  EXPECT_THROW(projected_lstm(zeros({1, 2, 8}), zeros({8, 3}), zeros({3, 2}), {.documents = at::zeros({2, 1}, at::kLong)}), WorkError);
+  EXPECT_THROW(lstm(zeros({1, 2, 8}), zeros({8, 3}), zeros({3, 4})), WorkError);
+  EXPECT_THROW(lstm(zeros({1, 2, 8}), zeros({8, 3}), zeros({2, 2})), WorkError);
+  EXPECT_THROW(lstm(zeros({1, 0, 8}), zeros({8, 3}), zeros({3, 2})), WorkError);
+  EXPECT_THROW(lstm(zeros({1, 2, 8}), zeros({8, 3}), zeros({3, 2}), {.documents = at::zeros({2, 1}, at::kLong)}), WorkError);
 }
 
 }  // namespace

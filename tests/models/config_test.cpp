@@ -156,7 +156,7 @@ TEST(ModelConfig, DefaultsAreThoseOfTransformers) {
 TEST(ModelConfig, BareDecodersHaveNoHead) {
   for (const auto* architecture : {"LlamaModel", "MistralModel"}) {
     const auto model = make_from(of(architecture, {{"num_key_value_heads", 4}}));
-    EXPECT_FALSE(model->head().weight.defined()) << architecture;
+    EXPECT_FALSE(model->has_head()) << architecture;
     EXPECT_EQ(model->parameters().find("lm_head.weight"), nullptr) << architecture;
     EXPECT_TRUE(model->is_left_out("lm_head.weight")) << "a folder may hold one all the same";
   }

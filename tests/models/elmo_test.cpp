@@ -86,7 +86,7 @@ TEST(Elmo, LossAndGradientsAreThoseOfTheRecurrence) {
   Predictions predictions;
   const auto loss = batch_loss(*model, batch, StepCounts({&batch, 1}), {}, 0, predictions);
   const auto mean_nll = [&](const at::Tensor& hidden, const at::Tensor& targets) {
-    const auto w = model->head().weight.to(at::kDouble), b = model->head().bias.to(at::kDouble);
+    const auto w = model->head().weight().to(at::kDouble), b = model->head().bias.to(at::kDouble);
     return at::cross_entropy_loss((at::matmul(hidden, w.t()) + b).flatten(0, 1), targets.flatten());
   };
   const auto hidden = expected(*model, ids);
@@ -170,7 +170,7 @@ TEST(ElmoGoldens, StatesAndLogitsOfBothDirections) {
         const auto hidden = model->forward_ids(expected("ids_" + input), {.tap = tap});
         EXPECT_EQ(seen, static_cast<std::size_t>(model->shape().layers + 1)) << where;
         EXPECT_LT(relative(model->logits(hidden), expected("logits_" + input)), tolerance) << where;
-        const auto backward = at::linear(model->backward_head_input(hidden), model->head().weight, model->head().bias);
+        const auto backward = at::linear(model->backward_head_input(hidden), model->head().weight(), model->head().bias);
         EXPECT_LT(relative(backward, expected("backward_logits_" + input)), tolerance) << where;
       }
     }

@@ -27,7 +27,7 @@ struct EncoderCase {
 
   at::Tensor types(const std::string& input) const { return expected.has("types_" + input) ? expected("types_" + input) : at::Tensor(); }
   at::Tensor hidden(const std::string& input) { return model->forward_ids(expected("ids_" + input), {.token_types = types(input)}); }
-  bool has_head() const { return model->head().weight.defined(); }
+  bool has_head() const { return model->has_head(); }
 
   std::string name;
   Goldens expected;

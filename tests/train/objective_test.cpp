@@ -330,7 +330,7 @@ TEST_F(Objectives, AnEncoderCanBePlanned) {
     ASSERT_TRUE(plan.calibration);
     EXPECT_GT(plan.calibration->evaluation_seconds, 0);
     const auto model = starting_model(c, nullptr);
-    EXPECT_NEAR(plan.flops.head, 6 * (name == "elmo" ? 2 : 0.15) * static_cast<double>(model->head().weight.numel()), 1e-6);
+    EXPECT_NEAR(plan.flops.head, 6 * (name == "elmo" ? 2 : 0.15) * static_cast<double>(model->head().weight().numel()), 1e-6);
     if (name != "elmo") EXPECT_EQ(plan.flops.attention, 12.0 * 24 * 32);
   }
 }
