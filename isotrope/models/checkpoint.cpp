@@ -13,6 +13,7 @@
 #include "isotrope/io/model_path.h"
 #include "isotrope/io/safetensors.h"
 #include "isotrope/models/packed_checkpoint.h"
+#include "isotrope/nn/additions.h"
 
 namespace isotrope {
 
@@ -161,9 +162,11 @@ void save_model(const Model& model, const fs::path& folder, const SaveOptions& o
     const auto* bytes = static_cast<const std::byte*>(kept.back().const_data_ptr());
     views.push_back({name, stored_dtype(value.scalar_type()), value.sizes().vec(), {bytes, value.nbytes()}});
   };
+  const auto value_of = [&](const Parameter& parameter) { return options.value ? options.value(parameter) : parameter.value; };
   for (const auto& parameter : model.parameters().all()) {
-    const auto value = options.value ? options.value(parameter) : parameter.value;
-    keep(parameter.name, value.detach().to(at::kCPU, options.dtype.value_or(value.scalar_type())));
+    if (!parameter.addition_to.empty()) continue;
+    const auto value = merged_value(model.parameters(), parameter, value_of);
+    keep(parameter.name, value.detach().to(at::kCPU, options.dtype.value_or(value_of(parameter).scalar_type())));
   }
   for (const auto& [name, table] : model.tables()) keep(name, table.to(at::kCPU));
   auto config = model.config();

@@ -34,12 +34,12 @@ std::unique_ptr<Model> load_model(const fs::path& folder, const LoadOptions& opt
 
 struct SaveOptions {
   std::optional<at::ScalarType> dtype;                     ///< default: the values' own
-  std::function<at::Tensor(const Parameter&)> value = {};  ///< what to store for a parameter; default: its value
+  std::function<at::Tensor(const Parameter&)> value = {};  ///< what a parameter is taken to be; default: its value
   std::uint64_t max_shard_bytes = 5'000'000'000;
 };
 
 /// Writes config.json, generation_config.json and model.safetensors (or shards and their index) into an existing folder, as transformers
-/// reads them. A tied head is not written twice.
+/// reads them. A tied head is not written twice; multipliers and low-rank factors are merged into the weights that they belong to.
 void save_model(const Model& model, const fs::path& folder, const SaveOptions& options = {});
 
 }  // namespace isotrope

@@ -67,6 +67,8 @@ ConfigSchema RunConfig::schema() {
          .min = 0});
 
   optimizer.declare(s);
+  multipliers.declare(s);
+  lora.declare(s);
 
   s.add("schedule.name", &schedule.name,
         {.meaning = "Learning rate over the run after warm-up: constant; cosine; wsd = constant, then decay; exponential = constant, then "

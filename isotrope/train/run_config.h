@@ -5,6 +5,7 @@
 #include <string>
 
 #include "isotrope/base/config.h"
+#include "isotrope/nn/additions_config.h"
 #include "isotrope/observe/observe_config.h"
 #include "isotrope/optim/optimizer_config.h"
 #include "isotrope/study/compare_config.h"
@@ -38,6 +39,8 @@ struct RunConfig {
     std::int64_t max_skipped = 10;
   } train;
   OptimizerConfig optimizer;
+  MultipliersConfig multipliers;
+  LoraConfig lora;
   struct {
     std::string name = "cosine", decay_shape = "linear";
     std::int64_t warmup_steps = -1, decay_steps = 0;

@@ -21,6 +21,8 @@ constexpr std::int64_t state_format = 1;
 constexpr const char* state_file = "train_state.json";
 constexpr const char* optimizer_file = "optimizer.safetensors";
 constexpr const char* optimizer_format = "isotrope-optimizer-1";
+constexpr const char* masters_file = "masters.safetensors";
+constexpr const char* masters_format = "isotrope-masters-1";
 
 nlohmann::json to_json(const CheckpointContent& content) {
   const auto& s = content.state;
@@ -52,21 +54,35 @@ void restore_tensor(const TensorFolder& stored, const std::string& name, const a
   value.copy_(tensor_of(*view));
 }
 
-/// The state of the rules: every stored tensor has its place, and every place its tensor.
-void restore_optimizer(const fs::path& file, Optimizer& optimizer) {
+/// A file of training's own: every stored tensor has its place, and every place its tensor. `nowhere` and `hint` speak of one that has none.
+void restore_tensors(const fs::path& file, const char* format, std::span<const NamedTensor> places, const char* nowhere, const char* hint) {
   const TensorFolder saved(file);
   const auto written = saved.metadata().find("format");
-  if (written == saved.metadata().end() || written->second != optimizer_format)
+  if (written == saved.metadata().end() || written->second != format)
     throw InputError("checkpoint", "{}: format {}, expected {}", saved.path().string(),
-                     written == saved.metadata().end() ? "unknown" : written->second, optimizer_format);
-  const auto state = optimizer.state();
+                     written == saved.metadata().end() ? "unknown" : written->second, format);
   std::set<std::string> expected;
-  for (const auto& [name, value] : state) expected.insert(name);
+  for (const auto& [name, value] : places) expected.insert(name);
   for (const auto& view : saved.tensors())
     if (!expected.contains(std::string(view.name)))
-      throw with_hint(InputError("checkpoint", "{}: tensor {} belongs to no update rule of this run", saved.path().string(), view.name),
-                      "optimizer.adamw_matrices decides which rule serves a matrix: it must be what it was");
-  for (const auto& [name, value] : state) restore_tensor(saved, name, value);
+      throw with_hint(InputError("checkpoint", "{}: tensor {} belongs to {}", saved.path().string(), view.name, nowhere), hint);
+  for (const auto& [name, value] : places) restore_tensor(saved, name, value);
+}
+
+/// The weights; those that the folder has merged, from beside it.
+void restore_weights(const fs::path& folder, const FlatParameters& parameters, const at::Tensor& master) {
+  const TensorFolder weights(folder);
+  std::vector<NamedTensor> merged;
+  for (const auto& segment : parameters.segments()) {
+    if (segment.merges) merged.push_back({segment.name, segment.in(master)});
+    else restore_tensor(weights, segment.name, segment.in(master));
+  }
+  const auto file = folder / masters_file;
+  const char* hint = "multipliers.* and lora.* decide which matrices have additions: they must be what they were";
+  if (!merged.empty() || fs::exists(file)) {
+    if (!fs::exists(file)) throw with_hint(InputError("checkpoint", "{}: is missing", file.string()), hint);
+    restore_tensors(file, masters_format, merged, "no addition of this run", hint);
+  }
 }
 
 }  // namespace
@@ -97,6 +113,21 @@ CheckpointContent snapshot(const Optimizer& optimizer, const TrainState& state) 
 
 namespace {
 
+void write_tensors(const fs::path& file, std::span<const NamedTensor> tensors, const char* format) {
+  std::vector<TensorView> views;
+  for (const auto& [name, value] : tensors)
+    views.push_back({name, DType::f32, value.sizes().vec(), {static_cast<const std::byte*>(value.const_data_ptr()), value.nbytes()}});
+  write_safetensors(file, views, {{"format", format}});
+}
+
+/// What the saved weights hold as one: the matrices with additions, and these.
+std::vector<NamedTensor> merged_masters(const FlatParameters& parameters, const at::Tensor& master) {
+  std::vector<NamedTensor> all;
+  for (const auto& segment : parameters.segments())
+    if (segment.merges) all.push_back({segment.name, segment.in(master)});
+  return all;
+}
+
 void write_weights(const fs::path& folder, const Model& model, const at::Tensor& master, const FlatParameters& parameters,
                    const Tokenizer& tokenizer) {
   save_model(model, folder, {.value = [&](const Parameter& p) { return parameters.segment(p.name).in(master); }});
@@ -118,10 +149,9 @@ void save_checkpoint(const fs::path& folder, const Model& model, const FlatParam
   create_folders(folder.parent_path(), "checkpoint");
   AtomicFolder atomic(folder, "checkpoint");
   write_weights(atomic.path(), model, content.master, parameters, tokenizer);
-  std::vector<TensorView> views;
-  for (const auto& [name, value] : content.optimizer)
-    views.push_back({name, DType::f32, value.sizes().vec(), {static_cast<const std::byte*>(value.const_data_ptr()), value.nbytes()}});
-  write_safetensors(atomic.path() / optimizer_file, views, {{"format", optimizer_format}});
+  write_tensors(atomic.path() / optimizer_file, content.optimizer, optimizer_format);
+  if (const auto masters = merged_masters(parameters, content.master); !masters.empty())
+    write_tensors(atomic.path() / masters_file, masters, masters_format);
   write_file(atomic.path() / state_file, to_json(content).dump(2) + "\n", "checkpoint");
   atomic.commit();
 }
@@ -153,10 +183,10 @@ TrainState load_checkpoint(const fs::path& folder, Optimizer& optimizer) {
     throw with_hint(UsageError("train", "{}: was trained with optimizer.name = {}, whose state {} cannot go on from", folder.string(), rule,
                                optimizer.name()),
                     fmt::format("--set optimizer.name={} goes on; model.init_from takes the weights alone into a new run", rule));
-  const TensorFolder weights(folder);
   auto& parameters = optimizer.parameters();
-  for (const auto& segment : parameters.segments()) restore_tensor(weights, segment.name, segment.in(parameters.master()));
-  restore_optimizer(folder / optimizer_file, optimizer);
+  restore_weights(folder, parameters, parameters.master());
+  restore_tensors(folder / optimizer_file, optimizer_format, optimizer.state(), "no update rule of this run",
+                  "optimizer.adamw_matrices decides which rule serves a matrix: it must be what it was");
   optimizer.set_steps(count("optimizer_steps"));
   parameters.refresh_working();
   return state;

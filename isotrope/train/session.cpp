@@ -11,6 +11,7 @@
 #include "isotrope/io/model_path.h"
 #include "isotrope/kernels/retained_memory.h"
 #include "isotrope/models/checkpoint.h"
+#include "isotrope/nn/additions.h"
 #include "isotrope/train/objective.h"
 
 namespace isotrope {
@@ -168,6 +169,8 @@ std::unique_ptr<Model> starting_model(const RunConfig& config, const Tokenizer* 
     model = load_model(resolve_model(name), {.dtype = at::kFloat, .device = device});
     if (model->reads_characters() && tokenizer) tell_token_texts(*model, *tokenizer);  // which need not be the folder's
   }
+  add_multipliers(model->parameters(), config.multipliers);
+  add_lora(model->parameters(), config.lora, static_cast<std::uint64_t>(config.train.seed));
   const auto& shape = model->shape();
   if (tokenizer && static_cast<std::int64_t>(tokenizer->vocab_size()) > shape.vocab_size)
     throw InputError("train", "{}: the tokenizer {} has {} tokens, the model's vocab_size is {}", name, tokenizer_path(config).string(),
