@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "isotrope/base/error.h"
+#include "isotrope/base/sha256.h"
 #include "isotrope/io/json.h"
-#include "isotrope/text/sha256.h"
 #include "isotrope_version.h"
 
 namespace isotrope {

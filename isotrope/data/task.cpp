@@ -4,12 +4,12 @@
 #include <set>
 
 #include "isotrope/base/error.h"
+#include "isotrope/base/sha256.h"
 #include "isotrope/data/documents.h"
 #include "isotrope/data/task_records.h"
 #include "isotrope/io/compressed.h"
 #include "isotrope/io/json.h"
 #include "isotrope/io/zip.h"
-#include "isotrope/text/sha256.h"
 #include "isotrope/text/utf8.h"
 
 namespace isotrope {

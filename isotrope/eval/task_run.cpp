@@ -6,12 +6,12 @@
 #include <cmath>
 
 #include "isotrope/base/error.h"
+#include "isotrope/base/sha256.h"
 #include "isotrope/eval/task_requests.h"
 #include "isotrope/infer/generate.h"
 #include "isotrope/io/json.h"
 #include "isotrope/kernels/batch_invariant.h"
 #include "isotrope/kernels/packed_weights.h"
-#include "isotrope/text/sha256.h"
 
 namespace isotrope {
 

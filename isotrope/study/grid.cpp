@@ -6,7 +6,7 @@
 #include <set>
 
 #include "isotrope/base/error.h"
-#include "isotrope/text/sha256.h"
+#include "isotrope/base/sha256.h"
 
 namespace isotrope {
 

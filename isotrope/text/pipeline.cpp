@@ -9,12 +9,12 @@
 #include "isotrope/base/error.h"
 #include "isotrope/base/file.h"
 #include "isotrope/base/log.h"
+#include "isotrope/base/sha256.h"
 #include "isotrope/text/byte_alphabet.h"
 #include "isotrope/text/id_room.h"
 #include "isotrope/text/scored_vocabulary.h"
 #include "isotrope/text/sentencepiece_decoder.h"
 #include "isotrope/text/sentencepiece_rules.h"
-#include "isotrope/text/sha256.h"
 #include "isotrope/text/utf8.h"
 
 namespace isotrope {

@@ -4,8 +4,8 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/base/log.h"
+#include "isotrope/base/sha256.h"
 #include "isotrope/text/json_field.h"
-#include "isotrope/text/sha256.h"
 
 namespace isotrope {
 

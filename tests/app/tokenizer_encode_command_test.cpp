@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
+#include "isotrope/base/sha256.h"
 #include "isotrope/text/encoding.h"
-#include "isotrope/text/sha256.h"
 #include "tests/app/tokenizer_program.h"
 
 namespace isotrope {

@@ -3,8 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include "isotrope/base/error.h"
+#include "isotrope/base/sha256.h"
 #include "isotrope/data/pack_journal.h"
-#include "isotrope/text/sha256.h"
 
 namespace {
 

@@ -4,8 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "isotrope/base/sha256.h"
 #include "isotrope/text/normalizer.h"
-#include "isotrope/text/sha256.h"
 #include "isotrope/text/utf8.h"
 #include "tests/text/golden_files.h"
 

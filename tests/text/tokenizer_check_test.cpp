@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "isotrope/base/error.h"
-#include "isotrope/text/sha256.h"
+#include "isotrope/base/sha256.h"
 #include "tests/text/golden_files.h"
 
 namespace isotrope {

@@ -2,9 +2,9 @@
 #include <gtest/gtest.h>
 
 #include "isotrope/base/error.h"
+#include "isotrope/base/sha256.h"
 #include "isotrope/text/bpe_train.h"
 #include "isotrope/text/pipeline.h"
-#include "isotrope/text/sha256.h"
 #include "isotrope/text/tokenizer.h"
 #include "tests/text/golden_files.h"
 

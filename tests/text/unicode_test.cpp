@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "isotrope/text/sha256.h"
+#include "isotrope/base/sha256.h"
 #include "tests/text/golden_files.h"
 
 namespace isotrope {

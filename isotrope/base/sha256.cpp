@@ -1,4 +1,4 @@
-#include "isotrope/text/sha256.h"
+#include "isotrope/base/sha256.h"
 
 #include <openssl/evp.h>
 
