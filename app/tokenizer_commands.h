@@ -5,6 +5,7 @@
 #include <string>
 
 #include "isotrope/text/encoding.h"
+#include "isotrope/text/tokenizer.h"
 
 namespace isotrope::app {
 

@@ -11,6 +11,7 @@
 #include "isotrope/io/model_path.h"
 #include "isotrope/models/packed_checkpoint.h"
 #include "isotrope/text/piece_vocabulary.h"
+#include "isotrope/text/pipeline.h"
 
 namespace isotrope::app {
 
@@ -72,7 +73,7 @@ void write_folder(const ConvertCommand& options, const fs::path& in, const Model
 
 void write_gguf_file(const ConvertCommand& options, const fs::path& in, const Model& model, const Tokenizer* tokenizer, Packing packing) {
   GgufSaveOptions save{.packing = packing, .name = fs::path(options.out).stem().string(), .ends = eos_ids(in, model.config())};
-  if (tokenizer) save.vocabulary = vocabulary_metadata(*tokenizer, static_cast<std::size_t>(model.shape().vocab_size));
+  if (tokenizer) save.vocabulary = vocabulary_metadata(definition_of(*tokenizer), static_cast<std::size_t>(model.shape().vocab_size));
   save_gguf(model, options.out, save);
 }
 

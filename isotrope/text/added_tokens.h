@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "isotrope/text/normalizer.h"
-#include "isotrope/text/tokenizer.h"
+#include "isotrope/text/token_ids.h"
 
 namespace isotrope {
 

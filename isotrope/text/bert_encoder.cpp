@@ -1,6 +1,7 @@
 #include "isotrope/text/bert_encoder.h"
 
 #include "isotrope/text/bert_scanner.h"
+#include "isotrope/text/encode_words.h"
 #include "isotrope/text/id_room.h"
 #include "isotrope/text/pre_tokenizer.h"
 

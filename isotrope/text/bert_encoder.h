@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "isotrope/text/bert_characters.h"
-#include "isotrope/text/word_batch.h"
+#include "isotrope/text/word_cache.h"
 #include "isotrope/text/word_piece.h"
 
 namespace isotrope {

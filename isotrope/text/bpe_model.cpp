@@ -5,6 +5,7 @@
 #include <queue>
 
 #include "isotrope/base/error.h"
+#include "isotrope/text/encode_words.h"
 #include "isotrope/text/id_room.h"
 #include "isotrope/text/piece_scanner.h"
 

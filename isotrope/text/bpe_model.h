@@ -11,16 +11,11 @@
 
 #include "isotrope/text/piece_scanner.h"
 #include "isotrope/text/simd/merge_word.h"
-#include "isotrope/text/tokenizer.h"
+#include "isotrope/text/tokenizer_definition.h"
 #include "isotrope/text/word_cache.h"
 #include "isotrope/text/word_table.h"
 
 namespace isotrope {
-
-/// One merge: the ids of two neighbours and of the token that replaces them. A merge's rank is its place in the list.
-struct BpeMerge {
-  TokenId left = 0, right = 0, result = 0;
-};
 
 /// Whether text[i] = text[i + period] wherever both are there.
 inline bool has_period(std::string_view text, std::size_t period) { return text.substr(period) == text.substr(0, text.size() - period); }

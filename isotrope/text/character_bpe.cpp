@@ -6,7 +6,6 @@
 #include <queue>
 
 #include "isotrope/base/error.h"
-#include "isotrope/text/scored_vocabulary.h"
 #include "isotrope/text/utf8.h"
 
 namespace isotrope {
@@ -30,7 +29,7 @@ struct CharacterBpe::Scratch {
 };
 
 CharacterBpe::CharacterBpe(const TokenizerDefinition& definition) : definition_(std::get<BpeDefinition>(definition.model)) {
-  using Type = ScoredVocabulary::Type;
+  using Type = PieceType;
   byte_ids_.fill(-1);
   has_affixes_ = !definition_.prefix.empty() || !definition_.suffix.empty();
   std::vector<std::pair<std::string_view, std::int32_t>> whole;
@@ -82,7 +81,7 @@ void CharacterBpe::build_merges(const TokenizerDefinition& definition) {
     const auto rank = rules && !rules->merge_ranks.empty() ? rules->merge_ranks[index] : static_cast<std::uint32_t>(index);
     slots_[place] = {key, {rank, result}};  // of equal pairs the last counts, as in HF tokenizers
     cuts_.add(definition.names[static_cast<std::size_t>(result)]);
-    if (rules && static_cast<ScoredVocabulary::Type>(rules->type_of(static_cast<std::size_t>(result))) == ScoredVocabulary::Type::unused)
+    if (rules && static_cast<PieceType>(rules->type_of(static_cast<std::size_t>(result))) == PieceType::unused)
       unused_[result] = {left, right};
   }
   definition_.merges = {};

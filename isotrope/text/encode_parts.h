@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "isotrope/text/staged_words.h"
-#include "isotrope/text/tokenizer.h"
+#include "isotrope/text/token_ids.h"
 
 namespace isotrope {
 

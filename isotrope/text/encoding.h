@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "isotrope/text/aligned_text.h"
-#include "isotrope/text/tokenizer.h"
+#include "isotrope/text/token_ids.h"
 
 namespace isotrope {
 

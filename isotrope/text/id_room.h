@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "isotrope/text/tokenizer.h"
+#include "isotrope/text/token_ids.h"
 
 namespace isotrope {
 

@@ -7,8 +7,10 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/base/log.h"
-#include "isotrope/text/pipeline.h"
+#include "isotrope/text/post_processor.h"
+#include "isotrope/text/pre_tokenizer.h"
 #include "isotrope/text/ranked_vocabulary.h"
+#include "isotrope/text/tokenizer_json.h"
 #include "isotrope/text/utf8.h"
 
 namespace isotrope {
@@ -288,11 +290,9 @@ bool adds(const std::vector<TokenId>& ids, const std::optional<TokenId>& id, con
 
 }  // namespace
 
-GgufMetadata vocabulary_metadata(const Tokenizer& tokenizer, std::size_t size) {
-  const auto* pipeline = dynamic_cast<const PipelineTokenizer*>(&tokenizer);
-  if (!pipeline || !pipeline->definition().joins_bytes() || !std::holds_alternative<BpeDefinition>(pipeline->definition().model))
+GgufMetadata vocabulary_metadata(const TokenizerDefinition& definition, std::size_t size) {
+  if (!definition.joins_bytes() || !std::holds_alternative<BpeDefinition>(definition.model))
     throw InputError(in_vocabulary, "only byte-level BPE tokenizers are written to GGUF");
-  const auto& definition = pipeline->definition();
   auto pieces = definition.names;
   std::vector<std::int32_t> kinds(pieces.size(), static_cast<std::int32_t>(Type::normal));
   for (const auto& token : definition.added_tokens) {

@@ -31,8 +31,8 @@ PieceVocabulary read_vocabulary(const GgufFile& file);
 /// The same as a tokenizer.json says it. Throws InputError for a `model` or `pre` that is not supported, by name.
 TokenizerDefinition define_tokenizer(const PieceVocabulary& vocabulary);
 
-/// The metadata tokenizer.* for a byte-level BPE tokenizer, with unused pieces up to `size` (a model padded past its tokenizer).
+/// The metadata tokenizer.* for the definition of a byte-level BPE tokenizer, with unused pieces up to `size` (a model padded past its tokenizer).
 /// Throws InputError, naming it, for a tokenizer of another kind or with a pre-tokenizer that GGUF has no name for.
-GgufMetadata vocabulary_metadata(const Tokenizer& tokenizer, std::size_t size);
+GgufMetadata vocabulary_metadata(const TokenizerDefinition& definition, std::size_t size);
 
 }  // namespace isotrope

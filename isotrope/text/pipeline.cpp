@@ -12,7 +12,6 @@
 #include "isotrope/base/sha256.h"
 #include "isotrope/text/byte_alphabet.h"
 #include "isotrope/text/id_room.h"
-#include "isotrope/text/scored_vocabulary.h"
 #include "isotrope/text/sentencepiece_decoder.h"
 #include "isotrope/text/sentencepiece_rules.h"
 #include "isotrope/text/utf8.h"
@@ -27,7 +26,7 @@ std::vector<AddedToken> tokens_to_find(const TokenizerDefinition& definition) {
   if (definition.sentencepiece)
     std::erase_if(tokens, [&](const AddedToken& token) {
       const auto type = definition.sentencepiece->type_of(static_cast<std::size_t>(token.id));
-      return type == static_cast<std::uint8_t>(ScoredVocabulary::Type::user_defined);
+      return type == static_cast<std::uint8_t>(PieceType::user_defined);
     });
   return tokens;
 }
@@ -173,6 +172,11 @@ PipelineTokenizer::PipelineTokenizer(TokenizerDefinition definition)
   if (definition_.sentencepiece) sentencepiece_.emplace(definition_);
   cuts_ = find_cuts();
   aligns_ = pre_tokenizer_.needs_alignment(normalizer_.may_put_text_before());
+}
+
+const TokenizerDefinition& definition_of(const Tokenizer& tokenizer) {
+  if (const auto* pipeline = dynamic_cast<const PipelineTokenizer*>(&tokenizer)) return pipeline->definition();
+  throw InputError("tokenizer", "this tokenizer was not made of a definition");
 }
 
 std::shared_ptr<const Tokenizer> make_tokenizer(TokenizerDefinition definition) {

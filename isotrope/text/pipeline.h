@@ -21,7 +21,9 @@
 #include "isotrope/text/pre_tokenizer.h"
 #include "isotrope/text/sentencepiece_normalizer.h"
 #include "isotrope/text/space_cuts.h"
+#include "isotrope/text/tokenizer.h"
 #include "isotrope/text/tokenizer_definition.h"
+#include "isotrope/text/tokenizer_json.h"
 #include "isotrope/text/unigram.h"
 #include "isotrope/text/word_level.h"
 #include "isotrope/text/word_piece.h"
@@ -117,6 +119,12 @@ class PipelineTokenizer final : public Tokenizer {
   mutable std::vector<std::uint32_t> byte_lengths_;
   std::optional<SpaceCuts> cuts_;  ///< where raw text falls into parts
 };
+
+/// The tokenizer of a definition, after find_usual_special_tokens(). Throws InputError for a component that is broken or not supported.
+std::shared_ptr<const Tokenizer> make_tokenizer(TokenizerDefinition definition);
+
+/// What a tokenizer was made of. Throws InputError for one that was not made of a definition.
+const TokenizerDefinition& definition_of(const Tokenizer& tokenizer);
 
 /// What the definition of a byte-level BPE says about words: bytes, merges, and the tokens as words.
 BpeModel::Parts bpe_parts(const TokenizerDefinition& definition);

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "isotrope/text/encoding.h"
-#include "isotrope/text/tokenizer.h"
+#include "isotrope/text/token_ids.h"
 
 namespace isotrope {
 

@@ -9,8 +9,10 @@
 #include <unordered_set>
 
 #include "isotrope/base/error.h"
+#include "isotrope/text/bpe_model.h"
 #include "isotrope/text/byte_alphabet.h"
 #include "isotrope/text/pre_tokenizer.h"
+#include "isotrope/text/tokenizer_json.h"
 #include "isotrope/text/utf8.h"
 
 namespace isotrope {

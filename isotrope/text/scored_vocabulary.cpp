@@ -9,6 +9,7 @@
 #include <unordered_set>
 
 #include "isotrope/base/error.h"
+#include "isotrope/text/bpe_model.h"
 #include "isotrope/text/sentencepiece_rules.h"
 #include "isotrope/text/utf8.h"
 

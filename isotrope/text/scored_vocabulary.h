@@ -14,8 +14,7 @@ namespace isotrope {
 /// A vocabulary of pieces with scores, as SentencePiece's models, llama2.c and GGUF (`tokenizer.ggml.model` = llama, t5) store it: of a
 /// unigram model, or of BPE over characters whose merges go by the score of what they give. Spaces are written "▁" in it.
 struct ScoredVocabulary {
-  /// The numbers are those of sentencepiece_model.proto and of GGUF's tokenizer.ggml.token_type.
-  enum class Type : std::uint8_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
+  using Type = PieceType;
   enum class Model : std::uint8_t { unigram = 1, bpe = 2 };  ///< the numbers are those of TrainerSpec.model_type
   struct Piece {
     std::string text;

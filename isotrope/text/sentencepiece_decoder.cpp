@@ -3,14 +3,13 @@
 #include <algorithm>
 
 #include "isotrope/text/mark_cuts.h"
-#include "isotrope/text/scored_vocabulary.h"
 #include "isotrope/text/utf8.h"
 
 namespace isotrope {
 
 namespace {
 
-using Type = ScoredVocabulary::Type;
+using Type = PieceType;
 
 void append_bytes(std::string& bytes, std::string& text) {
   for (std::size_t position = 0; position < bytes.size();) {

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "isotrope/text/mark_cuts.h"
-#include "isotrope/text/scored_vocabulary.h"
 #include "isotrope/text/utf8.h"
 
 namespace isotrope {
@@ -14,7 +13,7 @@ SentencePieceNormalizer::SentencePieceNormalizer(const TokenizerDefinition& defi
   if (!rules_.charsmap.empty()) charsmap_.emplace(rules_.charsmap, definition.file);
   std::vector<std::pair<std::string_view, std::int32_t>> keys;
   for (std::size_t id = 0; id < rules_.types.size(); ++id)
-    if (rules_.types[id] == static_cast<std::uint8_t>(ScoredVocabulary::Type::user_defined)) keys.emplace_back(definition.names[id], 0);
+    if (rules_.types[id] == static_cast<std::uint8_t>(PieceType::user_defined)) keys.emplace_back(definition.names[id], 0);
   for (const auto& [key, value] : keys)
     for (const char c : key)
       if (const auto byte = static_cast<unsigned char>(c); byte < 0x80) in_user_defined_[byte] = true;

@@ -5,12 +5,11 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/text/json_field.h"
-#include "isotrope/text/scored_vocabulary.h"
 
 namespace isotrope {
 
 using nlohmann::json;
-using Type = ScoredVocabulary::Type;
+using Type = PieceType;
 namespace field = json_field;
 
 namespace {

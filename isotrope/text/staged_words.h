@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "isotrope/text/tokenizer.h"
+#include "isotrope/text/token_ids.h"
 #include "isotrope/text/word_cache.h"
 
 namespace isotrope {

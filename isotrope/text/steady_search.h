@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "isotrope/text/piece_trie.h"
-#include "isotrope/text/tokenizer.h"
+#include "isotrope/text/token_ids.h"
 
 namespace isotrope {
 

@@ -7,12 +7,12 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
-namespace isotrope {
+#include "isotrope/text/chat_settings.h"
+#include "isotrope/text/token_ids.h"
 
-using TokenId = std::int32_t;
+namespace isotrope {
 
 struct Encoding;
 struct EncodingOptions;
@@ -20,26 +20,8 @@ struct TextPair;
 struct Truncation;
 struct Padding;
 
-struct EncodeOptions {
-  bool add_special_tokens = true;    ///< what the post-processor adds around the text (BOS, [CLS] …)
-  bool parse_special_tokens = true;  ///< "<|endoftext|>" in the text becomes its id; otherwise it is plain text
-  std::size_t max_length = 0;        ///< ids at most, what is added included: the end is cut off; 0: no limit
-};
-
 struct DecodeOptions {
   bool skip_special_tokens = false;
-};
-
-/// What a model reads: ids, and for each the number of the text that it counts to (token_type_ids).
-struct TokenSequence {
-  std::vector<TokenId> ids;
-  std::vector<std::int32_t> types;
-};
-
-/// What a tokenizer's files say about chats: templates by name ("default", "tool_use" …), and special tokens by the names that templates know
-/// ("bos_token" …).
-struct ChatSettings {
-  std::vector<std::pair<std::string, std::string>> templates, special_tokens;
 };
 
 /// Text to ids and back. Immutable after construction: one object serves any number of threads.

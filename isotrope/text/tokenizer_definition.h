@@ -1,18 +1,24 @@
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
 #include "isotrope/text/added_tokens.h"
-#include "isotrope/text/bpe_model.h"
-#include "isotrope/text/tokenizer.h"
+#include "isotrope/text/token_ids.h"
 
 namespace isotrope {
 
 constexpr TokenId no_token = -1;
+
+/// One merge: the ids of two neighbours and of the token that replaces them. A merge's rank is its place in the list.
+struct BpeMerge {
+  TokenId left = 0, right = 0, result = 0;
+};
 
 /// Byte-pair encoding. Byte-level: words are bytes, tokens are spelled in GPT-2's alphabet, and nothing is unknown.
 struct BpeDefinition {
@@ -44,6 +50,9 @@ struct UnigramDefinition {
   bool byte_fallback = false;  ///< characters that no piece has become the tokens <0x00> … <0xFF> of their bytes
 };
 
+/// What a piece of a SentencePiece model is. The numbers are those of sentencepiece_model.proto and of GGUF's tokenizer.ggml.token_type.
+enum class PieceType : std::uint8_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
+
 /// What a SentencePiece model does otherwise than tokenizer.json can say. Where it is there, it takes the place of normalizer and
 /// pre-tokenizer, and scores are added in single precision.
 struct SentencePieceRules {
@@ -52,7 +61,7 @@ struct SentencePieceRules {
   bool escape_whitespaces = true;            ///< a space becomes "▁"
   bool treat_whitespace_as_suffix = false;   ///< the added space comes behind the text
   std::string charsmap;                      ///< precompiled_charsmap, or nothing
-  std::vector<std::uint8_t> types;           ///< by id, of the model's pieces: ScoredVocabulary::Type
+  std::vector<std::uint8_t> types;           ///< by id, of the model's pieces: PieceType
   std::vector<std::uint32_t> merge_ranks;    ///< of a BPE model, by merge: equal where scores are; empty: the merge's place
   std::string unknown_surface = " \u2047 ";  ///< what an unknown token is decoded to
   std::uint8_t type_of(std::size_t id) const { return id < types.size() ? types[id] : 1; }
@@ -92,22 +101,5 @@ bool is_byte_level_decoder(const nlohmann::json& decoder);
 
 /// The byte that a token of the form <0x0A> stands for.
 std::optional<unsigned char> fallback_byte(std::string_view name);
-
-/// tokenizer.json's text for the definition, in the form that HF tokenizers writes.
-std::string write_tokenizer_json(const TokenizerDefinition& definition);
-/// tokenizer_config.json's text: the one that was read, or a minimal one.
-std::string write_tokenizer_config(const TokenizerDefinition& definition);
-/// The chat templates and special tokens of tokenizer_config.json; special tokens that it does not name are those that were found.
-ChatSettings chat_settings(const TokenizerDefinition& definition);
-/// The definition in tokenizer.json's text; `file` names it in errors. Throws InputError for anything broken or not supported.
-TokenizerDefinition read_tokenizer_json(std::string_view text, std::string_view file);
-TokenizerDefinition read_definition(const nlohmann::json& root, std::string_view file);
-/// Sets config and the special tokens that it names, from tokenizer_config.json's text.
-void read_tokenizer_config(TokenizerDefinition& definition, std::string_view text, std::string_view file);
-/// Gives special tokens that have no id yet and that `definition.config` does not speak of the ids of well-known names (<|endoftext|>,
-/// [CLS] …).
-void find_usual_special_tokens(TokenizerDefinition& definition);
-/// The tokenizer of a definition, after find_usual_special_tokens(). Throws InputError for a component that is broken or not supported.
-std::shared_ptr<const Tokenizer> make_tokenizer(TokenizerDefinition definition);
 
 }  // namespace isotrope

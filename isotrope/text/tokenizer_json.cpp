@@ -1,6 +1,5 @@
 // Reading tokenizer.json and tokenizer_config.json: docs/formats/tokenizer.md says what is honoured and what refused.
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <unordered_map>
 
@@ -9,7 +8,7 @@
 #include "isotrope/text/json_field.h"
 #include "isotrope/text/pre_tokenizer.h"
 #include "isotrope/text/sentencepiece_rules.h"
-#include "isotrope/text/tokenizer_definition.h"
+#include "isotrope/text/tokenizer_json.h"
 #include "isotrope/text/tokenizer_limits.h"
 
 namespace isotrope {
@@ -317,23 +316,6 @@ constexpr std::pair<const char*, std::optional<TokenId> SpecialTokens::*> named_
     {"unk_token", &SpecialTokens::unk}};
 
 }  // namespace
-
-bool is_byte_level_decoder(const json& decoder) {
-  if (!decoder.is_object()) return false;
-  const auto& type = field::find(decoder, "type");
-  const auto& parts = field::find(decoder, "decoders");
-  return type == "ByteLevel" || (type == "Sequence" && parts.is_array() && parts.size() == 1 && is_byte_level_decoder(parts.front()));
-}
-
-bool TokenizerDefinition::joins_bytes() const { return is_byte_level() && is_byte_level_decoder(decoder); }
-
-std::optional<unsigned char> fallback_byte(std::string_view name) {
-  unsigned byte = 0;
-  if (name.size() != 6 || !name.starts_with("<0x") || name[5] != '>') return std::nullopt;
-  const auto [end, error] = std::from_chars(name.data() + 3, name.data() + 5, byte, 16);
-  if (error != std::errc{} || end != name.data() + 5) return std::nullopt;
-  return static_cast<unsigned char>(byte);
-}
 
 TokenizerDefinition read_definition(const json& root, std::string_view file) { return Reader(root, file).read(); }
 

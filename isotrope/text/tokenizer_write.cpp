@@ -2,7 +2,7 @@
 #include <array>
 
 #include "isotrope/text/sentencepiece_rules.h"
-#include "isotrope/text/tokenizer_definition.h"
+#include "isotrope/text/tokenizer_json.h"
 
 namespace isotrope {
 

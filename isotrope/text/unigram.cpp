@@ -6,14 +6,13 @@
 #include <limits>
 
 #include "isotrope/base/error.h"
-#include "isotrope/text/scored_vocabulary.h"
 #include "isotrope/text/utf8.h"
 
 namespace isotrope {
 
 namespace {
 
-using Type = ScoredVocabulary::Type;
+using Type = PieceType;
 
 constexpr double unknown_penalty = 10;             // below the least score (kUnkPenalty)
 constexpr std::size_t most_bytes = INT32_MAX / 4;  // of a word

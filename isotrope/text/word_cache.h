@@ -5,7 +5,7 @@
 #include <memory>
 #include <string_view>
 
-#include "isotrope/text/tokenizer.h"
+#include "isotrope/text/token_ids.h"
 #include "isotrope/text/word_key.h"
 
 namespace isotrope {

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "isotrope/text/hash.h"
-#include "isotrope/text/tokenizer.h"
+#include "isotrope/text/token_ids.h"
 
 namespace isotrope {
 

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "isotrope/text/tokenizer.h"
+#include "isotrope/text/token_ids.h"
 
 namespace isotrope {
 

@@ -4,6 +4,7 @@
 #include "isotrope/base/error.h"
 #include "isotrope/io/gguf.h"
 #include "isotrope/text/piece_vocabulary.h"
+#include "isotrope/text/pipeline.h"
 
 /// Any bytes are either a GGUF file, whose every number can then be read, or an Error; its vocabulary is a tokenizer, or an Error.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

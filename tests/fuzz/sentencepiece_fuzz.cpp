@@ -8,6 +8,7 @@
 #include "isotrope/base/error.h"
 #include "isotrope/text/charsmap.h"
 #include "isotrope/text/encoding.h"
+#include "isotrope/text/pipeline.h"
 #include "isotrope/text/scored_vocabulary.h"
 
 namespace {

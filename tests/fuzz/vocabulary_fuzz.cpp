@@ -6,8 +6,10 @@
 #include <string_view>
 
 #include "isotrope/base/error.h"
+#include "isotrope/text/pipeline.h"
 #include "isotrope/text/ranked_vocabulary.h"
 #include "isotrope/text/scored_vocabulary.h"
+#include "isotrope/text/tokenizer.h"
 
 namespace {
 

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "isotrope/text/byte_alphabet.h"
+#include "isotrope/text/pipeline.h"
 #include "tests/io/temporary_folder.h"
 #include "tests/text/golden_files.h"
 
@@ -145,7 +146,7 @@ TEST(PieceVocabulary, WhatIsWrittenGivesTheSameIds) {
   const auto texts = tests::golden("texts.json");
   for (const auto* name : {"gpt2.tokenizer.json", "llama3.tokenizer.json"}) {
     const auto original = load_tokenizer(tests::golden_path(name));
-    const auto copy = load_tokenizer(write_vocabulary(folder, vocabulary_metadata(*original, original->vocab_size() + 3)));
+    const auto copy = load_tokenizer(write_vocabulary(folder, vocabulary_metadata(definition_of(*original), original->vocab_size() + 3)));
     EXPECT_EQ(copy->vocab_size(), original->vocab_size() + 3);
     EXPECT_EQ(copy->bos(), original->bos());
     EXPECT_EQ(copy->eos(), original->eos());
@@ -154,7 +155,7 @@ TEST(PieceVocabulary, WhatIsWrittenGivesTheSameIds) {
       EXPECT_EQ(copy->encode(text), original->encode(text)) << name << ' ' << entry["name"];
     }
   }
-  EXPECT_NE(message_of([] { vocabulary_metadata(*byte_tokenizer(), 257); }).find("GGUF has no name for this pre-tokenizer"),
+  EXPECT_NE(message_of([] { vocabulary_metadata(definition_of(*byte_tokenizer()), 257); }).find("GGUF has no name for this pre-tokenizer"),
             std::string::npos);
 }
 

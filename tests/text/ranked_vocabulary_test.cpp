@@ -5,6 +5,7 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/text/byte_alphabet.h"
+#include "isotrope/text/pipeline.h"
 #include "isotrope/text/tokenizer.h"
 #include "isotrope/text/utf8.h"
 #include "tests/text/golden_files.h"

@@ -8,6 +8,7 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/base/random.h"
+#include "isotrope/text/pipeline.h"
 #include "tests/text/golden_files.h"
 
 namespace isotrope {

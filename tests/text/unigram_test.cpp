@@ -11,6 +11,7 @@
 #include "isotrope/base/random.h"
 #include "isotrope/text/encode_parts.h"
 #include "isotrope/text/encoding.h"
+#include "isotrope/text/tokenizer.h"
 #include "isotrope/text/utf8.h"
 #include "tests/text/golden_files.h"
 
