@@ -17,7 +17,7 @@
 #include "isotrope/chat/chat_template.h"
 #include "isotrope/io/npy.h"
 #include "isotrope/text/tokenizer.h"
-#include "isotrope/text/utf8.h"
+#include "isotrope/text/unicode/utf8.h"
 
 namespace isotrope::app {
 

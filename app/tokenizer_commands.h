@@ -4,7 +4,7 @@
 #include <span>
 #include <string>
 
-#include "isotrope/text/encoding.h"
+#include "isotrope/text/steps/encoding.h"
 #include "isotrope/text/tokenizer.h"
 
 namespace isotrope::app {

@@ -18,7 +18,7 @@
 #include "isotrope/base/log.h"
 #include "isotrope/base/progress.h"
 #include "isotrope/io/npy.h"
-#include "isotrope/text/utf8.h"
+#include "isotrope/text/unicode/utf8.h"
 
 namespace isotrope::app {
 

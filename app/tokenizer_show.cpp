@@ -5,7 +5,7 @@
 
 #include "app/tokenizer_commands.h"
 #include "isotrope/base/log.h"
-#include "isotrope/text/utf8.h"
+#include "isotrope/text/unicode/utf8.h"
 
 namespace isotrope::app {
 

@@ -12,8 +12,8 @@
 #include "isotrope/base/file.h"
 #include "isotrope/base/log.h"
 #include "isotrope/base/progress.h"
-#include "isotrope/text/bpe_train.h"
-#include "isotrope/text/word_piece_train.h"
+#include "isotrope/text/train/bpe_train.h"
+#include "isotrope/text/train/word_piece_train.h"
 
 namespace isotrope::app {
 

@@ -12,12 +12,17 @@ from pathlib import Path
 
 # What each folder may include directly; what those may include is included (architecture page, section 1).
 ARROWS = {
-    "base": "", "io": "base", "text": "io", "chat": "text", "runlog": "io", "data": "text", "report": "runlog",
+    "base": "", "io": "base", "text": "text/models text/files", "chat": "text", "runlog": "io", "data": "text", "report": "runlog",
     "kernels": "io", "dist": "base", "nn": "kernels", "loss": "kernels", "geometry": "kernels", "optim": "kernels dist nn",
     "models": "nn io", "infer": "models text", "eval": "infer loss data", "train": "eval optim dist runlog",
     "observe": "train geometry", "study": "observe report", "descent": "eval optim geometry runlog", "quant": "models data", "adapt": "train quant",
     "align": "adapt infer",
+    # The rooms of text/; text itself, the door, puts a tokenizer together from them.
+    "text/simd": "", "text/unicode": "text/simd", "text/steps": "base text/unicode", "text/models": "text/steps", "text/files": "io text/models",
+    "text/train": "text",
 }
+# Of folders in folders, those that others than their neighbours may include. What else they offer goes through the door.
+OPEN = {"text/unicode"}
 # Sections of the configuration lie in the folders that they belong to, NAME_config.{h,cpp}, and in the core: no tensors, and anyone may include them.
 CONFIG = re.compile(r"_config\.(h|cpp)$")
 CORE = {"base", "io", "text", "chat", "data", "runlog", "report"}
@@ -41,10 +46,10 @@ def reachable(folder):
 
 
 def check_include(owner, bracket, target):
-    """What is wrong with this include in a file of `owner` (a folder of isotrope/, "app", "tests" …), or None."""
+    """What is wrong with this include in a file of `owner` (a folder of isotrope/ such as "text/steps", "app", "tests" …), or None."""
     if target.startswith("fmt/") and bracket == '"' or target.endswith("/fmt/format.h"):
         return f'include fmt as <{target[target.index("fmt/"):]}>'
-    if owner in CORE and TORCH.match(target):
+    if owner.split("/")[0] in CORE and TORCH.match(target):
         return f"{owner} belongs to the core, which knows no torch, and includes {target}"
     if owner not in ARROWS:
         return None
@@ -55,17 +60,19 @@ def check_include(owner, bracket, target):
         return None
     if CONFIG.search(target):
         return None
-    if parts[1] not in ARROWS:
-        return f"{parts[1]} is not a folder of the architecture"
-    if parts[1] not in reachable(owner):
-        return f"{owner} may not include {parts[1]} ({target})"
+    folder = "/".join(parts[1:-1])
+    if folder not in ARROWS:
+        return f"{folder} is not a folder of the architecture"
+    stands_behind_a_door = "/" in folder and folder not in OPEN and parts[1] != owner.split("/")[0]
+    if folder not in reachable(owner) or stands_behind_a_door:
+        return f"{owner} may not include {folder} ({target})"
     return None
 
 
 def check_file(root, path):
     relative = path.relative_to(root)
     parts = relative.parts
-    owner = parts[1] if parts[0] == "isotrope" and len(parts) > 2 else parts[0]
+    owner = "/".join(parts[1:-1]) if parts[0] == "isotrope" and len(parts) > 2 else parts[0]
     folder = owner
     if owner in ARROWS and CONFIG.search(path.name):
         owner = "base"  # what a section may include is what base may, and other sections
@@ -113,6 +120,18 @@ def self_test():
         "isotrope/align/good.cpp": ('#include "isotrope/runlog/x.h"\n#include <ATen/ATen.h>\n', None),
         "app/good.cpp": ('#include "isotrope/align/x.h"\n#include "app/x.h"\n// /proc/self/maps\n', None),
         "isotrope/base/up.h": (good + '#include "isotrope/io/x.h"\n', "base may not include io"),
+        "isotrope/text/door.cpp": ('#include "isotrope/text/files/x.h"\n#include "isotrope/text/models/x.h"\n#include "isotrope/io/x.h"\n', None),
+        "isotrope/text/train/good.cpp": ('#include "isotrope/text/x.h"\n#include "isotrope/text/steps/x.h"\n', None),
+        "isotrope/chat/good.cpp": ('#include "isotrope/text/x.h"\n#include "isotrope/text/unicode/x.h"\n', None),
+        "isotrope/chat/behind.cpp": ('#include "isotrope/text/steps/x.h"\n', "chat may not include text/steps"),
+        "isotrope/text/trainer.cpp": ('#include "isotrope/text/train/x.h"\n', "text may not include text/train"),
+        "isotrope/text/unicode/steps.cpp": ('#include "isotrope/text/steps/x.h"\n', "text/unicode may not include text/steps"),
+        "isotrope/text/steps/models.cpp": ('#include "isotrope/text/models/x.h"\n', "text/steps may not include text/models"),
+        "isotrope/text/models/files.cpp": ('#include "isotrope/text/files/x.h"\n', "text/models may not include text/files"),
+        "isotrope/text/files/door.cpp": ('#include "isotrope/text/x.h"\n', "text/files may not include text ("),
+        "isotrope/text/simd/torch.cpp": ("#include <ATen/ATen.h>\n", "knows no torch"),
+        "isotrope/text/other/x.cpp": ("\n", "lies in no folder"),
+        "isotrope/text/stranger.cpp": ('#include "isotrope/text/other/x.h"\n', "text/other is not a folder of the architecture"),
         "isotrope/text/side.cpp": ('#  include "isotrope/runlog/x.h"\n', "text may not include runlog"),
         "isotrope/geometry/trainer.cpp": ('#include "isotrope/train/x.h"\n', "geometry may not include train"),
         "isotrope/train/run_config.cpp": ('#include "isotrope/train/run_config.h"\n#include "isotrope/optim/optimizer_config.h"\n', None),

@@ -10,7 +10,7 @@
 #include "isotrope/base/progress.h"
 #include "isotrope/io/model_path.h"
 #include "isotrope/models/packed_checkpoint.h"
-#include "isotrope/text/piece_vocabulary.h"
+#include "isotrope/text/files/piece_vocabulary.h"
 #include "isotrope/text/pipeline.h"
 
 namespace isotrope::app {

@@ -10,7 +10,7 @@
 #include "isotrope/data/token_file.h"
 #include "isotrope/eval/perplexity.h"
 #include "isotrope/kernels/batch_invariant.h"
-#include "isotrope/text/utf8.h"
+#include "isotrope/text/unicode/utf8.h"
 
 namespace isotrope::app {
 

@@ -12,9 +12,9 @@
 #include <sstream>
 
 #include "isotrope/base/file.h"
-#include "isotrope/text/bpe_train.h"
 #include "isotrope/text/tokenizer.h"
-#include "isotrope/text/word_piece_train.h"
+#include "isotrope/text/train/bpe_train.h"
+#include "isotrope/text/train/word_piece_train.h"
 
 namespace {
 

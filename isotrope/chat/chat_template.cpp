@@ -6,7 +6,7 @@
 #include "isotrope/base/file.h"
 #include "isotrope/chat/interpreter.h"
 #include "isotrope/chat/parser.h"
-#include "isotrope/text/utf8.h"
+#include "isotrope/text/unicode/utf8.h"
 
 namespace isotrope {
 

@@ -3,7 +3,7 @@
 
 #include "isotrope/chat/interpreter_state.h"
 #include "isotrope/chat/texts.h"
-#include "isotrope/text/utf8.h"
+#include "isotrope/text/unicode/utf8.h"
 
 namespace isotrope::chat {
 

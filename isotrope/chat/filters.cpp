@@ -4,7 +4,7 @@
 
 #include "isotrope/chat/builtins.h"
 #include "isotrope/chat/texts.h"
-#include "isotrope/text/utf8.h"
+#include "isotrope/text/unicode/utf8.h"
 
 namespace isotrope::chat {
 

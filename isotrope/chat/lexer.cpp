@@ -7,8 +7,8 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/chat/value.h"
-#include "isotrope/text/unicode.h"
-#include "isotrope/text/utf8.h"
+#include "isotrope/text/unicode/unicode.h"
+#include "isotrope/text/unicode/utf8.h"
 
 namespace isotrope::chat {
 

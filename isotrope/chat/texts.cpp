@@ -4,8 +4,8 @@
 #include <charconv>
 
 #include "isotrope/base/error.h"
-#include "isotrope/text/unicode.h"
-#include "isotrope/text/utf8.h"
+#include "isotrope/text/unicode/unicode.h"
+#include "isotrope/text/unicode/utf8.h"
 
 namespace isotrope::chat {
 

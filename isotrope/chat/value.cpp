@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "isotrope/base/error.h"
-#include "isotrope/text/unicode.h"
-#include "isotrope/text/utf8.h"
+#include "isotrope/text/unicode/unicode.h"
+#include "isotrope/text/unicode/utf8.h"
 
 namespace isotrope::chat {
 

@@ -11,7 +11,7 @@
 #include "isotrope/data/pack_output.h"
 #include "isotrope/io/compressed.h"
 #include "isotrope/io/json.h"
-#include "isotrope/text/utf8.h"
+#include "isotrope/text/unicode/utf8.h"
 
 namespace isotrope {
 

@@ -10,7 +10,7 @@
 #include "isotrope/io/compressed.h"
 #include "isotrope/io/json.h"
 #include "isotrope/io/zip.h"
-#include "isotrope/text/utf8.h"
+#include "isotrope/text/unicode/utf8.h"
 
 namespace isotrope {
 

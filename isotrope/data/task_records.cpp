@@ -5,7 +5,7 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/io/json.h"
-#include "isotrope/text/utf8.h"
+#include "isotrope/text/unicode/utf8.h"
 
 namespace isotrope {
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "isotrope/base/error.h"
-#include "isotrope/text/unicode.h"
-#include "isotrope/text/utf8.h"
+#include "isotrope/text/unicode/unicode.h"
+#include "isotrope/text/unicode/utf8.h"
 
 namespace isotrope {
 

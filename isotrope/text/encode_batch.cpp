@@ -3,7 +3,7 @@
 #include <exception>
 #include <thread>
 
-#include "isotrope/text/encoding.h"
+#include "isotrope/text/steps/encoding.h"
 #include "isotrope/text/tokenizer.h"
 
 namespace isotrope {

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "isotrope/text/id_room.h"
+#include "isotrope/text/models/id_room.h"
 
 namespace isotrope {
 

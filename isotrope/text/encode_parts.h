@@ -11,8 +11,8 @@
 #include <string_view>
 #include <vector>
 
-#include "isotrope/text/staged_words.h"
-#include "isotrope/text/token_ids.h"
+#include "isotrope/text/models/staged_words.h"
+#include "isotrope/text/steps/token_ids.h"
 
 namespace isotrope {
 

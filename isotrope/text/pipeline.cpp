@@ -10,11 +10,11 @@
 #include "isotrope/base/file.h"
 #include "isotrope/base/log.h"
 #include "isotrope/base/sha256.h"
-#include "isotrope/text/byte_alphabet.h"
-#include "isotrope/text/id_room.h"
-#include "isotrope/text/sentencepiece_decoder.h"
-#include "isotrope/text/sentencepiece_rules.h"
-#include "isotrope/text/utf8.h"
+#include "isotrope/text/files/sentencepiece_rules.h"
+#include "isotrope/text/models/id_room.h"
+#include "isotrope/text/steps/byte_alphabet.h"
+#include "isotrope/text/steps/sentencepiece_decoder.h"
+#include "isotrope/text/unicode/utf8.h"
 
 namespace isotrope {
 

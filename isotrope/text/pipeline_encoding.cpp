@@ -2,11 +2,11 @@
 #include <algorithm>
 
 #include "isotrope/base/log.h"
-#include "isotrope/text/byte_alphabet.h"
-#include "isotrope/text/encoding.h"
 #include "isotrope/text/pipeline.h"
-#include "isotrope/text/tokenizer_limits.h"
-#include "isotrope/text/utf8.h"
+#include "isotrope/text/steps/byte_alphabet.h"
+#include "isotrope/text/steps/encoding.h"
+#include "isotrope/text/steps/tokenizer_limits.h"
+#include "isotrope/text/unicode/utf8.h"
 
 namespace isotrope {
 

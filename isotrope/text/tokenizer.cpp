@@ -3,9 +3,9 @@
 #include <nlohmann/json.hpp>
 
 #include "isotrope/base/error.h"
-#include "isotrope/text/encoding.h"
-#include "isotrope/text/post_processor.h"
-#include "isotrope/text/utf8.h"
+#include "isotrope/text/steps/encoding.h"
+#include "isotrope/text/steps/post_processor.h"
+#include "isotrope/text/unicode/utf8.h"
 
 namespace isotrope {
 

@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "isotrope/text/chat_settings.h"
-#include "isotrope/text/token_ids.h"
+#include "isotrope/text/files/chat_settings.h"
+#include "isotrope/text/steps/token_ids.h"
 
 namespace isotrope {
 

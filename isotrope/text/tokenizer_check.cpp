@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "isotrope/text/utf8.h"
+#include "isotrope/text/unicode/utf8.h"
 
 namespace isotrope {
 

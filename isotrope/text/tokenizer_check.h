@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "isotrope/text/token_dump.h"
+#include "isotrope/text/files/token_dump.h"
 #include "isotrope/text/tokenizer.h"
 
 namespace isotrope {

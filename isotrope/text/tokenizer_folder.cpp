@@ -9,13 +9,13 @@
 #include "isotrope/io/compressed.h"
 #include "isotrope/io/hub_cache.h"
 #include "isotrope/io/model_path.h"
-#include "isotrope/text/byte_alphabet.h"
-#include "isotrope/text/json_field.h"
-#include "isotrope/text/piece_vocabulary.h"
+#include "isotrope/text/files/piece_vocabulary.h"
+#include "isotrope/text/files/ranked_vocabulary.h"
+#include "isotrope/text/files/scored_vocabulary.h"
 #include "isotrope/text/pipeline.h"
-#include "isotrope/text/ranked_vocabulary.h"
-#include "isotrope/text/scored_vocabulary.h"
-#include "isotrope/text/utf8.h"
+#include "isotrope/text/steps/byte_alphabet.h"
+#include "isotrope/text/steps/json_field.h"
+#include "isotrope/text/unicode/utf8.h"
 
 namespace isotrope {
 

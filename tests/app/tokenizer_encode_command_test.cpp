@@ -6,7 +6,7 @@
 #include <tuple>
 
 #include "isotrope/base/sha256.h"
-#include "isotrope/text/encoding.h"
+#include "isotrope/text/steps/encoding.h"
 #include "tests/app/tokenizer_program.h"
 
 namespace isotrope {

@@ -1,5 +1,5 @@
 // `isotrope generate` as a script and as a reader meets it: what stands on stdout, where it ends, what it refuses.
-#include "isotrope/text/utf8.h"
+#include "isotrope/text/unicode/utf8.h"
 #include "tests/cli/workplace.h"
 
 namespace isotrope {

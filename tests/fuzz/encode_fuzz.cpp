@@ -5,14 +5,14 @@
 #include <cstdint>
 #include <string>
 
-#include "isotrope/text/bpe_train.h"
-#include "isotrope/text/character_bpe.h"
-#include "isotrope/text/encoding.h"
-#include "isotrope/text/normalization.h"
+#include "isotrope/text/files/scored_vocabulary.h"
+#include "isotrope/text/models/character_bpe.h"
 #include "isotrope/text/pipeline.h"
-#include "isotrope/text/scored_vocabulary.h"
-#include "isotrope/text/unicode.h"
-#include "isotrope/text/utf8.h"
+#include "isotrope/text/steps/encoding.h"
+#include "isotrope/text/train/bpe_train.h"
+#include "isotrope/text/unicode/normalization.h"
+#include "isotrope/text/unicode/unicode.h"
+#include "isotrope/text/unicode/utf8.h"
 
 namespace {
 

@@ -3,7 +3,7 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/io/gguf.h"
-#include "isotrope/text/piece_vocabulary.h"
+#include "isotrope/text/files/piece_vocabulary.h"
 #include "isotrope/text/pipeline.h"
 
 /// Any bytes are either a GGUF file, whose every number can then be read, or an Error; its vocabulary is a tokenizer, or an Error.

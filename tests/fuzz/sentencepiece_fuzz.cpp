@@ -6,10 +6,10 @@
 #include <string_view>
 
 #include "isotrope/base/error.h"
-#include "isotrope/text/charsmap.h"
-#include "isotrope/text/encoding.h"
+#include "isotrope/text/files/scored_vocabulary.h"
 #include "isotrope/text/pipeline.h"
-#include "isotrope/text/scored_vocabulary.h"
+#include "isotrope/text/steps/charsmap.h"
+#include "isotrope/text/steps/encoding.h"
 
 namespace {
 

@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "isotrope/base/error.h"
-#include "isotrope/text/token_dump.h"
+#include "isotrope/text/files/token_dump.h"
 #include "isotrope/text/tokenizer_check.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -6,9 +6,9 @@
 #include <string_view>
 
 #include "isotrope/base/error.h"
+#include "isotrope/text/files/ranked_vocabulary.h"
+#include "isotrope/text/files/scored_vocabulary.h"
 #include "isotrope/text/pipeline.h"
-#include "isotrope/text/ranked_vocabulary.h"
-#include "isotrope/text/scored_vocabulary.h"
 #include "isotrope/text/tokenizer.h"
 
 namespace {

@@ -9,11 +9,11 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/base/random.h"
-#include "isotrope/text/json_field.h"
+#include "isotrope/text/steps/json_field.h"
 #include "isotrope/text/tokenizer.h"
-#include "tests/text/charsmap_blob.h"
 #include "tests/text/golden_files.h"
 #include "tests/text/random_text.h"
+#include "tests/text/steps/charsmap_blob.h"
 
 namespace isotrope {
 namespace {

@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "isotrope/base/random.h"
-#include "isotrope/text/utf8.h"
+#include "isotrope/text/unicode/utf8.h"
 
 namespace isotrope::tests {
 

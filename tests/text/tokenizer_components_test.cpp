@@ -5,9 +5,9 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/base/sha256.h"
-#include "isotrope/text/encoding.h"
 #include "isotrope/text/pipeline.h"
-#include "isotrope/text/split_rules.h"
+#include "isotrope/text/steps/encoding.h"
+#include "isotrope/text/steps/split_rules.h"
 #include "isotrope/text/tokenizer.h"
 #include "tests/text/golden_files.h"
 

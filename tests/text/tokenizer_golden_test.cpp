@@ -3,9 +3,9 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/base/sha256.h"
-#include "isotrope/text/bpe_train.h"
 #include "isotrope/text/pipeline.h"
 #include "isotrope/text/tokenizer.h"
+#include "isotrope/text/train/bpe_train.h"
 #include "tests/text/golden_files.h"
 
 namespace isotrope {

@@ -7,9 +7,9 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/base/random.h"
-#include "isotrope/text/bpe_train.h"
 #include "isotrope/text/pipeline.h"
-#include "isotrope/text/utf8.h"
+#include "isotrope/text/train/bpe_train.h"
+#include "isotrope/text/unicode/utf8.h"
 #include "tests/text/golden_files.h"
 
 namespace isotrope {

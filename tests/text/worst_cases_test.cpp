@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "isotrope/base/random.h"
-#include "isotrope/text/normalizer.h"
+#include "isotrope/text/steps/normalizer.h"
 #include "isotrope/text/tokenizer.h"
 #include "tests/text/golden_files.h"
 
