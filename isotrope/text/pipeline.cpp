@@ -171,7 +171,7 @@ PipelineTokenizer::PipelineTokenizer(TokenizerDefinition definition)
   cuttable_ = may_be_cut();
   if (definition_.sentencepiece) sentencepiece_.emplace(definition_);
   cuts_ = find_cuts();
-  aligns_ = pre_tokenizer_.needs_alignment(normalizer_.may_put_text_before());
+  aligns_ = pre_tokenizer_.needs_alignment(!normalizer_.changes_nothing());
 }
 
 const TokenizerDefinition& definition_of(const Tokenizer& tokenizer) {

@@ -56,12 +56,12 @@ bool PreTokenizer::asks_for_beginning() const {
                              [](const Step& step) { return step.kind == Step::Kind::metaspace && step.prefix == Step::Prefix::first; });
 }
 
-bool PreTokenizer::needs_alignment(bool text_put_before) const {
-  bool cut_since = false;
+bool PreTokenizer::needs_alignment(bool is_normalized) const {
+  bool several_may_begin = is_normalized, cut_since = false;
   for (const auto& step : steps_) {
     const bool asks = step.kind == Step::Kind::metaspace && step.prefix == Step::Prefix::first;
-    if (asks && text_put_before && cut_since) return true;
-    text_put_before |= step.add_prefix_space || step.spells || (step.kind == Step::Kind::metaspace && step.prefix != Step::Prefix::never);
+    if (asks && several_may_begin && cut_since) return true;
+    several_may_begin |= step.add_prefix_space || step.spells || (step.kind == Step::Kind::metaspace && step.prefix != Step::Prefix::never);
     cut_since |= step.kind != Step::Kind::byte_level;
   }
   return false;

@@ -228,8 +228,6 @@ void Normalizer::apply_bert(const Step& step, std::string_view text, std::string
   decomposer.flush();
 }
 
-bool Normalizer::may_put_text_before() const { return !changes_nothing(); }
-
 // A kind of step that nobody decided about does not compile: were it cut by mistake, ids of long texts alone would be wrong.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic error "-Wswitch"

@@ -48,8 +48,6 @@ class Normalizer {
   std::optional<SpaceCuts::Changes> changes_to_parts() const;
   /// Whether every space of a part becomes "▁".
   bool spells_marks() const;
-  /// Whether more than the first character may come from the text's beginning: text put before it, or what one character becomes.
-  bool may_put_text_before() const;
   /// Whether a text may be cut between an ASCII letter and a space without a change of what it becomes.
   bool allows_cuts_before_spaces() const;
   /// The settings when a BertNormalizer is all there is to do, so that BertCharacters can take over.

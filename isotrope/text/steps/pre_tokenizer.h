@@ -60,8 +60,9 @@ class PreTokenizer {
   /// Whether the words depend on begins_text.
   bool asks_for_beginning() const;
   /// Whether begins_text alone does not tell which words are at the beginning: several may be, where text was put before the first, or where
-  /// one character became several, and it was cut since. Then for_each_aligned_word() tells.
-  bool needs_alignment(bool text_put_before) const;
+  /// one character became several, and it was cut since. Then for_each_aligned_word() tells. A text that is_normalized, by anything that changes
+  /// some text, counts as one where that may have happened.
+  bool needs_alignment(bool is_normalized) const;
   /// Whether the words joined are always the text.
   bool keeps_every_byte() const;
 
