@@ -3,9 +3,9 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <numeric>
 
 #include "isotrope/base/error.h"
+#include "isotrope/infer/states.h"
 #include "isotrope/io/json.h"
 
 namespace isotrope {
@@ -21,87 +21,21 @@ Pooling pooling_from_name(const std::string& name) {
 
 namespace {
 
-/// Texts that are computed together, side by side in one row.
-struct Row {
-  std::vector<std::size_t> texts;
-  std::int64_t tokens = 0;
-};
-
-void check_texts(const Model& model, std::span<const TokenSequence> texts) {
-  const auto& shape = model.shape();
-  for (std::size_t i = 0; i < texts.size(); ++i) {
-    const auto length = static_cast<std::int64_t>(texts[i].ids.size());
-    if (length == 0) throw InputError("embed", "text {} has no tokens", i + 1);
-    if (length > shape.max_positions)
-      throw InputError("embed", "text {} has {} tokens, the model {} positions", i + 1, length, shape.max_positions);
-    for (const auto id : texts[i].ids)
-      if (id < 0 || id >= shape.vocab_size)
-        throw InputError("embed", "text {}: token id {} is out of range for a vocabulary of {}", i + 1, id, shape.vocab_size);
-  }
-}
-
-/// Rows of at most `batch_tokens`, texts of one length side by side: attention then runs over whole groups of them.
-std::vector<Row> rows_of(std::span<const TokenSequence> texts, std::int64_t batch_tokens) {
-  std::vector<std::size_t> order(texts.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(order, [&](auto a, auto b) { return texts[a].ids.size() > texts[b].ids.size(); });
-  std::vector<Row> rows;
-  for (const auto text : order) {
-    const auto length = static_cast<std::int64_t>(texts[text].ids.size());
-    if (rows.empty() || rows.back().tokens + length > batch_tokens) rows.emplace_back();
-    rows.back().texts.push_back(text);
-    rows.back().tokens += length;
-  }
-  return rows;
-}
-
-struct RowInput {
-  at::Tensor ids, types, documents;  // [1, tokens]
-  std::vector<std::int64_t> starts;  // of each text, and the end of the last
-};
-
-RowInput input_of(const Row& row, std::span<const TokenSequence> texts) {
-  RowInput input;
-  std::vector<std::int64_t> ids, types, documents;
-  for (const auto text : row.texts) {
-    const auto& [text_ids, text_types] = texts[text];
-    input.starts.push_back(static_cast<std::int64_t>(ids.size()));
-    ids.insert(ids.end(), text_ids.begin(), text_ids.end());
-    types.insert(types.end(), text_types.begin(), text_types.end());
-    types.resize(ids.size());
-    documents.resize(ids.size(), static_cast<std::int64_t>(input.starts.size()) - 1);
-  }
-  input.starts.push_back(static_cast<std::int64_t>(ids.size()));
-  const auto tensor = [](const std::vector<std::int64_t>& values) { return at::tensor(values).unsqueeze(0); };
-  input.ids = tensor(ids), input.types = tensor(types), input.documents = tensor(documents);
-  return input;
-}
-
-/// The chosen hidden states of one row, [tokens, d] fp32.
-at::Tensor hidden_states(Model& model, const RowInput& input, const EmbedOptions& options) {
-  const auto device = model.parameters().options().device();
-  const auto layers = model.shape().layers;
-  std::vector<at::Tensor> found(options.layers.size());
-  const auto wanted = [&](std::int64_t layer) { return layer < 0 ? layers + 1 + layer : layer; };
-  const Tap tap([&](std::string_view point, std::int64_t layer, const at::Tensor& value) {
-    const auto index = point == "embed" ? 0 : point == "resid_post" ? layer + 1 : -1;
-    for (std::size_t i = 0; i < found.size(); ++i)
-      if (wanted(options.layers[i]) == index) found[i] = value.squeeze(0).to(at::kFloat);
-  });
-  const auto last = model.forward_ids(
-      input.ids.to(device),
-      {.documents = input.documents.to(device), .token_types = input.types.to(device), .tap = options.layers.empty() ? Tap() : tap});
-  if (options.layers.empty()) return last.squeeze(0).to(at::kFloat);
-  if (options.concatenate) return at::cat(found, 1);
-  auto sum = found[0];
-  for (std::size_t i = 1; i < found.size(); ++i) sum = sum + found[i];
-  return sum;
+/// Of a layer as EmbedOptions counts them, its tap.
+std::pair<std::string_view, std::int64_t> tap_of(const Model& model, std::int64_t layer) {
+  const auto index = layer < 0 ? model.shape().layers + 1 + layer : layer;
+  return index == 0 ? std::pair<std::string_view, std::int64_t>{"embed", -1}
+                    : std::pair<std::string_view, std::int64_t>{"resid_post", index - 1};
 }
 
 /// [texts, d] of [tokens, d].
-at::Tensor pooled(const at::Tensor& hidden, const std::vector<std::int64_t>& starts, Pooling pooling) {
-  const auto begin = at::tensor(starts).narrow(0, 0, static_cast<std::int64_t>(starts.size()) - 1).to(hidden.device());
-  const auto end = at::tensor(starts).narrow(0, 1, static_cast<std::int64_t>(starts.size()) - 1).to(hidden.device());
+at::Tensor pooled(const at::Tensor& hidden, std::span<const std::int64_t> starts, Pooling pooling) {
+  const auto begin = at::tensor(at::ArrayRef<std::int64_t>(starts.data(), starts.size()))
+                         .narrow(0, 0, static_cast<std::int64_t>(starts.size()) - 1)
+                         .to(hidden.device());
+  const auto end = at::tensor(at::ArrayRef<std::int64_t>(starts.data(), starts.size()))
+                       .narrow(0, 1, static_cast<std::int64_t>(starts.size()) - 1)
+                       .to(hidden.device());
   switch (pooling) {
     case Pooling::cls: return hidden.index_select(0, begin);
     case Pooling::last: return hidden.index_select(0, end - 1);
@@ -123,29 +57,41 @@ void check_layers(const Model& model, const EmbedOptions& options) {
 
 at::Tensor embed(Model& model, std::span<const TokenSequence> texts, const EmbedOptions& options) {
   check_layers(model, options);
-  check_texts(model, texts);
   const at::NoGradGuard no_grad;
   std::vector<std::int64_t> first(texts.size() + 1, 0);  // of each text, in the output
   for (std::size_t i = 0; i < texts.size(); ++i)
     first[i + 1] = first[i] + (options.pooling == Pooling::none ? static_cast<std::int64_t>(texts[i].ids.size()) : 1);
+  std::vector<std::pair<std::string_view, std::int64_t>> points;
+  for (const auto layer : options.layers) points.push_back(tap_of(model, layer));
+  if (points.empty()) points.push_back({"hidden", -1});
   at::Tensor out;
+  std::vector<at::Tensor> found(points.size());
   std::int64_t done = 0;
-  for (const auto& row : rows_of(texts, options.batch_tokens)) {
-    if (options.stop_requested && options.stop_requested()) throw Interrupted("embed", "after {} of {} texts", done, texts.size());
-    const auto input = input_of(row, texts);
-    auto features = pooled(hidden_states(model, input, options), input.starts, options.pooling);
+  const auto store = [&](const StateBlock& block) {
+    auto hidden = options.concatenate ? at::cat(found, 1) : found[0];
+    for (std::size_t i = 1; i < found.size() && !options.concatenate; ++i) hidden = hidden + found[i];
+    auto features = pooled(hidden, block.starts, options.pooling);
     if (options.normalize) features = features / features.norm(2, {1}, /*keepdim=*/true).clamp_min(1e-12);
     features = features.to(at::kCPU);
     if (!out.defined()) out = at::empty({first.back(), features.size(1)}, features.options());
     std::int64_t from = 0;
-    for (const auto text : row.texts) {
+    for (const auto text : block.sequences) {
       const auto count = first[text + 1] - first[text];
       out.narrow(0, first[text], count).copy_(features.narrow(0, from, count));
       from += count;
     }
-    done += static_cast<std::int64_t>(row.texts.size());
+    done += std::ssize(block.sequences);
     if (options.progress) options.progress(done);
-  }
+  };
+  const auto wanted = [&](std::string_view point, std::int64_t layer) {
+    return point == "hidden" || std::ranges::find(points, std::pair(point, layer)) != points.end();
+  };
+  collect_states(model, texts, {.wanted = wanted, .batch_tokens = options.batch_tokens, .stop_requested = options.stop_requested},
+                 [&](const StateBlock& block) {
+                   for (std::size_t i = 0; i < points.size(); ++i)
+                     if (points[i] == std::pair(block.point, block.layer)) found[i] = block.states.to(at::kFloat);
+                   if (block.point == "hidden") store(block);
+                 });
   return out.defined() ? out : at::empty({0, model.shape().width});
 }
 

@@ -74,7 +74,7 @@ class BertLike final : public Model {
     if (types_.defined()) x = x + type_embeddings(context.token_types);
     x = context.dropout(embedding_norm_(x), c_.embedding_dropout);
     if (embedding_projection_.defined()) x = embedding_projection_(x);
-    context.tap("embed", -1, x);
+    x = context.tap("embed", -1, x);
     for (std::size_t i = 0; i < blocks_.size(); ++i) x = forward(*blocks_[i], static_cast<std::int64_t>(i), x, context);
     return x;
   }
@@ -159,15 +159,12 @@ class BertLike final : public Model {
   }
 
   at::Tensor forward(const BertBlock& b, std::int64_t layer, const at::Tensor& x, const ForwardContext& context) const {
-    const auto attended = context.dropout(b.attention_output(self_attention(b, layer, x, context)), c_.attention_output_dropout);
-    context.tap("attn_out", layer, attended);
-    const auto middle = b.attention_norm.after(x, attended).normed;
-    context.tap("resid_mid", layer, middle);
-    const auto transformed = context.dropout(b.mlp_out(activate(b.mlp_in(middle), c_.activation)), c_.mlp_output_dropout);
-    context.tap("mlp_out", layer, transformed);
-    const auto out = b.mlp_norm.after(middle, transformed).normed;
-    context.tap("resid_post", layer, out);
-    return out;
+    const auto attended = context.tap(
+        "attn_out", layer, context.dropout(b.attention_output(self_attention(b, layer, x, context)), c_.attention_output_dropout));
+    const auto middle = context.tap("resid_mid", layer, b.attention_norm.after(x, attended).normed);
+    const auto transformed =
+        context.tap("mlp_out", layer, context.dropout(b.mlp_out(activate(b.mlp_in(middle), c_.activation)), c_.mlp_output_dropout));
+    return context.tap("resid_post", layer, b.mlp_norm.after(middle, transformed).normed);
   }
 
   at::Tensor self_attention(const BertBlock& b, std::int64_t layer, const at::Tensor& x, const ForwardContext& context) const {

@@ -61,15 +61,14 @@ class Bloom final : public Model {
 
   at::Tensor forward_embeddings(const at::Tensor& embeddings, const ForwardContext& context) override {
     auto x = embedding_norm_(embeddings);
-    context.tap("embed", -1, x);
+    x = context.tap("embed", -1, x);
     for (const auto& block : blocks_) {
       x = forward(block, x, context);
-      context.tap("resid_post", block.index, x);
+      x = context.tap("resid_post", block.index, x);
     }
     if (context.cache) context.cache->advance(embeddings.size(1));
     x = final_norm_(x);
-    context.tap("final_norm", -1, x);
-    return x;
+    return context.tap("final_norm", -1, x);
   }
 
   std::string prefix() const override { return "transformer."; }
@@ -94,12 +93,11 @@ class Bloom final : public Model {
 
   at::Tensor forward(const BloomBlock& b, const at::Tensor& x, const ForwardContext& context) {
     const auto u = b.input_norm(x);
-    const auto attended = context.dropout(self_attention(b, u, context), c_.hidden_dropout);
-    context.tap("attn_out", b.index, attended);
-    const auto [middle, v] = b.post_attention_norm.after(c_.residual_after_norm ? u : x, attended);
-    context.tap("resid_mid", b.index, middle);
-    const auto transformed = context.dropout(b.down(activate(b.up(v), Activation::gelu_tanh)), c_.hidden_dropout);
-    context.tap("mlp_out", b.index, transformed);
+    const auto attended = context.tap("attn_out", b.index, context.dropout(self_attention(b, u, context), c_.hidden_dropout));
+    const auto [middle, v] = context.tap.residual(
+        "resid_mid", b.index, b.post_attention_norm.after(c_.residual_after_norm ? u : x, attended), b.post_attention_norm);
+    const auto transformed =
+        context.tap("mlp_out", b.index, context.dropout(b.down(activate(b.up(v), Activation::gelu_tanh)), c_.hidden_dropout));
     return (c_.residual_after_norm ? v : middle) + transformed;
   }
 

@@ -102,14 +102,20 @@ class Elmo final : public Model {
   at::Tensor forward_embeddings(const at::Tensor& embeddings, const ForwardContext& context) override {
     positions_of(embeddings, context);  // refuses a cache
     auto before = context.dropout(embeddings, c_.dropout), after = before;
-    context.tap("embed", -1, at::cat({before, after}, 2));
+    const auto tapped = [&](std::string_view point, std::int64_t layer) {
+      if (!context.tap) return;
+      const auto both = at::cat({before, after}, 2), kept = context.tap(point, layer, both);
+      if (!kept.is_same(both))
+        before = kept.narrow(2, 0, c_.projection_size), after = kept.narrow(2, c_.projection_size, c_.projection_size);
+    };
+    tapped("embed", -1);
     for (std::size_t i = 0; i < forward_.size(); ++i) {
       const auto step = [&](const Lstm& lstm, const at::Tensor& x, bool backwards) {
         const auto y = context.dropout(lstm(x, {.documents = context.documents, .backwards = backwards}), c_.dropout);
         return i > 0 ? x + y : y;
       };
       before = step(forward_[i], before, false), after = step(backward_[i], after, true);
-      context.tap("resid_post", static_cast<std::int64_t>(i), at::cat({before, after}, 2));
+      tapped("resid_post", static_cast<std::int64_t>(i));
     }
     return at::cat({before, after}, 2);
   }

@@ -101,7 +101,7 @@ at::Tensor times(const at::Tensor& x, double multiplier) { return multiplier == 
 
 struct FalconH1Block {
   std::int64_t index;
-  at::Tensor input_norm, pre_ff_norm;
+  RmsNorm input_norm, pre_ff_norm;
   MambaMixer mixer;
   Linear q, k, v, o, gate, up, down;
 };
@@ -119,7 +119,7 @@ class FalconH1 final : public Model {
     embedding_ =
         parameters_.add_matrix("model.embed_tokens.weight", {c_.vocab_size, d}, ParameterClass::embedding, {.std = c_.initializer_range});
     for (std::int64_t i = 0; i < c_.num_hidden_layers; ++i) blocks_.push_back(add_block(i));
-    final_norm_ = add_rms_norm(parameters_, "model.final_layernorm", d);
+    final_norm_ = add_rms_norm(parameters_, "model.final_layernorm", d, c_.rms_norm_eps);
     if (c_.tie_word_embeddings) head_ = embedding_;
     else if (!fields.is_bare())
       head_ = parameters_.add_matrix("lm_head.weight", {c_.vocab_size, d}, ParameterClass::head, {.std = c_.initializer_range});
@@ -130,15 +130,14 @@ class FalconH1 final : public Model {
   at::Tensor forward_embeddings(const at::Tensor& embeddings, const ForwardContext& context) override {
     const auto positions = positions_of(embeddings, context);
     auto x = embeddings;
-    context.tap("embed", -1, x);
+    x = context.tap("embed", -1, x);
     for (const auto& block : blocks_) {
       x = forward(block, x, positions, context);
-      context.tap("resid_post", block.index, x);
+      x = context.tap("resid_post", block.index, x);
     }
     if (context.cache) context.cache->advance(embeddings.size(1));
-    x = rms_norm(x, final_norm_, c_.rms_norm_eps);
-    context.tap("final_norm", -1, x);
-    return x;
+    x = final_norm_(x);
+    return context.tap("final_norm", -1, x);
   }
 
   at::Tensor head_input(const at::Tensor& hidden) const override { return times(hidden, c_.lm_head_multiplier); }
@@ -152,13 +151,13 @@ class FalconH1 final : public Model {
         mlp{.bias = c_.mlp_bias, .std = c_.initializer_range};
     const auto d = c_.hidden_size, q = c_.num_attention_heads * c_.head_dim, kv = c_.num_key_value_heads * c_.head_dim,
                ff = c_.intermediate_size;
-    const auto input_norm = add_rms_norm(parameters_, name + "input_layernorm", d);
+    const auto input_norm = add_rms_norm(parameters_, name + "input_layernorm", d, c_.rms_norm_eps);
     FalconH1Block b{.index = index, .input_norm = input_norm, .mixer = MambaMixer(parameters_, name + "mamba", c_.mixer)};
     b.q = add_linear(parameters_, name + "self_attn.q_proj", d, q, attention);
     b.k = add_linear(parameters_, name + "self_attn.k_proj", d, kv, attention);
     b.v = add_linear(parameters_, name + "self_attn.v_proj", d, kv, attention);
     b.o = add_linear(parameters_, name + "self_attn.o_proj", q, d, attention);
-    b.pre_ff_norm = add_rms_norm(parameters_, name + "pre_ff_layernorm", d);
+    b.pre_ff_norm = add_rms_norm(parameters_, name + "pre_ff_layernorm", d, c_.rms_norm_eps);
     b.gate = add_linear(parameters_, name + "feed_forward.gate_proj", d, ff, mlp);
     b.up = add_linear(parameters_, name + "feed_forward.up_proj", d, ff, mlp);
     b.down = add_linear(parameters_, name + "feed_forward.down_proj", ff, d, mlp);
@@ -166,16 +165,17 @@ class FalconH1 final : public Model {
   }
 
   at::Tensor forward(const FalconH1Block& b, const at::Tensor& x, const at::Tensor& positions, const ForwardContext& context) {
-    const auto u = rms_norm(x, b.input_norm, c_.rms_norm_eps);
-    const auto mixed = times(b.mixer(times(u, c_.ssm_in_multiplier), context.documents, context.cache, b.index), c_.ssm_out_multiplier);
-    context.tap("ssm_out", b.index, mixed);
-    const auto attended = times(self_attention(b, times(u, c_.attention_in_multiplier), positions, context), c_.attention_out_multiplier);
-    context.tap("attn_out", b.index, attended);
-    const auto [middle, v] = add_rms_norm(x, mixed + attended, b.pre_ff_norm, c_.rms_norm_eps);
-    context.tap("resid_mid", b.index, middle);
+    const auto u = b.input_norm(x);
+    const auto mixed =
+        context.tap("ssm_out", b.index,
+                    times(b.mixer(times(u, c_.ssm_in_multiplier), context.documents, context.cache, b.index), c_.ssm_out_multiplier));
+    const auto attended =
+        context.tap("attn_out", b.index,
+                    times(self_attention(b, times(u, c_.attention_in_multiplier), positions, context), c_.attention_out_multiplier));
+    const auto [middle, v] = context.tap.residual("resid_mid", b.index, b.pre_ff_norm.after(x, mixed + attended), b.pre_ff_norm);
     const auto inner = linears(v, {&b.gate, &b.up});
-    const auto transformed = times(b.down(swiglu(times(inner[0], c_.mlp_multipliers[0]), inner[1])), c_.mlp_multipliers[1]);
-    context.tap("mlp_out", b.index, transformed);
+    const auto transformed =
+        context.tap("mlp_out", b.index, times(b.down(swiglu(times(inner[0], c_.mlp_multipliers[0]), inner[1])), c_.mlp_multipliers[1]));
     return middle + transformed;
   }
 
@@ -193,7 +193,7 @@ class FalconH1 final : public Model {
   RopeTables rope_;
   std::vector<FalconH1Block> blocks_;
   Slot embedding_;
-  at::Tensor final_norm_;
+  RmsNorm final_norm_;
 };
 
 const Family falcon_h1_family{

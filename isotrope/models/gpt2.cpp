@@ -70,13 +70,12 @@ class Gpt2 final : public Model {
   at::Tensor forward_embeddings(const at::Tensor& embeddings, const ForwardContext& context) override {
     Stream stream{embeddings + embedding_lookup(wpe_, positions_of(embeddings, context)), {}};
     stream.x = context.dropout(stream.x, c_.embd_pdrop);
-    context.tap("embed", -1, stream.x);
+    stream.x = context.tap("embed", -1, stream.x);
     for (const auto& block : blocks_) forward(block, stream, context);
     if (context.cache) context.cache->advance(embeddings.size(1));
-    const auto [last, x] = ln_f_.after(stream.x, stream.delta);
-    if (c_.n_layer > 0) context.tap("resid_post", c_.n_layer - 1, last);
-    context.tap("final_norm", -1, x);
-    return x;
+    auto last = ln_f_.after(stream.x, stream.delta);
+    if (c_.n_layer > 0) last = context.tap.residual("resid_post", c_.n_layer - 1, last, ln_f_);
+    return context.tap("final_norm", -1, last.normed);
   }
 
   std::string prefix() const override { return "transformer."; }
@@ -107,14 +106,13 @@ class Gpt2 final : public Model {
   };
 
   void forward(const Gpt2Block& b, Stream& stream, const ForwardContext& context) {
-    const auto [x, u] = b.ln_1.after(stream.x, stream.delta);
-    if (b.index > 0) context.tap("resid_post", b.index - 1, x);
-    const auto attended = context.dropout(self_attention(b, u, context), c_.resid_pdrop);
-    context.tap("attn_out", b.index, attended);
-    const auto [middle, v] = b.ln_2.after(x, attended);
-    context.tap("resid_mid", b.index, middle);
-    const auto transformed = context.dropout(b.mlp_proj(activate(b.c_fc(v), c_.activation_function)), c_.resid_pdrop);
-    context.tap("mlp_out", b.index, transformed);
+    auto before = b.ln_1.after(stream.x, stream.delta);
+    if (b.index > 0) before = context.tap.residual("resid_post", b.index - 1, before, b.ln_1);
+    const auto& [x, u] = before;
+    const auto attended = context.tap("attn_out", b.index, context.dropout(self_attention(b, u, context), c_.resid_pdrop));
+    const auto [middle, v] = context.tap.residual("resid_mid", b.index, b.ln_2.after(x, attended), b.ln_2);
+    const auto transformed =
+        context.tap("mlp_out", b.index, context.dropout(b.mlp_proj(activate(b.c_fc(v), c_.activation_function)), c_.resid_pdrop));
     stream = {middle, transformed};
   }
 

@@ -82,15 +82,14 @@ class GptNeox final : public Model {
   at::Tensor forward_embeddings(const at::Tensor& embeddings, const ForwardContext& context) override {
     const auto positions = positions_of(embeddings, context);
     auto x = context.dropout(embeddings, c_.hidden_dropout);
-    context.tap("embed", -1, x);
+    x = context.tap("embed", -1, x);
     for (const auto& block : blocks_) {
       x = forward(block, x, positions, context);
-      context.tap("resid_post", block.index, x);
+      x = context.tap("resid_post", block.index, x);
     }
     if (context.cache) context.cache->advance(embeddings.size(1));
     x = final_norm_(x);
-    context.tap("final_norm", -1, x);
-    return x;
+    return context.tap("final_norm", -1, x);
   }
 
   std::string prefix() const override { return "gpt_neox."; }
@@ -117,18 +116,16 @@ class GptNeox final : public Model {
   }
 
   at::Tensor forward(const NeoxBlock& b, const at::Tensor& x, const at::Tensor& positions, const ForwardContext& context) {
-    const auto attended = context.dropout(self_attention(b, b.input_norm(x), positions, context), c_.hidden_dropout);
-    context.tap("attn_out", b.index, attended);
+    const auto attended =
+        context.tap("attn_out", b.index, context.dropout(self_attention(b, b.input_norm(x), positions, context), c_.hidden_dropout));
     if (c_.use_parallel_residual) return mlp(b, b.post_attention_norm(x), context) + attended + x;
-    const auto [middle, u] = b.post_attention_norm.after(x, attended);
-    context.tap("resid_mid", b.index, middle);
+    const auto [middle, u] = context.tap.residual("resid_mid", b.index, b.post_attention_norm.after(x, attended), b.post_attention_norm);
     return mlp(b, u, context) + middle;
   }
 
   at::Tensor mlp(const NeoxBlock& b, const at::Tensor& u, const ForwardContext& context) {
-    auto out = context.dropout(b.down(activate(b.up(u), c_.hidden_act)), c_.hidden_dropout);
-    context.tap("mlp_out", b.index, out);
-    return out;
+    const auto out = context.dropout(b.down(activate(b.up(u), c_.hidden_act)), c_.hidden_dropout);
+    return context.tap("mlp_out", b.index, out);
   }
 
   at::Tensor self_attention(const NeoxBlock& b, const at::Tensor& u, const at::Tensor& positions, const ForwardContext& context) {

@@ -2,7 +2,6 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/kernels/activations.h"
-#include "isotrope/kernels/norms.h"
 #include "isotrope/models/rope_scaling.h"
 #include "isotrope/nn/attend.h"
 #include "isotrope/nn/layers.h"
@@ -40,7 +39,7 @@ namespace {
 
 struct LlamaBlock {
   std::int64_t index;
-  at::Tensor input_norm, post_attention_norm, q_norm, k_norm;
+  RmsNorm input_norm, post_attention_norm, q_norm, k_norm;
   Linear q, k, v, o, gate, up, down;
 };
 
@@ -55,7 +54,7 @@ class LlamaLike final : public Model {
     embedding_ = parameters_.add_matrix("model.embed_tokens.weight", {c_.vocab_size, c_.hidden_size}, ParameterClass::embedding,
                                         {.std = c_.initializer_range});
     for (std::int64_t i = 0; i < c_.num_hidden_layers; ++i) blocks_.push_back(add_block(i));
-    final_norm_ = add_rms_norm(parameters_, "model.norm", c_.hidden_size);
+    final_norm_ = add_rms_norm(parameters_, "model.norm", c_.hidden_size, c_.rms_norm_eps);
     if (c_.tie_word_embeddings) head_ = embedding_;
     else if (!fields.is_bare())
       head_ =
@@ -66,14 +65,12 @@ class LlamaLike final : public Model {
 
   at::Tensor forward_embeddings(const at::Tensor& embeddings, const ForwardContext& context) override {
     const auto positions = positions_of(embeddings, context);
-    Stream stream{embeddings, {}};
-    context.tap("embed", -1, embeddings);
+    Stream stream{context.tap("embed", -1, embeddings), {}};
     for (const auto& block : blocks_) forward(block, stream, positions, context);
     if (context.cache) context.cache->advance(embeddings.size(1));
-    const auto [last, x] = add_rms_norm(stream.x, stream.delta, final_norm_, c_.rms_norm_eps);
-    if (c_.num_hidden_layers > 0) context.tap("resid_post", c_.num_hidden_layers - 1, last);
-    context.tap("final_norm", -1, x);
-    return x;
+    auto last = final_norm_.after(stream.x, stream.delta);
+    if (c_.num_hidden_layers > 0) last = context.tap.residual("resid_post", c_.num_hidden_layers - 1, last, final_norm_);
+    return context.tap("final_norm", -1, last.normed);
   }
 
   std::string prefix() const override { return "model."; }
@@ -87,14 +84,14 @@ class LlamaLike final : public Model {
     const auto d = c_.hidden_size, q = c_.num_attention_heads * c_.head_dim, kv = c_.num_key_value_heads * c_.head_dim,
                ff = c_.intermediate_size;
     LlamaBlock b{.index = index};
-    b.input_norm = add_rms_norm(parameters_, name + "input_layernorm", d);
+    b.input_norm = add_rms_norm(parameters_, name + "input_layernorm", d, c_.rms_norm_eps);
     b.q = add_linear(parameters_, name + "self_attn.q_proj", d, q, qkv);
     b.k = add_linear(parameters_, name + "self_attn.k_proj", d, kv, qkv);
     b.v = add_linear(parameters_, name + "self_attn.v_proj", d, kv, qkv);
     b.o = add_linear(parameters_, name + "self_attn.o_proj", q, d, output);
-    if (c_.qk_norm) b.q_norm = add_rms_norm(parameters_, name + "self_attn.q_norm", c_.head_dim);
-    if (c_.qk_norm) b.k_norm = add_rms_norm(parameters_, name + "self_attn.k_norm", c_.head_dim);
-    b.post_attention_norm = add_rms_norm(parameters_, name + "post_attention_layernorm", d);
+    if (c_.qk_norm) b.q_norm = add_rms_norm(parameters_, name + "self_attn.q_norm", c_.head_dim, c_.rms_norm_eps);
+    if (c_.qk_norm) b.k_norm = add_rms_norm(parameters_, name + "self_attn.k_norm", c_.head_dim, c_.rms_norm_eps);
+    b.post_attention_norm = add_rms_norm(parameters_, name + "post_attention_layernorm", d, c_.rms_norm_eps);
     b.gate = add_linear(parameters_, name + "mlp.gate_proj", d, ff, mlp);
     b.up = add_linear(parameters_, name + "mlp.up_proj", d, ff, mlp);
     b.down = add_linear(parameters_, name + "mlp.down_proj", ff, d, mlp);
@@ -107,15 +104,13 @@ class LlamaLike final : public Model {
   };
 
   void forward(const LlamaBlock& b, Stream& stream, const at::Tensor& positions, const ForwardContext& context) {
-    const auto [x, u] = add_rms_norm(stream.x, stream.delta, b.input_norm, c_.rms_norm_eps);
-    if (b.index > 0) context.tap("resid_post", b.index - 1, x);
-    const auto attended = self_attention(b, u, positions, context);
-    context.tap("attn_out", b.index, attended);
-    const auto [middle, v] = add_rms_norm(x, attended, b.post_attention_norm, c_.rms_norm_eps);
-    context.tap("resid_mid", b.index, middle);
+    auto before = b.input_norm.after(stream.x, stream.delta);
+    if (b.index > 0) before = context.tap.residual("resid_post", b.index - 1, before, b.input_norm);
+    const auto& [x, u] = before;
+    const auto attended = context.tap("attn_out", b.index, self_attention(b, u, positions, context));
+    const auto [middle, v] = context.tap.residual("resid_mid", b.index, b.post_attention_norm.after(x, attended), b.post_attention_norm);
     const auto inner = linears(v, {&b.gate, &b.up});
-    const auto transformed = b.down(swiglu(inner[0], inner[1]));
-    context.tap("mlp_out", b.index, transformed);
+    const auto transformed = context.tap("mlp_out", b.index, b.down(swiglu(inner[0], inner[1])));
     stream = {middle, transformed};
   }
 
@@ -126,7 +121,7 @@ class LlamaLike final : public Model {
     const auto past = context.cache ? context.cache->length() : 0;
     const auto& table = rope_.at_least(context.positions.defined() ? c_.max_position_embeddings : past + tokens, u.device());
     auto q = heads(0), k = heads(1);
-    if (c_.qk_norm) q = rms_norm(q, b.q_norm, c_.rms_norm_eps), k = rms_norm(k, b.k_norm, c_.rms_norm_eps);
+    if (c_.qk_norm) q = b.q_norm(q), k = b.k_norm(k);
     auto options = context.attention({}, c_.attention_dropout);
     if (!c_.reach.empty()) options.reach = c_.reach[static_cast<std::size_t>(b.index)];
     return b.o(attend(rope(q, table, positions), rope(k, table, positions), heads(2), options, context.cache, b.index));
@@ -136,7 +131,7 @@ class LlamaLike final : public Model {
   RopeTables rope_;
   std::vector<LlamaBlock> blocks_;
   Slot embedding_;
-  at::Tensor final_norm_;
+  RmsNorm final_norm_;
 };
 
 }  // namespace

@@ -66,7 +66,7 @@ Mamba2Config read_mamba2_config(ConfigFields& fields) {
 }
 
 struct Mamba2Block {
-  at::Tensor norm;
+  RmsNorm norm;
   MambaMixer mixer;
 };
 
@@ -83,10 +83,10 @@ class Mamba2 final : public Model {
         parameters_.add_matrix("backbone.embeddings.weight", {c_.vocab_size, d}, ParameterClass::embedding, {.std = c_.initializer_range});
     for (std::int64_t i = 0; i < c_.num_hidden_layers; ++i) {
       const auto name = "backbone.layers." + std::to_string(i);
-      const auto norm = add_rms_norm(parameters_, name + ".norm", d);
+      const auto norm = add_rms_norm(parameters_, name + ".norm", d, c_.layer_norm_epsilon);
       blocks_.push_back({norm, MambaMixer(parameters_, name + ".mixer", c_.mixer)});
     }
-    final_norm_ = add_rms_norm(parameters_, "backbone.norm_f", d);
+    final_norm_ = add_rms_norm(parameters_, "backbone.norm_f", d, c_.layer_norm_epsilon);
     if (c_.tie_word_embeddings) head_ = embedding_;
     else if (!fields.is_bare())
       head_ = parameters_.add_matrix("lm_head.weight", {c_.vocab_size, d}, ParameterClass::head, {.std = c_.initializer_range});
@@ -98,21 +98,23 @@ class Mamba2 final : public Model {
     // In fp32 the residual stream keeps what the sums of a bf16 model would round away.
     const bool widen = c_.residual_in_fp32 && embeddings.scalar_type() != at::kDouble;
     auto x = widen ? embeddings.to(at::kFloat) : embeddings;
-    context.tap("embed", -1, x);
+    x = context.tap("embed", -1, x);
     at::Tensor added;
     for (std::int64_t i = 0; i < c_.num_hidden_layers; ++i) {
       const auto& block = blocks_[static_cast<std::size_t>(i)];
-      const auto [sum, u] = normed_sum(x, added, block.norm);
-      if (i > 0) context.tap("resid_post", i - 1, sum);
-      x = sum;
-      added = block.mixer(u, context.documents, context.cache, i);
-      context.tap("ssm_out", i, added);
+      auto before = normed_sum(x, added, block.norm);
+      if (i > 0)
+        before =
+            context.tap.residual("resid_post", i - 1, before, [&](const at::Tensor& x) { return normed_sum(x, {}, block.norm).normed; });
+      x = before.sum;
+      added = context.tap("ssm_out", i, block.mixer(before.normed, context.documents, context.cache, i));
     }
     if (context.cache) context.cache->advance(embeddings.size(1));
-    const auto [last, hidden] = normed_sum(x, added, final_norm_);
-    if (c_.num_hidden_layers > 0) context.tap("resid_post", c_.num_hidden_layers - 1, last);
-    context.tap("final_norm", -1, hidden);
-    return hidden;
+    auto last = normed_sum(x, added, final_norm_);
+    if (c_.num_hidden_layers > 0)
+      last = context.tap.residual("resid_post", c_.num_hidden_layers - 1, last,
+                                  [&](const at::Tensor& x) { return normed_sum(x, {}, final_norm_).normed; });
+    return context.tap("final_norm", -1, last.normed);
   }
 
   std::string prefix() const override { return "backbone."; }
@@ -120,16 +122,16 @@ class Mamba2 final : public Model {
 
  private:
   /// x + added and its norm, in the weights' dtype.
-  Residual normed_sum(const at::Tensor& x, const at::Tensor& added, const at::Tensor& gain) const {
-    if (x.scalar_type() == gain.scalar_type()) return add_rms_norm(x, added, gain, c_.layer_norm_epsilon);
+  static Residual normed_sum(const at::Tensor& x, const at::Tensor& added, const RmsNorm& norm) {
+    if (x.scalar_type() == norm.gain.scalar_type()) return norm.after(x, added);
     const auto sum = added.defined() ? x + added : x;
-    return {sum, rms_norm(sum.to(gain.scalar_type()), gain, c_.layer_norm_epsilon)};
+    return {sum, norm(sum.to(norm.gain.scalar_type()))};
   }
 
   Mamba2Config c_;
   std::vector<Mamba2Block> blocks_;
   Slot embedding_;
-  at::Tensor final_norm_;
+  RmsNorm final_norm_;
 };
 
 const Family mamba2_family{

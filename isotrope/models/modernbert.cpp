@@ -112,12 +112,11 @@ class ModernBert final : public Model {
   at::Tensor forward_embeddings(const at::Tensor& embeddings, const ForwardContext& context) override {
     const auto positions = positions_of(embeddings, context);
     Stream stream{context.dropout(embedding_norm_(embeddings), c_.embedding_dropout), {}};
-    context.tap("embed", -1, stream.x);
+    stream.x = context.tap("embed", -1, stream.x);
     for (const auto& block : blocks_) forward(block, stream, positions, context);
-    const auto [last, x] = final_norm_.after(stream.x, stream.delta);
-    if (c_.num_hidden_layers > 0) context.tap("resid_post", c_.num_hidden_layers - 1, last);
-    context.tap("final_norm", -1, x);
-    return x;
+    auto last = final_norm_.after(stream.x, stream.delta);
+    if (c_.num_hidden_layers > 0) last = context.tap.residual("resid_post", c_.num_hidden_layers - 1, last, final_norm_);
+    return context.tap("final_norm", -1, last.normed);
   }
 
   at::Tensor head_input(const at::Tensor& hidden) const override {
@@ -171,15 +170,15 @@ class ModernBert final : public Model {
   };
 
   void forward(const ModernBertBlock& b, Stream& stream, const at::Tensor& positions, const ForwardContext& context) {
-    auto [x, u] = b.index > 0 ? b.attention_norm.after(stream.x, stream.delta) : Residual{stream.x, stream.x};
-    if (b.index > 0) context.tap("resid_post", b.index - 1, x);
-    const auto attended = context.dropout(b.attention_output(self_attention(b, u, positions, context)), c_.attention_dropout);
-    context.tap("attn_out", b.index, attended);
-    const auto [middle, v] = b.mlp_norm.after(x, attended);
-    context.tap("resid_mid", b.index, middle);
+    auto before = b.index > 0 ? b.attention_norm.after(stream.x, stream.delta) : Residual{stream.x, stream.x};
+    if (b.index > 0) before = context.tap.residual("resid_post", b.index - 1, before, b.attention_norm);
+    const auto& [x, u] = before;
+    const auto attended = context.tap("attn_out", b.index,
+                                      context.dropout(b.attention_output(self_attention(b, u, positions, context)), c_.attention_dropout));
+    const auto [middle, v] = context.tap.residual("resid_mid", b.index, b.mlp_norm.after(x, attended), b.mlp_norm);
     const auto halves = b.mlp_in(v).chunk(2, -1);
-    const auto transformed = b.mlp_out(context.dropout(activate(halves[0], c_.hidden_activation) * halves[1], c_.mlp_dropout));
-    context.tap("mlp_out", b.index, transformed);
+    const auto transformed =
+        context.tap("mlp_out", b.index, b.mlp_out(context.dropout(activate(halves[0], c_.hidden_activation) * halves[1], c_.mlp_dropout)));
     stream = {middle, transformed};
   }
 

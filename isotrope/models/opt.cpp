@@ -80,16 +80,15 @@ class Opt final : public Model {
     if (context.dropout.acts() && c_.layerdrop > 0) throw InputError("model", "layerdrop = {} is not supported in training", c_.layerdrop);
     const auto positions = positions_of(embeddings, context) + position_offset;
     auto x = (project_in_.defined() ? project_in_(embeddings) : embeddings) + embedding_lookup(positions_, positions);
-    context.tap("embed", -1, x);
+    x = context.tap("embed", -1, x);
     for (const auto& block : blocks_) {
       x = c_.do_layer_norm_before ? pre_norm(block, x, context) : post_norm(block, x, context);
-      context.tap("resid_post", block.index, x);
+      x = context.tap("resid_post", block.index, x);
     }
     if (context.cache) context.cache->advance(embeddings.size(1));
     if (c_.final_norm) x = final_norm_(x);
     if (project_out_.defined()) x = project_out_(x);
-    context.tap("final_norm", -1, x);
-    return x;
+    return context.tap("final_norm", -1, x);
   }
 
   std::string prefix() const override { return "model."; }
@@ -113,29 +112,26 @@ class Opt final : public Model {
   }
 
   at::Tensor pre_norm(const OptBlock& b, const at::Tensor& x, const ForwardContext& context) {
-    const auto [middle, u] = b.mlp_norm.after(x, self_attention(b, b.attention_norm(x), context));
-    context.tap("resid_mid", b.index, middle);
+    const auto [middle, u] =
+        context.tap.residual("resid_mid", b.index, b.mlp_norm.after(x, self_attention(b, b.attention_norm(x), context)), b.mlp_norm);
     return middle + mlp(b, u, context);
   }
 
   at::Tensor post_norm(const OptBlock& b, const at::Tensor& x, const ForwardContext& context) {
-    const auto middle = b.attention_norm.after(x, self_attention(b, x, context)).normed;
-    context.tap("resid_mid", b.index, middle);
+    const auto middle = context.tap("resid_mid", b.index, b.attention_norm.after(x, self_attention(b, x, context)).normed);
     return b.mlp_norm.after(middle, mlp(b, middle, context)).normed;
   }
 
   at::Tensor self_attention(const OptBlock& b, const at::Tensor& u, const ForwardContext& context) {
     const auto heads = [&](const Linear& projection) { return projection(u).view({u.size(0), u.size(1), c_.num_attention_heads, -1}); };
     const auto options = context.attention({}, c_.attention_dropout);
-    auto out = context.dropout(b.out(attend(heads(b.q), heads(b.k), heads(b.v), options, context.cache, b.index)), c_.dropout);
-    context.tap("attn_out", b.index, out);
-    return out;
+    const auto out = context.dropout(b.out(attend(heads(b.q), heads(b.k), heads(b.v), options, context.cache, b.index)), c_.dropout);
+    return context.tap("attn_out", b.index, out);
   }
 
   at::Tensor mlp(const OptBlock& b, const at::Tensor& u, const ForwardContext& context) {
-    auto out = context.dropout(b.fc2(activate(b.fc1(u), c_.activation_function)), c_.dropout);
-    context.tap("mlp_out", b.index, out);
-    return out;
+    const auto out = context.dropout(b.fc2(activate(b.fc1(u), c_.activation_function)), c_.dropout);
+    return context.tap("mlp_out", b.index, out);
   }
 
   OptConfig c_;

@@ -25,8 +25,8 @@ LayerNorm add_layer_norm(Parameters& parameters, const std::string& name, std::i
   return norm;
 }
 
-at::Tensor add_rms_norm(Parameters& parameters, const std::string& name, std::int64_t width) {
-  return parameters.add(name + ".weight", {width}, ParameterClass::vector, {Initialization::Kind::ones});
+RmsNorm add_rms_norm(Parameters& parameters, const std::string& name, std::int64_t width, double eps) {
+  return {parameters.add(name + ".weight", {width}, ParameterClass::vector, {Initialization::Kind::ones}), eps};
 }
 
 Activation activation_from_name(const std::string& name, const std::string& file) {

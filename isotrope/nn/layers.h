@@ -34,8 +34,17 @@ struct LayerNorm {
 
 LayerNorm add_layer_norm(Parameters& parameters, const std::string& name, std::int64_t width, double eps, bool bias = true);
 
-/// The gain of an RMS norm, `name.weight`.
-at::Tensor add_rms_norm(Parameters& parameters, const std::string& name, std::int64_t width);
+/// y = x / sqrt(mean(x²) + eps) · gain.
+struct RmsNorm {
+  at::Tensor gain;
+  double eps = 1e-6;
+  at::Tensor operator()(const at::Tensor& x) const { return rms_norm(x, gain, eps); }
+  /// x + delta and its norm in one pass.
+  Residual after(const at::Tensor& x, const at::Tensor& delta) const { return add_rms_norm(x, delta, gain, eps); }
+};
+
+/// Its gain is `name.weight`.
+RmsNorm add_rms_norm(Parameters& parameters, const std::string& name, std::int64_t width, double eps);
 
 enum class Activation { gelu, gelu_tanh, relu, silu };
 /// From transformers' names (gelu, gelu_new, gelu_pytorch_tanh, relu, silu, swish …); InputError names an unknown one and `file`.

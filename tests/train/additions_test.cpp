@@ -6,6 +6,7 @@
 #include "isotrope/base/error.h"
 #include "isotrope/io/safetensors.h"
 #include "isotrope/models/checkpoint.h"
+#include "tests/io/temporary_folder.h"
 #include "tests/train/small_run.h"
 
 namespace isotrope {
