@@ -8,12 +8,13 @@
 #include <cstdint>
 
 #include "isotrope/base/error.h"
+#include "isotrope/kernels/composed.h"
 
 namespace isotrope {
 
-/// True where our own CPU kernels apply; everything else takes the composed reference.
+/// True where our own CPU kernels apply; everything else, and everything inside a ComposedScope, takes the composed reference.
 inline bool has_cpu_kernel(const at::Tensor& x) {
-  return x.device().is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) && x.numel() > 0;
+  return x.device().is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) && x.numel() > 0 && !is_composed();
 }
 
 /// Calls `body.template operator()<T>()` with T = float or BFloat16.
