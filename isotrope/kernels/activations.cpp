@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "isotrope/kernels/batch_invariant.h"
+#include "isotrope/kernels/composed.h"
 #include "isotrope/kernels/dispatch.h"
 
 #define ISOTROPE_KERNELS "isotrope/kernels/activations.inl"
@@ -45,6 +46,7 @@ struct SwiGlu : torch::autograd::Function<SwiGlu> {
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list grads) {
+    refuse_second_derivative("swiglu");
     const auto saved = context->get_saved_variables();
     const auto dy = grads[0].contiguous();
     auto dgate = at::empty_like(saved[0]), dup = at::empty_like(saved[1]);
@@ -74,6 +76,7 @@ struct GeluTanh : torch::autograd::Function<GeluTanh> {
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list grads) {
+    refuse_second_derivative("gelu_tanh");
     const auto x = context->get_saved_variables()[0], dy = grads[0].contiguous();
     auto dx = at::empty_like(x);
     dispatch_float(x.scalar_type(), [&]<class T>() {

@@ -9,6 +9,7 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/kernels/attention_blocks.h"
+#include "isotrope/kernels/composed.h"
 #include "isotrope/kernels/dispatch.h"
 #include "isotrope/kernels/few_queries.h"
 #include "isotrope/kernels/invariant_attention.h"
@@ -125,6 +126,7 @@ struct BlockAttention : torch::autograd::Function<BlockAttention> {
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list grads) {
+    refuse_second_derivative("attention");
     const auto saved = context->get_saved_variables();
     const auto &q = saved[0], &k = saved[1], &v = saved[2], &out = saved[3];
     const AttentionOptions options{.scale = context->saved_data["scale"].toDouble(),
@@ -243,7 +245,7 @@ at::Tensor attention_by_document(const at::Tensor& q, const at::Tensor& k, const
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options) {
   check(q, k, v, options);
-  if (options.on_probabilities) return reference::attention(q, k, v, options);
+  if (options.on_probabilities || is_composed()) return reference::attention(q, k, v, options);
   if (takes_invariant(q, k, v, options)) return invariant_attention(q, k, v, options);
   if (options.sequences) return reference::attention(q, k, v, options);
   if (takes_few_queries(q, k, v, options)) return attention_of_few_queries(q, k, v, options);

@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "isotrope/kernels/composed.h"
 #include "isotrope/kernels/dispatch.h"
 
 namespace isotrope {
@@ -149,6 +150,7 @@ struct CausalConv1d : torch::autograd::Function<CausalConv1d> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list grads) {
+    refuse_second_derivative("causal_conv1d");
     const auto saved = context->get_saved_variables();
     const auto &x = saved[0], &weights = saved[1], &reach = saved[2];
     const bool silu = context->saved_data["silu"].toBool();

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "isotrope/kernels/composed.h"
 #include "isotrope/kernels/dispatch.h"
 
 namespace isotrope {
@@ -130,6 +131,7 @@ struct Norm : torch::autograd::Function<Norm> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list grads) {
+    refuse_second_derivative("norm");
     const auto saved = context->get_saved_variables();
     const bool added = context->saved_data["added"].toBool();
     const auto upstream = added && grads[1].defined() ? grads[1].contiguous() : at::Tensor();

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "isotrope/kernels/composed.h"
 #include "isotrope/kernels/dispatch.h"
 
 #define ISOTROPE_KERNELS "isotrope/kernels/projected_lstm.inl"
@@ -146,6 +147,7 @@ struct ProjectedLstm : torch::autograd::Function<ProjectedLstm> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list grads) {
+    refuse_second_derivative("projected_lstm");
     const auto saved = context->get_saved_variables();
     const Recurrence r{.z = saved[0].clone(), .c = saved[1], .u = saved[2], .h = saved[3], .begins = saved[4]};
     const auto &weight_hh = saved[5], &weight_hr = saved[6];

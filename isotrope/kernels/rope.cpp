@@ -1,5 +1,6 @@
 #include "isotrope/kernels/rope.h"
 
+#include "isotrope/kernels/composed.h"
 #include "isotrope/kernels/dispatch.h"
 
 #define ISOTROPE_KERNELS "isotrope/kernels/rope.inl"
@@ -53,6 +54,7 @@ struct Rope : torch::autograd::Function<Rope> {
     return turn(x, cos, sin, positions, 1.0f);
   }
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list grads) {
+    refuse_second_derivative("rope");
     const auto saved = context->get_saved_variables();
     return {turn(grads[0], saved[0], saved[1], saved[2], -1.0f), at::Tensor(), at::Tensor(), at::Tensor()};
   }

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "isotrope/kernels/composed.h"
 #include "isotrope/kernels/dispatch.h"
 
 namespace isotrope {
@@ -259,6 +260,7 @@ struct SelectiveScan : torch::autograd::Function<SelectiveScan> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list grads) {
+    refuse_second_derivative("selective_scan");
     const auto saved = context->get_saved_variables();
     const Prepared in{saved[0], saved[1], saved[2], saved[3], saved[4], saved[5], saved[6]};
     const auto &x = in.x, &B = in.B, &states = saved[7];
