@@ -30,7 +30,7 @@ at::Tensor wide_linear(const at::Tensor& x, const Linear& layer) {
 }  // namespace
 
 at::Tensor CharacterCnn::operator()(const at::Tensor& table) const {
-  const auto wide = [](const at::Tensor& w) { return w.to(at::kFloat); };
+  const auto wide = [](const at::Tensor& w) { return w.scalar_type() == at::kDouble ? w : w.to(at::kFloat); };
   const auto text = at::embedding(wide(characters), table).transpose(1, 2);  // [N, e, L]
   std::vector<at::Tensor> found;
   for (const auto& filter : filters) {
