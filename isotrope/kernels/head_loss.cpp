@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "isotrope/kernels/composed.h"
 #include "isotrope/kernels/dispatch.h"
 #include "isotrope/kernels/head_chunks.h"
 #include "isotrope/kernels/invariant_linear.h"
@@ -192,6 +193,7 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list grads) {
+    refuse_second_derivative("head_loss");
     auto found = context->get_saved_variables();
     const bool into_sink = context->saved_data["into_sink"].toBool();
     // The usual upstream gradient of a loss is 1; anything else scales what the forward pass has made.
@@ -235,7 +237,7 @@ HeadLoss head_loss(const at::Tensor& hidden, const Linear& head, const at::Tenso
       if (target[i] != ignored_target && (target[i] < 0 || target[i] >= vocab))
         throw InputError("loss", "target {} at position {} is out of range for a vocabulary of {}", target[i], i, vocab);
   }
-  if (hidden.scalar_type() == at::kDouble) return reference::head_loss(hidden, head, targets, options);
+  if (is_composed() || hidden.scalar_type() == at::kDouble) return reference::head_loss(hidden, head, targets, options);
   if (head.slot->on_input) head.slot->on_input(hidden);
   const auto weight = head_matrix(head, hidden);
   if (takes_invariant(hidden, weight)) return invariant_head_loss(hidden, {weight, head.bias}, targets, options);

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "isotrope/base/error.h"
+#include "isotrope/kernels/composed.h"
 #include "isotrope/kernels/head_chunks.h"
 
 namespace isotrope {
@@ -95,6 +96,7 @@ struct HeadRowsFunction : torch::autograd::Function<HeadRowsFunction> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list grads) {
+    refuse_second_derivative("head_probabilities");
     const auto saved = context->get_saved_variables();
     const auto &hidden = saved[0], &weight = saved[1];
     const Linear head(c10::static_intrusive_pointer_cast<LinearSlot>(context->saved_data["slot"].toCapsule()), saved[2]);
@@ -119,7 +121,7 @@ at::Tensor reference_rows(const at::Tensor& hidden, const Linear& head, const Ob
 }
 
 at::Tensor rows_of(const at::Tensor& hidden, const Linear& head, const Objective& objective) {
-  if (hidden.scalar_type() == at::kDouble) return reference_rows(hidden, head, objective);
+  if (is_composed() || hidden.scalar_type() == at::kDouble) return reference_rows(hidden, head, objective);
   if (head.slot->on_input) head.slot->on_input(hidden);
   return apply_to_head<HeadRowsFunction>(hidden, head, head_matrix(head, hidden), objective);
 }

@@ -6,6 +6,7 @@
 #include <limits>
 #include <optional>
 
+#include "isotrope/kernels/composed.h"
 #include "isotrope/kernels/dispatch.h"
 #include "isotrope/kernels/few_rows.h"
 #include "isotrope/kernels/invariant_linear.h"
@@ -70,6 +71,7 @@ struct SlotProduct : torch::autograd::Function<SlotProduct> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list grads) {
+    refuse_second_derivative("linear");
     const auto saved = context->get_saved_variables();
     const auto &x = saved[0], &weight = saved[1], &bias = saved[2];
     auto& slot = slot_of(context);
@@ -87,7 +89,7 @@ struct SlotProduct : torch::autograd::Function<SlotProduct> {
 
 /// Whether a product of x has more to do in its backward pass than autograd does by itself.
 bool needs_slot(const LinearSlot& slot, const at::Tensor& x) {
-  if (!at::GradMode::is_enabled()) return false;
+  if (!at::GradMode::is_enabled() || is_composed()) return false;
   if (slot.on_gradient) return x.requires_grad() || slot.trains();
   return has_cpu_kernel(x) && ((slot.sink && slot.weight.requires_grad()) || multipliers_train(slot));
 }
@@ -101,6 +103,7 @@ struct EmbeddingIntoSink : torch::autograd::Function<EmbeddingIntoSink> {
 
   /// Threads share the columns, so that every sum is made in the order of the ids.
   static variable_list backward(AutogradContext* context, variable_list grads) {
+    refuse_second_derivative("embedding_lookup");
     const auto saved = context->get_saved_variables();
     const auto dy = grads[0].contiguous();
     auto& sink = slot_of(context).sink.filled();

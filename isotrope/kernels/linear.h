@@ -29,7 +29,7 @@ struct LinearSlot final : torch::CustomClassHolder {
   std::shared_ptr<const PackedMatrix> packed;         ///< W as its file has it, in place of `weight`
   GradientSink sink;                                  ///< of W's gradient
   std::function<void(const at::Tensor& x)> on_input;  ///< sees what is multiplied, [..., in], at every product
-  /// Sees x [N, in] and the gradient dy [N, out] of what came out, as a backward pass finds them: Σ_n dy_n x_nᵀ is the gradient of W̃. Products
+  /// Outside of a ComposedScope, sees x [N, in] and the gradient dy [N, out] of what came out, as a backward pass finds them: Σ_n dy_n x_nᵀ is the gradient of W̃. Products
   /// alone: a lookup of rows has no x.
   std::function<void(const at::Tensor& x, const at::Tensor& dy)> on_gradient;
 

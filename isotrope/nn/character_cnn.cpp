@@ -24,7 +24,7 @@ at::Tensor character_table(std::span<const std::string> texts, std::int64_t leng
 namespace {
 
 at::Tensor wide_linear(const at::Tensor& x, const Linear& layer) {
-  return at::linear(x, effective_weight(*layer.slot).to(at::kFloat), layer.bias.to(at::kFloat));
+  return at::linear(x, effective_weight(*layer.slot).to(x.scalar_type()), layer.bias.to(x.scalar_type()));
 }
 
 }  // namespace
