@@ -30,14 +30,9 @@ std::vector<TokenId> eos_ids(const fs::path& folder, const nlohmann::json& confi
 LoadedModel load(const std::string& model, const ComputeOptions& compute, const CommonOptions& common) {
   at::set_num_threads(thread_count(common));
   retain_tensor_memory();
-  LoadedModel loaded{.folder = resolve_model(model)};
-  loaded.tokenizer = load_tokenizer(loaded.folder);
   LoadOptions options{.device = device_from_option(compute.device), .keep_packed = compute.keep_packed};
   if (!compute.dtype.empty()) options.dtype = dtype_from_option(compute.dtype);
-  loaded.model = load_model(loaded.folder, options);
-  if (static_cast<std::int64_t>(loaded.tokenizer->vocab_size()) > loaded.model->shape().vocab_size)
-    throw InputError("model", "{}: the tokenizer has {} tokens, the model's vocab_size is {}", loaded.folder.string(),
-                     loaded.tokenizer->vocab_size(), loaded.model->shape().vocab_size);
+  LoadedModel loaded{open_checkpoint(resolve_model(model), options), {}};
   loaded.eos = eos_ids(loaded.folder, loaded.model->config());
   if (loaded.eos.empty() && loaded.tokenizer->eos()) loaded.eos = {*loaded.tokenizer->eos()};
   return loaded;

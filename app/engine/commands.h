@@ -6,6 +6,7 @@
 
 #include "app/engine.h"
 #include "isotrope/models/model.h"
+#include "isotrope/train/open_checkpoint.h"
 #include "isotrope/train/run_config.h"
 
 namespace isotrope::app {
@@ -30,10 +31,7 @@ RunConfig read_run_config(const TrainCommand& options);
 std::vector<TokenId> eos_ids(const fs::path& folder, const nlohmann::json& config);
 
 /// A model and its tokenizer as the command line names them.
-struct LoadedModel {
-  fs::path folder;
-  std::unique_ptr<Model> model;
-  std::shared_ptr<const Tokenizer> tokenizer;
+struct LoadedModel : Checkpoint {
   std::vector<TokenId> eos;  ///< from generation_config.json or config.json, else the tokenizer's
 };
 

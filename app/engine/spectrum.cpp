@@ -30,7 +30,6 @@
 #include "isotrope/runlog/records.h"
 #include "isotrope/runlog/run_log.h"
 #include "isotrope/train/objective.h"
-#include "isotrope/train/step.h"
 
 namespace isotrope::app {
 
@@ -124,38 +123,35 @@ class DataGradients {
  public:
   DataGradients(const SpectrumCommand& options, const Tokenizer& tokenizer, const StopRequest& stop)
       : options_(options), tokenizer_(tokenizer) {
-    fs::path file = options.data;
-    if (!is_token_file(file)) {
-      PackOptions packing;
-      packing.inputs = {file}, packing.output = packed_.path() / "data", packing.threads = thread_count(options.common);
-      packing.stop_requested = [&stop] { return stop.requested(); };
-      pack(tokenizer, packing);
-      file = packed_.path() / "data" / "train.tokens";
-    }
-    tokens_.emplace(file);
-    tokens_->expect_tokenizer(tokenizer);
+    file_ = options.data;
+    if (is_token_file(file_)) return;
+    PackOptions packing;
+    packing.inputs = {file_}, packing.output = packed_.path() / "data", packing.threads = thread_count(options.common);
+    packing.stop_requested = [&stop] { return stop.requested(); };
+    pack(tokenizer, packing);
+    file_ = packed_.path() / "data" / "train.tokens";
   }
 
-  /// Into `gradients`; says what the loss was.
-  StepOutcome compute(Model& model, Gradients& gradients) const {
+  /// Says what the loss was.
+  StepOutcome compute(const Model& model, ReadGradients& gradients) const {
     RunConfig config;
     const auto room = model.shape().max_positions;
     config.train.context = options_.context > 0 ? options_.context : std::min<std::int64_t>(256, room);
     if (config.train.context > room) throw UsageError("spectrum", "--context {}: the model reads {} tokens", config.train.context, room);
-    const auto collation = collation_for(model, tokenizer_, config);
-    const WindowSampler sampler(*tokens_, static_cast<std::uint64_t>(text_tokens(collation)), options_.compute.seed);
+    config.train.seed = static_cast<std::int64_t>(options_.compute.seed);
+    config.data.train = file_.string();
+    const auto objective = make_objective({model, config, &tokenizer_});
     std::vector<Batch> batches;
     for (std::int64_t i = 0; i < options_.batches; ++i)
-      batches.push_back(collate(sampler, *tokens_, static_cast<std::uint64_t>(i * options_.batch_size), options_.batch_size, collation));
-    gradients.begin();
-    return compute_gradients(model, gradients, batches);
+      batches.push_back(objective->batch(static_cast<std::uint64_t>(i * options_.batch_size), options_.batch_size));
+    return gradients.compute(*objective, batches);
   }
 
  private:
   const SpectrumCommand& options_;
   const Tokenizer& tokenizer_;
   TemporaryFolder packed_;
-  std::optional<TokenFile> tokens_;
+  fs::path file_;  // of tokens
 };
 
 class Spectrometer {
@@ -175,7 +171,7 @@ class Spectrometer {
       } else if (kind == "gradient") look_at_gradients(subject, loaded, chosen);
       else if (kind == "update")
         leave_out(subject, kind, "a checkpoint does not hold the step before it; observe.spectra writes updates while a run trains");
-      else look_at_state(subject, kind, chosen);
+      else look_at_state(subject, loaded, kind, chosen);
       find(subject, kind);
     }
   }
@@ -217,25 +213,18 @@ class Spectrometer {
       data_model_ = subject.model, tokenizer_ = loaded.tokenizer;
       data_.emplace(options_, *tokenizer_, stop);
     }
-    const FlatParameters parameters(model.parameters(), model.parameters().options().dtype().toScalarType());
-    Gradients gradients(parameters);
+    ReadGradients gradients(model);
     const auto outcome = data_->compute(model, gradients);
     note(fmt::format("{}{}: loss {:.4f} on {} tokens", subject.model, at_step(subject.step), outcome.loss, outcome.tokens));
-    for (const auto* p : chosen) add(*p, gradients.of(parameters.segment(p->name)).clone());
+    for (const auto* p : chosen) add(*p, gradients.of(p->name).clone());
   }
 
-  void look_at_state(const Subject& subject, const std::string& kind, const std::vector<const Parameter*>& chosen) {
-    const auto file = subject.folder / "optimizer.safetensors";
-    if (!fs::exists(file)) return leave_out(subject, kind, "no optimizer state is kept there");
-    const TensorFolder state(file);
+  void look_at_state(const Subject& subject, const LoadedModel& loaded, const std::string& kind,
+                     const std::vector<const Parameter*>& chosen) {
+    if (!loaded.optimizer) return leave_out(subject, kind, "no optimizer state is kept there");
     std::size_t found = 0;
     for (const auto* p : chosen)
-      for (const auto* prefix : {"momentum.", "exp_avg."})
-        if (const auto* view = state.find((kind == "second_moment" ? "exp_avg_sq." : prefix) + p->name)) {
-          add(*p, tensor_of(*view).clone());
-          ++found;
-          break;
-        }
+      if (const auto state = loaded.optimizer_state(kind, p->name); state.defined()) add(*p, state.clone()), ++found;
     if (found < chosen.size())
       leave_out(subject, kind,
                 fmt::format("{} of {} matrices have none: their update rule keeps no such state", chosen.size() - found, chosen.size()));

@@ -27,19 +27,17 @@ void run_train(const TrainCommand& options) {
                    duration_text(result.seconds), result.checkpoint.string()));
   if (!options.common.json) return;
   const auto number = [](double value) { return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr); };
-  const auto measure = [&](const char* name) {
-    const auto found = result.measures.find(name);
-    return found == result.measures.end() ? nlohmann::json(nullptr) : number(found->second);
-  };
-  print_json({{"folder", result.folder.string()},
-              {"checkpoint", result.checkpoint.string()},
-              {"steps", result.steps},
-              {"tokens", result.tokens},
-              {"skipped", result.skipped},
-              {"loss", number(result.loss)},
-              {"validation_nll", measure("validation_nll")},
-              {"validation_bits_per_byte", measure("validation_bits_per_byte")},
-              {"seconds", result.seconds}});
+  nlohmann::json json{{"folder", result.folder.string()},
+                      {"checkpoint", result.checkpoint.string()},
+                      {"steps", result.steps},
+                      {"tokens", result.tokens},
+                      {"skipped", result.skipped},
+                      {"loss", number(result.loss)},
+                      {"validation_nll", nullptr},
+                      {"validation_bits_per_byte", nullptr},
+                      {"seconds", result.seconds}};
+  for (const auto& [name, value] : result.measures) json[name] = number(value);
+  print_json(json);
 }
 
 }  // namespace isotrope::app

@@ -69,10 +69,13 @@ class Step {
     optimizer_ = isotrope::make_optimizer(model_->parameters(), at::kBFloat16, {});
     gradients_ = std::make_unique<isotrope::Gradients>(optimizer_->parameters());
     const auto ids = at::randint(0, s.vocabulary, {s.batch, s.tokens}, at::kLong);
-    batches_.push_back({.ids = ids, .targets = ids.flip(1), .counted = s.rows()});
+    batches_.push_back({.ids = ids, .tensors = {{"targets", ids.flip(1)}}, .counts = {{"token", s.rows()}}});
+    isotrope::RunConfig config;
+    config.train.context = s.tokens, config.train.batch_size = config.eval.batch_size = 1;
+    objective_ = isotrope::make_objective({*model_, config, /*tokenizer=*/nullptr});
   }
   void take() {
-    isotrope::compute_gradients(*model_, *gradients_, batches_);
+    isotrope::compute_gradients(*model_, *gradients_, *objective_, batches_);
     optimizer_->step_(*gradients_, 1e-4, isotrope::clip_factor(1.0, norm()));
   }
   void optimize() { optimizer_->step_(*gradients_, 1e-4, 1.0); }
@@ -83,6 +86,7 @@ class Step {
   std::unique_ptr<isotrope::Model> model_;
   std::unique_ptr<isotrope::Optimizer> optimizer_;
   std::unique_ptr<isotrope::Gradients> gradients_;
+  std::unique_ptr<isotrope::Objective> objective_;
   std::vector<isotrope::Batch> batches_;
 };
 

@@ -1,16 +1,9 @@
-// What the run's objective says of text it has not seen: the record `eval`.
-#include "isotrope/eval/perplexity.h"
-
-#include <ATen/ATen.h>
-
-#include <limits>
-
+// What the run's objective says of data that it has not seen: the record `eval`.
 #include "isotrope/base/error.h"
 #include "isotrope/base/log.h"
 #include "isotrope/base/progress.h"
 #include "isotrope/train/observer.h"
 #include "isotrope/train/session.h"
-#include "isotrope/train/step.h"
 
 namespace isotrope {
 
@@ -24,8 +17,19 @@ class Evaluation final : public Observer {
 
   void after_update(const StepView& view) override {
     evaluated_at_ = view.step;
-    if (s_.collation.objective == Objective::clm) evaluate_text(view);
-    else evaluate_objective(view);
+    Measures measures;
+    try {
+      s_.objective->evaluate(view.model, [&] { return view.stop.requested(); }, measures);
+    } catch (const Interrupted&) {
+      return;
+    }
+    found_ = {{"nll", measures.loss()}};
+    measures.write(found_);
+    nlohmann::json record{{"type", "eval"}, {"step", view.step}};
+    record.update(found_);
+    view.log.append(record);
+    note(fmt::format("step {:>6}  train loss {:.4f}  validation loss {:.4f}{}  {}", view.step, view.loss, measures.loss(), measures.text(),
+                     duration_text(s_.state.seconds)));
   }
   bool finish(const StepView& view) override {
     const bool due = evaluated_at_ != view.step;
@@ -33,67 +37,19 @@ class Evaluation final : public Observer {
     return due;
   }
   std::map<std::string, double> results() const override {
-    return {{"validation_nll", nll_}, {"validation_bits_per_byte", bits_per_byte_}};
+    std::map<std::string, double> results;
+    for (const auto& [key, number] : found_.items()) results["validation_" + key] = number.get<double>();
+    return results;
   }
 
  private:
-  /// What the objective asks, of the validation file: the same rows, masks and pairs at every evaluation.
-  void evaluate_objective(const StepView& view) {
-    const at::NoGradGuard no_grad;
-    const auto& sampler = *s_.validation_sampler;
-    auto windows = static_cast<std::int64_t>(sampler.windows_per_epoch());
-    if (s_.config.eval.max_windows > 0) windows = std::min(windows, s_.config.eval.max_windows);
-    Predictions predictions;
-    for (std::int64_t at = 0; at < windows; at += s_.config.eval.batch_size) {
-      if (view.stop.requested()) return;
-      const auto batch =
-          collate(sampler, *s_.validation, static_cast<std::uint64_t>(at), std::min(s_.config.eval.batch_size, windows - at), s_.collation);
-      batch_loss(view.model, batch, StepCounts({&batch, 1}), {.documents = batch.documents, .token_types = batch.token_types}, 0,
-                 predictions);
-    }
-    nll_ = predictions.loss();
-    nlohmann::json record{{"type", "eval"}, {"step", view.step}, {"nll", nll_}, {"tokens", predictions.tokens.count}};
-    add_predictions(record, predictions);
-    view.log.append(record);
-    note(fmt::format("step {:>6}  train loss {:.4f}  validation loss {:.4f}  accuracy {:.1f}%{}  {}", view.step, view.loss, nll_,
-                     100 * predictions.tokens.accuracy(),
-                     predictions.pairs.count > 0 ? fmt::format("  pairs {:.1f}%", 100 * predictions.pairs.accuracy()) : "",
-                     duration_text(s_.state.seconds)));
-  }
-
-  void evaluate_text(const StepView& view) {
-    const auto context = s_.config.train.context;
-    TextScore score;
-    try {
-      score = score_text(view.model, token_text(*s_.validation, s_.config.data.document_mask), s_.byte_counts,
-                         {.context = context + 1,
-                          .stride = context,
-                          .batch_size = s_.config.eval.batch_size,
-                          .max_windows = s_.config.eval.max_windows,
-                          .stop_requested = [&] { return view.stop.requested(); }});
-    } catch (const Interrupted&) {
-      return;
-    }
-    nll_ = score.nll(), bits_per_byte_ = score.bits_per_byte();
-    view.log.append({{"type", "eval"},
-                     {"step", view.step},
-                     {"nll", nll_},
-                     {"accuracy", score.accuracy()},
-                     {"bits_per_byte", bits_per_byte_},
-                     {"perplexity", score.perplexity()},
-                     {"tokens", score.tokens},
-                     {"bytes", score.bytes}});
-    note(fmt::format("step {:>6}  train loss {:.4f}  validation loss {:.4f}  {:.4f} bits per byte  {}", view.step, view.loss, nll_,
-                     bits_per_byte_, duration_text(s_.state.seconds)));
-  }
-
   const Session& s_;
   std::int64_t evaluated_at_ = -1;
-  double nll_ = std::numeric_limits<double>::quiet_NaN(), bits_per_byte_ = std::numeric_limits<double>::quiet_NaN();
+  nlohmann::json found_;  ///< by the last evaluation
 };
 
 const ObserverKind evaluation_observer{[](const Session& session) -> std::unique_ptr<Observer> {
-  return session.validation && session.config.observe.evaluation > 0 ? std::make_unique<Evaluation>(session) : nullptr;
+  return session.evaluates() ? std::make_unique<Evaluation>(session) : nullptr;
 }};
 
 }  // namespace

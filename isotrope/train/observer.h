@@ -13,6 +13,7 @@
 #include "isotrope/models/model.h"
 #include "isotrope/optim/optimizer.h"
 #include "isotrope/runlog/run_log.h"
+#include "isotrope/train/objective.h"
 
 namespace isotrope {
 
@@ -27,6 +28,7 @@ struct StepView {
   const FlatParameters& parameters;
   const Gradients& gradients;  ///< of this step, before clipping
   const Optimizer& optimizer;
+  const Objective& objective;
   RunLog& log;
   const StopRequest& stop;  ///< what takes long looks at it, and gives up without a record
 };

@@ -12,8 +12,6 @@
 #include "isotrope/base/median.h"
 #include "isotrope/base/memory_use.h"
 #include "isotrope/base/progress.h"
-#include "isotrope/base/random.h"
-#include "isotrope/eval/perplexity.h"
 #include "isotrope/io/json.h"
 #include "isotrope/kernels/retained_memory.h"
 #include "isotrope/observe/archive_config.h"
@@ -36,28 +34,18 @@ double seconds_of(const std::function<void()>& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
 }
 
-/// Token ids without meaning, the same ones every time.
-at::Tensor random_ids(std::vector<std::int64_t> shape, std::int64_t vocab_size) {
-  auto ids = at::empty(shape, at::kLong);
-  const std::span numbers(ids.mutable_data_ptr<std::int64_t>(), static_cast<std::size_t>(ids.numel()));
-  RandomStream random(0, "plan/ids");
-  for (auto& id : numbers) id = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(vocab_size)));
-  return ids;
-}
-
-/// The steps of a run, on tokens without meaning and with a learning rate of 0.
-class Rehearsal {
+/// The steps of a run, with a learning rate of 0, and its evaluation, on rows without meaning.
+class Calibrator {
  public:
-  /// `document_length`: of the documents that the tokens are made of, where data.document_mask keeps them apart.
-  Rehearsal(Model& model, const RunConfig& config, std::int64_t document_length)
+  Calibrator(Model& model, const RunConfig& config, const Objective& objective)
       : model_(model),
         config_(config),
-        document_length_(document_length),
+        objective_(objective),
         optimizer_(make_optimizer(model.parameters(), config.train.precision == "bf16" ? at::kBFloat16 : at::kFloat, config.optimizer)),
         gradients_(optimizer_->parameters()) {}
 
   Calibration run(std::int64_t steps) {
-    const auto batches = make_batches();
+    const auto batches = step_batches(objective_, config_, 0);
     std::vector<double> seconds;
     Progress progress("plan", steps + warm_up_steps, "steps");
     for (std::int64_t i = 0; i < steps + warm_up_steps; ++i) {
@@ -76,66 +64,17 @@ class Rehearsal {
   Optimizer& optimizer() { return *optimizer_; }
 
  private:
-  std::vector<Batch> make_batches() const {
-    const auto& t = config_.train;
-    const auto micro = t.micro_batch_size > 0 ? t.micro_batch_size : t.batch_size;
-    const auto device = model_.parameters().options().device();
-    std::vector<Batch> batches;
-    for (std::int64_t row = 0; row < t.batch_size; row += micro) {
-      const auto count = std::min(micro, t.batch_size - row);
-      batches.push_back(random_batch(count));
-      if (config_.data.document_mask)
-        batches.back().documents =
-            at::arange(t.context, at::kLong).div(document_length_, "floor").expand({count, t.context}).contiguous().to(device);
-    }
-    return batches;
-  }
-
-  /// Random tokens, of which as many are to be predicted as the objective asks for.
-  Batch random_batch(std::int64_t rows) const {
-    const auto context = config_.train.context, all = rows * context;
-    const auto ids = random_ids({rows, context}, model_.shape().vocab_size);
-    Batch batch{.ids = ids, .targets = ids.flip(1), .counted = all, .tokens = all};
-    const auto objective = objective_of(model_, config_.objective.name);
-    if (objective == Objective::bilm) batch.backward_targets = batch.targets, batch.backward_counted = all;
-    if (objective == Objective::mlm || objective == Objective::mlm_nsp) {
-      batch.counted = std::max<std::int64_t>(1, std::llround(config_.objective.mask_rate * static_cast<double>(all)));
-      batch.predicted = at::arange(batch.counted, at::kLong) * (all / batch.counted);
-      batch.targets = ids.flatten().index_select(0, batch.predicted);
-    }
-    if (objective == Objective::mlm_nsp) batch.pair_targets = at::arange(rows, at::kLong) % 2;
-    const auto device = model_.parameters().options().device();
-    for (auto* tensor : {&batch.ids, &batch.targets, &batch.predicted, &batch.backward_targets, &batch.pair_targets})
-      if (tensor->defined()) *tensor = tensor->to(device);
-    return batch;
-  }
-
   void step(const std::vector<Batch>& batches) {
-    compute_gradients(model_, gradients_, batches, {.z_loss = config_.train.z_loss});
+    compute_gradients(model_, gradients_, objective_, batches);
     optimizer_->step_(gradients_, 0.0, clip_factor(config_.train.clip, optimizer_->gradient_norm(gradients_.squared_norms())));
   }
 
-  /// Seconds of one full batch of windows.
+  /// Seconds of one full batch.
   double evaluate() {
-    if (objective_of(model_, config_.objective.name) != Objective::clm) return evaluate_objective();
-    const auto context = config_.train.context, rows = config_.eval.batch_size;
-    const auto ids = random_ids({rows * context + 1}, model_.shape().vocab_size);
-    const TokenText text{
-        .size = static_cast<std::uint64_t>(ids.numel()),
-        .copy = [&](auto begin, auto count, auto* out) { std::copy_n(ids.const_data_ptr<std::int64_t>() + begin, count, out); },
-        .name = "random tokens"};
-    const std::vector<std::int32_t> bytes(static_cast<std::size_t>(model_.shape().vocab_size), 1);
-    const auto once = [&] { score_text(model_, text, bytes, {.context = context + 1, .stride = context, .batch_size = rows}); };
-    once();
-    return std::min(seconds_of(once), seconds_of(once));
-  }
-
-  double evaluate_objective() {
     const at::NoGradGuard no_grad;
-    const auto batch = random_batch(config_.eval.batch_size);
     const auto once = [&] {
-      Predictions predictions;
-      batch_loss(model_, batch, StepCounts({&batch, 1}), {}, 0, predictions);
+      Measures measures;
+      objective_.evaluate(model_, [] { return false; }, measures);
     };
     once();
     return std::min(seconds_of(once), seconds_of(once));
@@ -143,44 +82,25 @@ class Rehearsal {
 
   Model& model_;
   const RunConfig& config_;
-  std::int64_t document_length_;
+  const Objective& objective_;
   std::unique_ptr<Optimizer> optimizer_;
   Gradients gradients_;
 };
-
-/// Of the tokens, the share that the head is computed for.
-double predicted_share(const Model& model, const RunConfig& config) {
-  switch (objective_of(model, config.objective.name)) {
-    case Objective::clm: return 1;
-    case Objective::bilm: return 2;
-    default: return config.objective.mask_rate;
-  }
-}
-
-/// What is known of a token file; nothing, where there is none yet.
-TokenFileInfo info_of(const std::string& file) { return file.empty() || !fs::exists(file) ? TokenFileInfo{} : TokenFile(file).info(); }
-
-/// The mean length of its documents, at most `context`.
-std::int64_t document_length(const TokenFileInfo& info, std::int64_t context) {
-  if (info.token_count == 0 || info.document_count == 0) return context;
-  return std::clamp<std::int64_t>(static_cast<std::int64_t>(info.token_count / info.document_count), 1, context);
-}
 
 std::int64_t divided_up(std::int64_t value, std::int64_t by) { return (value + by - 1) / by; }
 
 /// How often something that is due every so many steps, and once more at the end, comes about.
 std::int64_t occasions(std::int64_t steps, std::int64_t every) { return every > 0 ? divided_up(steps, every) : 0; }
 
-void count_occasions(RunPlan& plan, const RunConfig& config) {
+void count_occasions(RunPlan& plan, const RunConfig& config, std::int64_t validation_rows) {
   const auto& t = config.train;
   plan.checkpoints_kept = config.checkpoint.keep;
   plan.checkpoints_written = std::max<std::int64_t>(1, occasions(t.steps, config.checkpoint.every));
   plan.archived = parse_archive_schedule(config.checkpoint.archive).count(t.steps);
-  if (config.data.validation.empty() || config.observe.evaluation == 0 || plan.validation_tokens < 2) return;
+  if (config.observe.evaluation == 0 || validation_rows == 0) return;
   plan.evaluations = occasions(t.steps, config.observe.evaluation);
-  const auto windows = divided_up(plan.validation_tokens - 1, t.context);
-  plan.evaluation_batches =
-      divided_up(config.eval.max_windows > 0 ? std::min(windows, config.eval.max_windows) : windows, config.eval.batch_size);
+  const auto rows = config.eval.max_windows > 0 ? std::min(validation_rows, config.eval.max_windows) : validation_rows;
+  plan.evaluation_batches = divided_up(rows, config.eval.batch_size);
 }
 
 std::map<std::string, std::string> settings_of(RunConfig config) {
@@ -216,12 +136,12 @@ class PlanReader {
 
 }  // namespace
 
-TokenFlops flops_per_token(const Model& model, std::int64_t context, double predicted_share) {
+TokenFlops flops_per_token(const Model& model, std::int64_t context, double head_share) {
   const auto& shape = model.shape();
   const auto number = [](std::int64_t n) { return static_cast<double>(n); };
   const auto seen = shape.causal ? number(context + 1) : 2 * number(context);  // twice the tokens that a token sees on average
   return {.matrices = 6 * number(model.parameters().count(ParameterClass::matrix) + shape.repeated_weights),
-          .head = 6 * predicted_share * number(model.head().weight().numel()),
+          .head = model.has_head() ? 6 * head_share * number(model.head().weight().numel()) : 0,
           .attention = 6 * number(shape.layers * shape.heads * shape.head_dim) * seen,
           .recurrence = 3 * number(shape.layers * shape.recurrence_flops)};
 }
@@ -244,13 +164,14 @@ RunPlan plan_run(const RunConfig& given, std::int64_t calibration_steps) {
   retain_tensor_memory();
   const auto model = starting_model(config, nullptr);
   const auto& t = config.train;
-  const auto data = info_of(config.data.train);
+  const auto objective = make_objective({*model, config, /*tokenizer=*/nullptr});
+  const auto data = objective->data_size();
   RunPlan plan{.parameter_count = model->parameters().count(),
                .steps = t.steps,
                .tokens_per_step = t.batch_size * t.context,
-               .training_tokens = static_cast<std::int64_t>(data.token_count),
-               .validation_tokens = static_cast<std::int64_t>(info_of(config.data.validation).token_count),
-               .flops = flops_per_token(*model, t.context, predicted_share(*model, config)),
+               .training_tokens = data.tokens,
+               .validation_tokens = data.validation_tokens,
+               .flops = flops_per_token(*model, t.context, objective->head_share()),
                .max_seconds = 60 * t.max_minutes,
                .settings = settings_of(config)};
   const auto architectures = model->config().value("architectures", std::vector<std::string>{""});
@@ -258,15 +179,15 @@ RunPlan plan_run(const RunConfig& given, std::int64_t calibration_steps) {
   for (const auto kind :
        {ParameterClass::matrix, ParameterClass::embedding, ParameterClass::head, ParameterClass::vector, ParameterClass::multiplier})
     if (const auto count = model->parameters().count(kind); count > 0) plan.parameters[std::string(class_name(kind))] = count;
-  count_occasions(plan, config);
-  Rehearsal rehearsal(*model, config, document_length(data, t.context));
+  count_occasions(plan, config, data.validation_rows);
+  Calibrator calibrator(*model, config, *objective);
   plan.weight_bytes = plan.parameter_count * (t.precision == "bf16" ? 6 : 4);
   plan.gradient_bytes = plan.parameter_count * 4;
-  plan.rules = rehearsal.optimizer().shares();
-  plan.optimizer_bytes = rehearsal.optimizer().state_bytes();
-  plan.matrix_state_bytes = rehearsal.optimizer().matrix_state_bytes();
+  plan.rules = calibrator.optimizer().shares();
+  plan.optimizer_bytes = calibrator.optimizer().state_bytes();
+  plan.matrix_state_bytes = calibrator.optimizer().matrix_state_bytes();
   plan.checkpoint_bytes = plan.parameter_count * 4 + plan.optimizer_bytes;
-  if (calibration_steps > 0) plan.calibration = rehearsal.run(calibration_steps);
+  if (calibration_steps > 0) plan.calibration = calibrator.run(calibration_steps);
   return plan;
 }
 

@@ -13,7 +13,7 @@
 namespace isotrope {
 
 /// Floating-point operations of the model a trained token, a product of an m × k with a k × n matrix counted as 2mkn; forward and backward.
-/// Every weight of a matrix: 6, again for each layer that shares it; of the head: 6 · predicted_share. Causal attention: 6 · layers · heads
+/// Every weight of a matrix: 6, again for each layer that shares it; of the head: 6 · head_share. Causal attention: 6 · layers · heads
 /// · head size · (T + 1), the mean over the positions of a window, an encoder's 12 · … · T; without what a kernel computes twice. The
 /// recurrence of state-space layers: three times its forward operations. Norms, activations, softmax and the optimizer are left out.
 /// Source: Chowdhery et al. 2022 (arXiv 2204.02311), appendix B, here with the causal half of the attention.
@@ -21,9 +21,9 @@ struct TokenFlops {
   double matrices = 0, head = 0, attention = 0, recurrence = 0;
   double all() const { return matrices + head + attention + recurrence; }
 };
-TokenFlops flops_per_token(const Model& model, std::int64_t context, double predicted_share = 1);
+TokenFlops flops_per_token(const Model& model, std::int64_t context, double head_share = 1);
 
-/// What some steps on random tokens took, here and now.
+/// What some steps on rows without meaning took, here and now.
 struct Calibration {
   std::int64_t steps = 0;         ///< timed; two before them are not
   double step_seconds = 0;        ///< median
@@ -57,7 +57,7 @@ struct RunPlan {
   double tokens_per_second() const;
 };
 
-/// Plans a run by making its model and taking `calibration_steps` steps on random tokens (0: none). Needs the model's configuration or
+/// Plans a run by making its model and taking `calibration_steps` steps on rows without meaning (0: none). Needs the model's configuration or
 /// weights, not the data: without token files the counts of them are 0. Writes nothing.
 /// Errors: those of train() for the model and the device.
 RunPlan plan_run(const RunConfig& config, std::int64_t calibration_steps);

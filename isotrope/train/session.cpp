@@ -5,14 +5,11 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/base/log.h"
-#include "isotrope/data/text_pairs.h"
-#include "isotrope/eval/perplexity.h"
 #include "isotrope/io/json.h"
 #include "isotrope/io/model_path.h"
 #include "isotrope/kernels/retained_memory.h"
 #include "isotrope/models/checkpoint.h"
 #include "isotrope/nn/additions.h"
-#include "isotrope/train/objective.h"
 
 namespace isotrope {
 
@@ -24,29 +21,13 @@ fs::path tokenizer_path(const RunConfig& config) {
   return beside.empty() ? fs::path(".") : beside;
 }
 
-void open_data(Session& s) {
-  s.data = std::make_unique<TokenFile>(s.config.data.train);
-  s.tokenizer = load_tokenizer(tokenizer_path(s.config));
-  s.data->expect_tokenizer(*s.tokenizer);
-  s.byte_counts = token_byte_counts(*s.tokenizer);
-  if (!s.config.data.validation.empty()) {
-    s.validation = std::make_unique<TokenFile>(s.config.data.validation);
-    s.validation->expect_tokenizer(*s.tokenizer);
-  } else if (s.config.observe.evaluation > 0) {
+void open_objective(Session& s) {
+  const auto& model = *s.model;
+  if (s.config.observe.samples > 0 && !(model.shape().causal && model.has_head()))
+    throw UsageError("train", "observe.samples = {}: this model writes no text; 0 leaves samples out", s.config.observe.samples);
+  if (s.config.data.validation.empty() && s.config.observe.evaluation > 0)
     warn("[train] data.validation is empty: the run is not evaluated");
-  }
-}
-
-/// The sampler's windows are as long as what the objective takes from the text.
-void open_sampler(Session& s) {
-  s.collation = collation_for(*s.model, *s.tokenizer, s.config);
-  const auto window = static_cast<std::uint64_t>(text_tokens(s.collation));
-  s.sampler = std::make_unique<WindowSampler>(*s.data, window, static_cast<std::uint64_t>(s.config.train.seed));
-  const bool evaluates = s.validation && s.config.observe.evaluation > 0 && s.collation.objective != Objective::clm;
-  if (evaluates) s.validation_sampler = std::make_unique<WindowSampler>(*s.validation, window, /*seed=*/0);
-  if (s.collation.objective != Objective::mlm_nsp) return;
-  expect_pairs(*s.data);
-  if (evaluates) expect_pairs(*s.validation);
+  s.objective = make_objective({model, s.config, s.tokenizer.get()});
 }
 
 /// The architecture's config with the tokenizer's special ids where it leaves them open, so that the saved folder knows where texts end.
@@ -88,10 +69,6 @@ void report_changes(Session& s) {
       warn(fmt::format("[train] resuming with {} = {} (it was {})", key, value, old_settings[i].second));
 }
 
-std::string describe(const TokenFile& data) {
-  return fmt::format("{} tokens, checksum {:08x}, vocabulary {}", data.size(), data.info().checksum, data.info().fingerprint);
-}
-
 void restore(Session& s) {
   const auto checkpoint = newest_checkpoint(s.folder);
   if (fs::exists(s.folder / "config.toml")) report_changes(s);
@@ -102,12 +79,11 @@ void restore(Session& s) {
       throw UsageError("train",
                        "{}: the run has train.seed = {} and train.context = {}; both decide the order of the data and cannot change",
                        s.folder.string(), s.state.seed, s.state.context);
-    if (s.state.objective != objective_name(s.collation.objective))
+    if (s.state.objective != s.objective->name())
       throw UsageError("train", "{}: the run is trained on {}; the objective decides the order of the data and cannot change to {}",
-                       s.folder.string(), s.state.objective, objective_name(s.collation.objective));
-    if (s.state.data != describe(*s.data))
-      throw InputError("train", "{}: the run was trained on another token file ({}; now {})", s.folder.string(), s.state.data,
-                       describe(*s.data));
+                       s.folder.string(), s.state.objective, s.objective->name());
+    if (s.state.data != s.objective->data())
+      throw InputError("train", "{}: the run was trained on other data ({}; now {})", s.folder.string(), s.state.data, s.objective->data());
   } else {
     note(fmt::format("{}: no checkpoint yet; starting at step 0", s.folder.string()));
   }
@@ -188,17 +164,18 @@ Session open_session(const RunConfig& config, bool resume) {
   if (!resume && exists)
     throw with_hint(InputError("train", "{}: holds a run already", s.folder.string()),
                     "--resume goes on with it; --set run.folder=… starts another");
-  open_data(s);
+  if (!fs::exists(config.data.train)) throw InputError("train", "data.train = {}: there is no such file", config.data.train);
+  s.tokenizer = load_tokenizer(tokenizer_path(config));
   retain_tensor_memory();
   make_model(s);
-  open_sampler(s);
+  open_objective(s);
   create_folders(s.folder, "train");
   s.lock = std::make_unique<FileLock>(s.folder / ".lock", "train");
   remove_leftovers(s.folder);
   s.state = {.seed = static_cast<std::uint64_t>(config.train.seed),
              .context = static_cast<std::uint64_t>(config.train.context),
-             .objective = std::string(objective_name(s.collation.objective)),
-             .data = describe(*s.data)};
+             .objective = s.objective->name(),
+             .data = s.objective->data()};
   if (resume) restore(s);
   write_file(s.folder / "config.toml", s.config.schema().to_toml(), "train");
   s.log = std::make_unique<RunLog>(RunLog::open(s.folder));

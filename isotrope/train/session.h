@@ -1,40 +1,34 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 
 #include "isotrope/base/file.h"
-#include "isotrope/data/sampler.h"
-#include "isotrope/data/token_file.h"
 #include "isotrope/models/model.h"
 #include "isotrope/optim/optimizer.h"
 #include "isotrope/runlog/run_log.h"
 #include "isotrope/text/tokenizer.h"
-#include "isotrope/train/batch.h"
+#include "isotrope/train/objective.h"
 #include "isotrope/train/run_config.h"
 #include "isotrope/train/run_state.h"
 
 namespace isotrope {
 
-/// Everything a run holds while it goes: opened from the configuration, checked to fit together, restored when the run goes on.
+/// Everything that a run holds while it is trained: opened from the configuration, checked to fit together, restored when the run goes on.
+/// It writes; who only reads a checkpoint takes open_checkpoint() (train/open_checkpoint.h).
 struct Session {
   RunConfig config;
   fs::path folder;
   std::unique_ptr<FileLock> lock;
   std::shared_ptr<const Tokenizer> tokenizer;
-  std::unique_ptr<TokenFile> data;
-  std::unique_ptr<TokenFile> validation;  ///< null without one
-  std::vector<std::int32_t> byte_counts;  ///< of each token id
   std::unique_ptr<Model> model;
   std::unique_ptr<Optimizer> optimizer;  ///< with the model's parameters
   std::unique_ptr<Gradients> gradients;  ///< of a step
-  CollatorOptions collation;             ///< what is predicted, and how rows are put together for it
-  std::unique_ptr<WindowSampler> sampler;
-  std::unique_ptr<WindowSampler> validation_sampler;  ///< of objectives other than clm: the same rows at every evaluation
+  std::unique_ptr<Objective> objective;  ///< with its data
   std::unique_ptr<RunLog> log;
   TrainState state;
 
   fs::path checkpoint_folder(std::int64_t step) const { return folder / "checkpoints" / ("step-" + std::to_string(step)); }
+  bool evaluates() const { return !config.data.validation.empty() && config.observe.evaluation > 0; }
 };
 
 /// Opens a run. Errors: see train().

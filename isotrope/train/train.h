@@ -15,7 +15,7 @@ struct TrainResult {
   std::filesystem::path checkpoint;  ///< the last one saved
   std::int64_t steps = 0, tokens = 0, skipped = 0;
   double loss = 0;                         ///< of the last step
-  std::map<std::string, double> measures;  ///< of observers: validation_nll, validation_bits_per_byte (NaN where there is none) …
+  std::map<std::string, double> measures;  ///< of observers: of the last evaluation validation_nll, validation_accuracy …
   double seconds = 0;                      ///< of training, observers and checkpoints apart
 };
 

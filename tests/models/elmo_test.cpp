@@ -35,6 +35,17 @@ std::unique_ptr<Model> make_elmo(at::ScalarType dtype = at::kFloat, const nlohma
   return model;
 }
 
+std::unique_ptr<Objective> bilm(const Model& model) {
+  RunConfig config;
+  config.train.context = 9;
+  return make_objective({model, config, /*tokenizer=*/nullptr});
+}
+
+Batch bilm_batch(const at::Tensor& ids, const at::Tensor& next, const at::Tensor& previous, std::int64_t forward, std::int64_t backward) {
+  return {
+      .ids = ids, .tensors = {{"targets", next}, {"backward_targets", previous}}, .counts = {{"token", forward}, {"backward", backward}}};
+}
+
 at::Tensor ids_of(std::int64_t rows, std::int64_t tokens, std::int64_t first = 0) {
   return ((at::arange(rows * tokens, at::kLong) + first) * 7 % 23).view({rows, tokens});
 }
@@ -81,19 +92,20 @@ TEST(Elmo, EqualsItsRecurrenceWrittenOut) {
 TEST(Elmo, LossAndGradientsAreThoseOfTheRecurrence) {
   auto model = make_elmo();
   const auto ids = ids_of(2, 9), next = ids_of(2, 9, 3);
-  Batch batch{.ids = ids, .targets = next.clone(), .backward_targets = next.flip(1).contiguous(), .counted = 18, .backward_counted = 17};
-  batch.backward_targets[1][0] = ignored_target;
-  Predictions predictions;
-  const auto loss = batch_loss(*model, batch, StepCounts({&batch, 1}), {}, 0, predictions);
+  const auto previous = next.flip(1).contiguous();
+  previous[1][0] = ignored_target;
+  const auto batch = bilm_batch(ids, next.clone(), previous, 18, 17);
+  Measures measures;
+  const auto loss = bilm(*model)->loss(*model, batch, StepCounts({&batch, 1}), {}, measures);
   const auto mean_nll = [&](const at::Tensor& hidden, const at::Tensor& targets) {
     const auto w = model->head().weight().to(at::kDouble), b = model->head().bias.to(at::kDouble);
     return at::cross_entropy_loss((at::matmul(hidden, w.t()) + b).flatten(0, 1), targets.flatten());
   };
   const auto hidden = expected(*model, ids);
-  const auto exact = mean_nll(hidden.narrow(2, 0, 6), batch.targets) + mean_nll(hidden.narrow(2, 6, 6), batch.backward_targets);
+  const auto exact = mean_nll(hidden.narrow(2, 0, 6), next) + mean_nll(hidden.narrow(2, 6, 6), previous);
   EXPECT_NEAR(loss.item<double>(), exact.item<double>(), 1e-5);
-  EXPECT_NEAR(predictions.loss(), exact.item<double>(), 1e-5);
-  EXPECT_EQ(predictions.backward.count, 17);
+  EXPECT_NEAR(measures.loss(), exact.item<double>(), 1e-5);
+  EXPECT_EQ(measures.part("backward").count, 17);
   std::vector<at::Tensor> values;
   for (const auto& p : model->parameters().all()) values.push_back(p.value);
   loss.backward();
@@ -203,10 +215,9 @@ TEST(ElmoGoldens, LossAndEveryGradient) {
     const auto last = ids.size(1) - 1;
     next.narrow(1, 0, last).copy_(ids.narrow(1, 1, last));
     previous.narrow(1, 1, last).copy_(ids.narrow(1, 0, last));
-    const Batch batch{
-        .ids = ids, .targets = next, .backward_targets = previous, .counted = ids.size(0) * last, .backward_counted = ids.size(0) * last};
-    Predictions predictions;
-    const auto loss = batch_loss(*model, batch, StepCounts({&batch, 1}), {}, 0, predictions);
+    const auto batch = bilm_batch(ids, next, previous, ids.size(0) * last, ids.size(0) * last);
+    Measures measures;
+    const auto loss = bilm(*model)->loss(*model, batch, StepCounts({&batch, 1}), {}, measures);
     EXPECT_NEAR(loss.item<double>(), expected("loss_a").item<double>(), 1e-5) << folder;
     loss.backward();
     for (const auto& p : model->parameters().all())

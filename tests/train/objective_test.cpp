@@ -76,12 +76,15 @@ class Objectives : public testing::Test {
     return c;
   }
 
+  std::unique_ptr<Objective> objective(const RunConfig& c) const {
+    return make_objective({*starting_model(c, tokenizer_.get()), c, tokenizer_.get()});
+  }
+
   Batch rows(const std::string& model, std::int64_t count, std::uint64_t position = 0, bool document_mask = false) const {
     auto c = config(model);
     c.data.document_mask = document_mask;
-    const auto options = collation_for(*starting_model(c, tokenizer_.get()), *tokenizer_, c);
-    const TokenFile file(c.data.train);
-    return collate(WindowSampler(file, static_cast<std::uint64_t>(text_tokens(options)), 3), file, position, count, options);
+    c.train.seed = 3;
+    return objective(c)->batch(position, count);
   }
 
   /// How often each token comes in the validation file, the ends of documents apart: what a model knows that sees nothing.
@@ -109,10 +112,10 @@ TEST_F(Objectives, MaskedRowsAreOneTextBetweenClsAndSep) {
     EXPECT_EQ(at(batch.ids, row, 0), cls);
     EXPECT_EQ(at(batch.ids, row, 31), sep);
   }
-  EXPECT_NEAR(static_cast<double>(batch.counted), 0.15 * 40 * 30, 4 * std::sqrt(0.15 * 40 * 30));
-  EXPECT_EQ(batch.predicted.numel(), batch.counted);
+  EXPECT_NEAR(static_cast<double>(batch.counts.at("token")), 0.15 * 40 * 30, 4 * std::sqrt(0.15 * 40 * 30));
+  EXPECT_EQ(batch.tensors.at("places").numel(), batch.counts.at("token"));
   // Put back, the targets make the text that the sampler gave: the document ends apart, nothing special is in it.
-  const auto whole = batch.ids.flatten().index_put({batch.predicted}, batch.targets);
+  const auto whole = batch.ids.flatten().index_put({batch.tensors.at("places")}, batch.tensors.at("targets"));
   EXPECT_EQ((whole == mask).sum().item<std::int64_t>(), 0);
   EXPECT_GT((batch.ids == mask).sum().item<std::int64_t>(), 0);
 }
@@ -124,11 +127,10 @@ TEST_F(Objectives, AnotherEpochMasksAnew) {
   writer.add(std::vector<TokenId>(31, 7));
   writer.finish();
   writer.commit();
-  const TokenFile file(path);
-  const auto c = config("masked");
-  const auto options = collation_for(*starting_model(c, tokenizer_.get()), *tokenizer_, c);
-  const WindowSampler sampler(file, 30, 3);
-  const auto places = [&](std::uint64_t position) { return collate(sampler, file, position, 1, options).predicted; };
+  auto c = config("masked");
+  c.data.train = path.string();
+  const auto mlm = objective(c);
+  const auto places = [&](std::uint64_t position) { return mlm->batch(position, 1).tensors.at("places"); };
   EXPECT_TRUE(at::equal(places(0), places(0)));
   int others = 0;
   for (std::uint64_t epoch = 1; epoch <= 10; ++epoch) others += !at::equal(places(0), places(epoch));
@@ -145,9 +147,9 @@ TEST_F(Objectives, DocumentsOfAMaskedRowMayBeKeptApart) {
 
 TEST_F(Objectives, PairsHaveTwoSegmentsAndPaddingIsADocumentOfItsOwn) {
   const auto batch = rows("bert", 60);
-  ASSERT_TRUE(batch.pair_targets.defined());
+  ASSERT_TRUE(batch.tensors.contains("pair_targets"));
   EXPECT_EQ(batch.token_types.sizes(), batch.ids.sizes());
-  EXPECT_NEAR(batch.pair_targets.sum().item<double>(), 30, 4 * std::sqrt(15.0));
+  EXPECT_NEAR(batch.tensors.at("pair_targets").sum().item<double>(), 30, 4 * std::sqrt(15.0));
   bool padded = false;
   for (std::int64_t row = 0; row < 60; ++row) {
     EXPECT_EQ(at(batch.ids, row, 0), cls);
@@ -174,14 +176,10 @@ TEST_F(Objectives, AnySplitOfTheBatchGivesTheSameGradientWithDropoutToo) {
     auto model = starting_model(c, tokenizer_.get());
     const FlatParameters parameters(model->parameters(), at::kFloat);
     Gradients gradients(parameters);
-    const auto options = collation_for(*model, *tokenizer_, c);
-    const TokenFile file(c.data.train);
-    const WindowSampler sampler(file, static_cast<std::uint64_t>(text_tokens(options)), 3);
+    const auto masked = make_objective({*model, c, tokenizer_.get()});
     const auto gradient = [&](std::int64_t micro, std::uint64_t step) {
-      std::vector<Batch> batches;
-      for (std::int64_t row = 0; row < 6; row += micro)
-        batches.push_back(collate(sampler, file, static_cast<std::uint64_t>(row), std::min(micro, 6 - row), options));
-      compute_gradients(*model, gradients, batches, {.dropout = GradientOptions::DropoutSeed{1, step}});
+      c.train.micro_batch_size = micro;
+      compute_gradients(*model, gradients, *masked, step_batches(*masked, c, 0), DropoutSeed{1, step});
       return gradients.flat().clone();
     };
     const auto whole = gradient(6, 0);
@@ -194,17 +192,17 @@ TEST_F(Objectives, TheLossIsTheMeanOverHiddenTokensPlusThatOverPairs) {
   const auto c = config("bert");
   auto model = starting_model(c, tokenizer_.get());
   const auto batch = rows("bert", 6);
-  Predictions predictions;
-  const auto loss =
-      batch_loss(*model, batch, StepCounts({&batch, 1}), {.documents = batch.documents, .token_types = batch.token_types}, 0, predictions);
+  Measures measures;
+  const auto loss = objective(c)->loss(*model, batch, StepCounts({&batch, 1}), forward_context(batch), measures);
   const auto hidden = model->forward_ids(batch.ids, {.documents = batch.documents, .token_types = batch.token_types});
-  const auto all = at::log_softmax(model->logits(hidden), -1).flatten(0, 1).index_select(0, batch.predicted);
-  const auto tokens = -all.gather(1, batch.targets.unsqueeze(1)).mean();
-  const auto pairs = -at::log_softmax(model->pair_logits(hidden.select(1, 0)), -1).gather(1, batch.pair_targets.unsqueeze(1)).mean();
+  const auto all = at::log_softmax(model->logits(hidden), -1).flatten(0, 1).index_select(0, batch.tensors.at("places"));
+  const auto tokens = -all.gather(1, batch.tensors.at("targets").unsqueeze(1)).mean();
+  const auto pairs =
+      -at::log_softmax(model->pair_logits(hidden.select(1, 0)), -1).gather(1, batch.tensors.at("pair_targets").unsqueeze(1)).mean();
   EXPECT_NEAR(loss.item<double>(), (tokens + pairs).item<double>(), 1e-5);
-  EXPECT_NEAR(predictions.loss(), loss.item<double>(), 1e-5);
-  EXPECT_NEAR(predictions.tokens.accuracy(), (all.argmax(1) == batch.targets).to(at::kFloat).mean().item<double>(), 1e-6);
-  EXPECT_EQ(predictions.pairs.count, 6);
+  EXPECT_NEAR(measures.loss(), loss.item<double>(), 1e-5);
+  EXPECT_NEAR(measures.part("token").accuracy(), (all.argmax(1) == batch.tensors.at("targets")).to(at::kFloat).mean().item<double>(), 1e-6);
+  EXPECT_EQ(measures.part("pair").count, 6);
 }
 
 TEST_F(Objectives, AnEncoderLearnsAndItsRunSaysHowWell) {
@@ -245,36 +243,36 @@ TEST_F(Objectives, AResumedRunWithDropoutEqualsAnUninterruptedOneBitForBit) {
 }
 
 TEST_F(Objectives, WhatAModelCannotBeTrainedForIsSaid) {
-  const auto collation = [&](const std::string& model, const std::string& objective, const Tokenizer& tokenizer) {
+  const auto made = [&](const std::string& model, const std::string& name, const Tokenizer& tokenizer) {
     auto c = config(model);
-    c.objective.name = objective;
-    return collation_for(*starting_model(c, nullptr), tokenizer, c).objective;
+    c.objective.name = name;
+    return make_objective({*starting_model(c, nullptr), c, &tokenizer})->name();
   };
-  EXPECT_EQ(collation("bert", "auto", *tokenizer_), Objective::mlm_nsp);
-  EXPECT_EQ(collation("bert", "mlm", *tokenizer_), Objective::mlm);
-  EXPECT_EQ(collation("masked", "auto", *tokenizer_), Objective::mlm);
-  EXPECT_EQ(collation("gpt2", "auto", *tokenizer_), Objective::clm);
-  EXPECT_EQ(collation("elmo", "auto", *tokenizer_), Objective::bilm);
-  EXPECT_THROW(collation("elmo", "clm", *tokenizer_), UsageError);
-  EXPECT_THROW(collation("masked", "mlm_nsp", *tokenizer_), UsageError);
-  EXPECT_THROW(collation("masked", "clm", *tokenizer_), UsageError);
-  EXPECT_THROW(collation("gpt2", "mlm", *tokenizer_), UsageError);
-  EXPECT_THROW(collation("gpt2", "bilm", *tokenizer_), UsageError);
-  EXPECT_THROW(collation("bare", "auto", *tokenizer_), InputError);
-  EXPECT_THROW(collation("masked", "auto", *byte_tokenizer()), InputError);
+  EXPECT_EQ(made("bert", "auto", *tokenizer_), "mlm_nsp");
+  EXPECT_EQ(made("bert", "mlm", *tokenizer_), "mlm");
+  EXPECT_EQ(made("masked", "auto", *tokenizer_), "mlm");
+  EXPECT_EQ(made("gpt2", "auto", *tokenizer_), "clm");
+  EXPECT_EQ(made("elmo", "auto", *tokenizer_), "bilm");
+  EXPECT_THROW(made("elmo", "clm", *tokenizer_), UsageError);
+  EXPECT_THROW(made("masked", "mlm_nsp", *tokenizer_), UsageError);
+  EXPECT_THROW(made("masked", "clm", *tokenizer_), UsageError);
+  EXPECT_THROW(made("gpt2", "mlm", *tokenizer_), UsageError);
+  EXPECT_THROW(made("gpt2", "bilm", *tokenizer_), UsageError);
+  EXPECT_THROW(made("bare", "auto", *tokenizer_), InputError);
+  EXPECT_THROW(made("masked", "auto", *byte_tokenizer()), InputError);
   auto c = config("gpt2");
   c.objective.mask_rate = 0.3;
-  EXPECT_THROW(collation_for(*starting_model(c, nullptr), *tokenizer_, c), UsageError);
+  EXPECT_THROW(objective(c), UsageError);
   c = config("bert");
   c.data.document_mask = true;
-  EXPECT_THROW(collation_for(*starting_model(c, nullptr), *tokenizer_, c), UsageError);
+  EXPECT_THROW(objective(c), UsageError);
   c = config("masked");
   c.observe.samples = 2;
-  EXPECT_THROW(collation_for(*starting_model(c, nullptr), *tokenizer_, c), UsageError);
+  EXPECT_THROW(train(c), UsageError);
   c = config("masked");
   const auto padded = make_model(
       {{"architectures", {"BertForMaskedLM"}}, {"vocab_size", 30}, {"pad_token_id", 1}, {"num_hidden_layers", 0}}, {}, "config.json");
-  EXPECT_THROW(collation_for(*padded, *tokenizer_, c), InputError);
+  EXPECT_THROW(make_objective({*padded, c, tokenizer_.get()}), InputError);
 }
 
 TEST_F(Objectives, AStepThatAsksForNothingHasNoGradientAndNoLoss) {
@@ -283,13 +281,15 @@ TEST_F(Objectives, AStepThatAsksForNothingHasNoGradientAndNoLoss) {
   const FlatParameters parameters(model->parameters(), at::kFloat);
   Gradients gradients(parameters);
   auto batch = rows("masked", 4);
-  compute_gradients(*model, gradients, {&batch, 1});
+  const auto mlm = objective(c);
+  compute_gradients(*model, gradients, *mlm, {&batch, 1});
   EXPECT_GT(gradients.flat().norm().item<double>(), 0);
-  batch.predicted = batch.predicted.narrow(0, 0, 0), batch.targets = batch.targets.narrow(0, 0, 0), batch.counted = 0;
-  const auto outcome = compute_gradients(*model, gradients, {&batch, 1});
+  for (const auto* name : {"places", "targets"}) batch.tensors.at(name) = batch.tensors.at(name).narrow(0, 0, 0);
+  batch.counts.at("token") = 0;
+  const auto outcome = compute_gradients(*model, gradients, *mlm, {&batch, 1});
   EXPECT_EQ(gradients.flat().norm().item<double>(), 0);
-  EXPECT_FALSE(outcome.predictions.any());
-  EXPECT_TRUE(std::isnan(outcome.predictions.loss()));
+  EXPECT_FALSE(outcome.measures.any());
+  EXPECT_TRUE(std::isnan(outcome.measures.loss()));
 }
 
 TEST_F(Objectives, StepsThatAskForNothingAreLoggedAndChangeNothing) {
@@ -356,11 +356,11 @@ TEST_F(Objectives, RowsOfABiLmHaveTheTokenBeforeAndTheTokenAfter) {
     for (std::int64_t row = 0; row < 8; ++row)
       for (std::int64_t i = 0; i < 32; ++i) {
         const auto same = [&](std::int64_t other) { return !mask || at(batch.documents, row, other) == at(batch.documents, row, i); };
-        if (i > 0) EXPECT_EQ(at(batch.backward_targets, row, i), same(i - 1) ? at(batch.ids, row, i - 1) : ignored_target);
-        else EXPECT_EQ(at(batch.backward_targets, row, 0), ignored_target);
-        if (i < 31) EXPECT_EQ(at(batch.targets, row, i), same(i + 1) ? at(batch.ids, row, i + 1) : ignored_target);
+        if (i > 0) EXPECT_EQ(at(batch.tensors.at("backward_targets"), row, i), same(i - 1) ? at(batch.ids, row, i - 1) : ignored_target);
+        else EXPECT_EQ(at(batch.tensors.at("backward_targets"), row, 0), ignored_target);
+        if (i < 31) EXPECT_EQ(at(batch.tensors.at("targets"), row, i), same(i + 1) ? at(batch.ids, row, i + 1) : ignored_target);
       }
-    EXPECT_EQ(batch.backward_counted, (batch.backward_targets != ignored_target).sum().item<std::int64_t>());
+    EXPECT_EQ(batch.counts.at("backward"), (batch.tensors.at("backward_targets") != ignored_target).sum().item<std::int64_t>());
   }
 }
 

@@ -31,8 +31,8 @@ struct Probe : Observer {
   void before_update(const StepView& view) override {
     Gradients own(view.parameters);
     const auto ids = at::arange(64, at::kLong).view({2, 32}) % 250;
-    const std::vector<Batch> batches{{.ids = ids, .targets = ids.flip(1), .counted = 64, .tokens = 64}};
-    const auto outcome = compute_gradients(view.model, own, batches);
+    const std::vector<Batch> batches{{.ids = ids, .tokens = 64, .tensors = {{"targets", ids.flip(1)}}, .counts = {{"token", 64}}}};
+    const auto outcome = compute_gradients(view.model, own, view.objective, batches);
     norms.push_back(view.optimizer.gradient_norm(own.squared_norms()));
     view.log.append({{"type", "probe"}, {"step", view.step}, {"loss", outcome.loss}, {"norm", norms.back()}, {"times", ++times}});
   }
@@ -44,10 +44,10 @@ struct Probe : Observer {
 struct ForwardOnly : test::Watcher {
   void before_update(const StepView& view) override {
     const auto ids = at::arange(64, at::kLong).view({2, 32}) % 250;
-    const Batch batch{.ids = ids, .targets = ids.flip(1), .counted = 64, .tokens = 64};
-    Predictions predictions;
-    batch_loss(view.model, batch, StepCounts({&batch, 1}), {}, 0, predictions);
-    EXPECT_TRUE(predictions.any());
+    const Batch batch{.ids = ids, .tokens = 64, .tensors = {{"targets", ids.flip(1)}}, .counts = {{"token", 64}}};
+    Measures measures;
+    view.objective.loss(view.model, batch, StepCounts({&batch, 1}), {}, measures);
+    EXPECT_TRUE(measures.any());
   }
 };
 
