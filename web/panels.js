@@ -134,7 +134,7 @@ function eventText(event) {
   switch (event.type) {
     case "run": return `Isotrope ${event.version ?? ""} (${event.commit ?? ""}), ${event.started ?? ""}`;
     case "checkpoint": return String(event.path ?? "");
-    case "skip": return `${event.reason ?? ""} not finite in ${event.tensor ?? "?"}`;
+    case "skip": return event.reason === "empty" ? "nothing to predict" : `${event.reason ?? ""} not finite in ${event.tensor ?? "?"}`;
     case "end": return [event.reason, event.message].filter(Boolean).join(": ");
     case "resume": return "goes on from its checkpoint";
     default: return String(event.message ?? "");

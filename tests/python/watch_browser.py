@@ -50,6 +50,7 @@ def make_run(folder, steps, with_measured=True):
                     {"type": "sample", "step": step, "prompt": HOSTILE, "text": f"</pre>{HOSTILE}"},
                     {"type": "weights", "step": step, "rms": {"matrix": 0.02, HOSTILE: 0.1}, "matrices": names},
                     {"type": "warning", "step": step, "message": HOSTILE},
+                    {"type": "skip", "step": step, "reason": "empty"},
                     *(measured(step, steps) if with_measured else ()),
                 ):
                     log.write(json.dumps(each) + "\n")
@@ -180,6 +181,11 @@ def test_tables(browser):
     choose(browser, ".heatmap", "table", "weight_rms")
     browser.wait(f"{label}.startsWith('Each matrix')")
     expect(browser.run(f"{row}.hidden"), "a row of another table is still open")
+
+
+def test_events(browser):
+    events = browser.run("document.querySelector('.events').textContent")
+    expect("nothing to predict" in events and "not finite" not in events, "an empty step is said to be something else")
 
 
 def test_spectra(browser):
@@ -341,6 +347,7 @@ def run_tests(program, limited):
                 test_keyboard(browser)
                 open_everything(browser)
                 test_tables(browser)
+                test_events(browser)
                 test_spectra(browser)
                 test_spectra_follow(browser, folder)
                 test_names(browser)
