@@ -1,7 +1,10 @@
 // ALBERT: BERT with one block's weights for all layers (or for groups of them), a narrow embedding projected to the blocks' width, and a
 // head for the order of two texts. Source: Lan et al. 2020 (arXiv 1909.11942); names as in transformers' AlbertForPreTraining.
+#include <ATen/ATen.h>
+
 #include "isotrope/base/error.h"
 #include "isotrope/models/bert_like.h"
+#include "isotrope/models/task_head.h"
 
 namespace isotrope {
 namespace {
@@ -48,14 +51,23 @@ std::unique_ptr<Model> make_albert(ConfigFields& fields, const ModelOptions& opt
     throw InputError("model", "{}: num_hidden_groups = {} is more than num_hidden_layers = {}", fields.name(), groups, layers);
   c.num_hidden_layers *= inner;
   const auto architecture = fields.architecture("AlbertModel");
-  c.language_head = architecture != "AlbertModel";
-  c.pooler = architecture != "AlbertForMaskedLM";
   c.pair_head = architecture == "AlbertForPreTraining";
+  c.language_head = c.pair_head || architecture == "AlbertForMaskedLM";
+  c.pooler = c.pair_head || architecture == "AlbertModel";
   fields.inert({"down_scale_factor", "gap_size", "net_structure_type", "num_memory_blocks"});
-  return make_bert_like(fields, options, c, albert_names(layers, groups, inner));
+  auto model = make_bert_like(fields, options, c, albert_names(layers, groups, inner));
+  if (fields.classifies_sequences())
+    add_task_head(*model, fields,
+                  {.dense = "albert.pooler",
+                   .classifier = "classifier",
+                   .std = c.initializer_range,
+                   .activation = at::tanh,
+                   .classifier_dropout = c.pair_dropout});
+  return model;
 }
 
-const Family albert_family{"albert", {"AlbertForPreTraining", "AlbertForMaskedLM", "AlbertModel"}, make_albert};
+const Family albert_family{
+    "albert", {"AlbertForPreTraining", "AlbertForMaskedLM", "AlbertForSequenceClassification", "AlbertModel"}, make_albert};
 
 }  // namespace
 }  // namespace isotrope

@@ -1,6 +1,9 @@
 // BERT: masked-language and next-sentence heads, each where the architecture has it. Source: Devlin et al. 2019 (arXiv 1810.04805); names
 // as in transformers' BertForPreTraining. Sentence encoders (MiniLM) are BertModel.
+#include <ATen/ATen.h>
+
 #include "isotrope/models/bert_like.h"
+#include "isotrope/models/task_head.h"
 
 namespace isotrope {
 namespace {
@@ -37,14 +40,22 @@ std::unique_ptr<Model> make_bert(ConfigFields& fields, const ModelOptions& optio
       fields, {.hidden_size = 768, .num_hidden_layers = 12, .num_attention_heads = 12, .intermediate_size = 3072, .vocab_size = 30522});
   c.activation = activation_from_name(fields.text("hidden_act", "gelu"), fields.name());
   const auto architecture = fields.architecture("BertModel");
-  c.language_head = architecture != "BertModel";
-  c.pooler = architecture != "BertForMaskedLM";
   c.pair_head = architecture == "BertForPreTraining";
+  c.language_head = c.pair_head || architecture == "BertForMaskedLM";
+  c.pooler = c.pair_head || architecture == "BertModel";
   fields.inert({"classifier_dropout", "gradient_checkpointing"});
-  return make_bert_like(fields, options, c, bert_names());
+  auto model = make_bert_like(fields, options, c, bert_names());
+  if (fields.classifies_sequences())
+    add_task_head(*model, fields,
+                  {.dense = "bert.pooler.dense",
+                   .classifier = "classifier",
+                   .std = c.initializer_range,
+                   .activation = at::tanh,
+                   .classifier_dropout = fields.rate("classifier_dropout", c.embedding_dropout)});
+  return model;
 }
 
-const Family bert_family{"bert", {"BertForPreTraining", "BertForMaskedLM", "BertModel"}, make_bert};
+const Family bert_family{"bert", {"BertForPreTraining", "BertForMaskedLM", "BertForSequenceClassification", "BertModel"}, make_bert};
 
 }  // namespace
 }  // namespace isotrope

@@ -1,6 +1,7 @@
 // BLOOM: no positions but ALiBi's biases by distance, a norm behind the embedding, one fused projection whose rows run head by head, tied
 // head. Source: Le Scao et al. 2022 (arXiv 2211.05100); names as in transformers' BloomForCausalLM.
 #include "isotrope/models/registry.h"
+#include "isotrope/models/task_head.h"
 #include "isotrope/nn/attend.h"
 #include "isotrope/nn/layers.h"
 
@@ -51,7 +52,7 @@ class Bloom final : public Model {
     embedding_norm_ = add_layer_norm(parameters_, "transformer.word_embeddings_layernorm", d, c_.layer_norm_epsilon);
     for (std::int64_t i = 0; i < c_.n_layer; ++i) blocks_.push_back(add_block(i));
     final_norm_ = add_layer_norm(parameters_, "transformer.ln_f", d, c_.layer_norm_epsilon);
-    if (c_.tie_word_embeddings) head_ = embedding_;
+    if (c_.tie_word_embeddings && !fields.classifies_sequences()) head_ = embedding_;
     else if (!fields.is_bare())
       head_ = parameters_.add_matrix("lm_head.weight", {c_.vocab_size, d}, ParameterClass::head, {.std = c_.initializer_range});
     slopes_ = alibi_slopes(c_.n_head, options.device);
@@ -113,10 +114,11 @@ class Bloom final : public Model {
   at::Tensor slopes_;
 };
 
-const Family bloom_family{
-    "bloom", {"BloomForCausalLM", "BloomModel"}, [](ConfigFields& fields, const ModelOptions& options) -> std::unique_ptr<Model> {
-      return std::make_unique<Bloom>(fields, options);
-    }};
+const Family bloom_family{"bloom",
+                          {"BloomForCausalLM", "BloomForSequenceClassification", "BloomModel"},
+                          [](ConfigFields& fields, const ModelOptions& options) -> std::unique_ptr<Model> {
+                            return with_score_head(std::make_unique<Bloom>(fields, options), fields);
+                          }};
 
 }  // namespace
 }  // namespace isotrope

@@ -1,6 +1,9 @@
 // DistilBERT: BERT without token types and pooler. Source: Sanh et al. 2019 (arXiv 1910.01108); names as in transformers'
 // DistilBertForMaskedLM.
+#include <ATen/ATen.h>
+
 #include "isotrope/models/bert_like.h"
+#include "isotrope/models/task_head.h"
 
 namespace isotrope {
 namespace {
@@ -44,10 +47,19 @@ std::unique_ptr<Model> make_distilbert(ConfigFields& fields, const ModelOptions&
   c.language_head = fields.architecture("DistilBertModel") == "DistilBertForMaskedLM";
   c.sinusoidal_positions = fields.boolean("sinusoidal_pos_embds", false);
   fields.inert({"qa_dropout", "seq_classif_dropout", "tie_weights_"});
-  return make_bert_like(fields, options, c, distilbert_names());
+  auto model = make_bert_like(fields, options, c, distilbert_names());
+  if (fields.classifies_sequences())
+    add_task_head(*model, fields,
+                  {.dense = "pre_classifier",
+                   .classifier = "classifier",
+                   .std = c.initializer_range,
+                   .activation = at::relu,
+                   .classifier_dropout = fields.rate("seq_classif_dropout", 0.2)});
+  return model;
 }
 
-const Family distilbert_family{"distilbert", {"DistilBertForMaskedLM", "DistilBertModel"}, make_distilbert};
+const Family distilbert_family{
+    "distilbert", {"DistilBertForMaskedLM", "DistilBertForSequenceClassification", "DistilBertModel"}, make_distilbert};
 
 }  // namespace
 }  // namespace isotrope

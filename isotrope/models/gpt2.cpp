@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "isotrope/models/registry.h"
+#include "isotrope/models/task_head.h"
 #include "isotrope/nn/attend.h"
 #include "isotrope/nn/layers.h"
 
@@ -60,7 +61,7 @@ class Gpt2 final : public Model {
                                   {.std = c_.initializer_range});
     for (std::int64_t i = 0; i < c_.n_layer; ++i) blocks_.push_back(add_block(i));
     ln_f_ = add_layer_norm(parameters_, "transformer.ln_f", c_.n_embd, c_.layer_norm_epsilon);
-    if (c_.tie_word_embeddings) head_ = wte_;
+    if (c_.tie_word_embeddings && !fields.classifies_sequences()) head_ = wte_;
     else if (!fields.is_bare())
       head_ = parameters_.add_matrix("lm_head.weight", {c_.vocab_size, c_.n_embd}, ParameterClass::head, {.std = c_.initializer_range});
   }
@@ -129,10 +130,11 @@ class Gpt2 final : public Model {
   Slot wte_, wpe_;
 };
 
-const Family gpt2_family{
-    "gpt2", {"GPT2LMHeadModel", "GPT2Model"}, [](ConfigFields& fields, const ModelOptions& options) -> std::unique_ptr<Model> {
-      return std::make_unique<Gpt2>(fields, options);
-    }};
+const Family gpt2_family{"gpt2",
+                         {"GPT2LMHeadModel", "GPT2ForSequenceClassification", "GPT2Model"},
+                         [](ConfigFields& fields, const ModelOptions& options) -> std::unique_ptr<Model> {
+                           return with_score_head(std::make_unique<Gpt2>(fields, options), fields);
+                         }};
 
 }  // namespace
 }  // namespace isotrope

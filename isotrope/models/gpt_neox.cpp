@@ -6,6 +6,7 @@
 #include "isotrope/base/error.h"
 #include "isotrope/models/registry.h"
 #include "isotrope/models/rope_scaling.h"
+#include "isotrope/models/task_head.h"
 #include "isotrope/nn/attend.h"
 #include "isotrope/nn/layers.h"
 #include "isotrope/nn/positions.h"
@@ -72,7 +73,7 @@ class GptNeox final : public Model {
         parameters_.add_matrix("gpt_neox.embed_in.weight", {c_.vocab_size, d}, ParameterClass::embedding, {.std = c_.initializer_range});
     for (std::int64_t i = 0; i < c_.num_hidden_layers; ++i) blocks_.push_back(add_block(i));
     final_norm_ = add_layer_norm(parameters_, "gpt_neox.final_layer_norm", d, c_.layer_norm_eps);
-    if (c_.tie_word_embeddings) head_ = embedding_;
+    if (c_.tie_word_embeddings && !fields.classifies_sequences()) head_ = embedding_;
     else if (!fields.is_bare())
       head_ = parameters_.add_matrix("embed_out.weight", {c_.vocab_size, d}, ParameterClass::head, {.std = c_.initializer_range});
   }
@@ -148,10 +149,11 @@ class GptNeox final : public Model {
   Slot embedding_;
 };
 
-const Family gpt_neox_family{
-    "gpt_neox", {"GPTNeoXForCausalLM", "GPTNeoXModel"}, [](ConfigFields& fields, const ModelOptions& options) -> std::unique_ptr<Model> {
-      return std::make_unique<GptNeox>(fields, options);
-    }};
+const Family gpt_neox_family{"gpt_neox",
+                             {"GPTNeoXForCausalLM", "GPTNeoXForSequenceClassification", "GPTNeoXModel"},
+                             [](ConfigFields& fields, const ModelOptions& options) -> std::unique_ptr<Model> {
+                               return with_score_head(std::make_unique<GptNeox>(fields, options), fields);
+                             }};
 
 }  // namespace
 }  // namespace isotrope

@@ -6,13 +6,14 @@ namespace isotrope {
 
 namespace {
 
-const Family llama_family{"llama", {"LlamaForCausalLM", "LlamaModel"}, [](ConfigFields& fields, const ModelOptions& options) {
-                            auto config = read_llama_like(fields);
-                            config.qkv_bias = config.output_bias = fields.boolean("attention_bias", false);
-                            config.mlp_bias = fields.boolean("mlp_bias", false);
-                            fields.only("pretraining_tp", 1);
-                            return make_llama_like(fields, options, std::move(config));
-                          }};
+const Family llama_family{
+    "llama", {"LlamaForCausalLM", "LlamaForSequenceClassification", "LlamaModel"}, [](ConfigFields& fields, const ModelOptions& options) {
+      auto config = read_llama_like(fields);
+      config.qkv_bias = config.output_bias = fields.boolean("attention_bias", false);
+      config.mlp_bias = fields.boolean("mlp_bias", false);
+      fields.only("pretraining_tp", 1);
+      return make_llama_like(fields, options, std::move(config));
+    }};
 
 }  // namespace
 }  // namespace isotrope

@@ -3,6 +3,7 @@
 #include "isotrope/base/error.h"
 #include "isotrope/kernels/activations.h"
 #include "isotrope/models/rope_scaling.h"
+#include "isotrope/models/task_head.h"
 #include "isotrope/nn/attend.h"
 #include "isotrope/nn/layers.h"
 #include "isotrope/nn/positions.h"
@@ -55,7 +56,7 @@ class LlamaLike final : public Model {
                                         {.std = c_.initializer_range});
     for (std::int64_t i = 0; i < c_.num_hidden_layers; ++i) blocks_.push_back(add_block(i));
     final_norm_ = add_rms_norm(parameters_, "model.norm", c_.hidden_size, c_.rms_norm_eps);
-    if (c_.tie_word_embeddings) head_ = embedding_;
+    if (c_.tie_word_embeddings && !fields.classifies_sequences()) head_ = embedding_;
     else if (!fields.is_bare())
       head_ =
           parameters_.add_matrix("lm_head.weight", {c_.vocab_size, c_.hidden_size}, ParameterClass::head, {.std = c_.initializer_range});
@@ -137,7 +138,7 @@ class LlamaLike final : public Model {
 }  // namespace
 
 std::unique_ptr<Model> make_llama_like(ConfigFields& fields, const ModelOptions& options, LlamaLikeConfig config) {
-  return std::make_unique<LlamaLike>(fields, options, std::move(config));
+  return with_score_head(std::make_unique<LlamaLike>(fields, options, std::move(config)), fields);
 }
 
 }  // namespace isotrope

@@ -6,7 +6,9 @@ namespace isotrope {
 
 namespace {
 
-const Family mistral_family{"mistral", {"MistralForCausalLM", "MistralModel"}, [](ConfigFields& fields, const ModelOptions& options) {
+const Family mistral_family{"mistral",
+                            {"MistralForCausalLM", "MistralForSequenceClassification", "MistralModel"},
+                            [](ConfigFields& fields, const ModelOptions& options) {
                               auto config = read_llama_like(fields, {.kv_heads = 8, .max_positions = 131072});
                               // null, as later versions have it, means no window; a field that is not there means 4096.
                               const bool windowed = !fields.json().contains("sliding_window") || fields.has("sliding_window");

@@ -20,6 +20,10 @@ namespace isotrope {
 
 namespace fs = std::filesystem;
 
+class ConfigFields;
+struct TaskHead;
+struct TaskHeadLayout;
+
 /// What a forward pass may be told besides its input. All of it optional.
 struct ForwardContext {
   at::Tensor positions;  ///< [B, T] int64; default: after the cache, or restarting with each document
@@ -101,6 +105,9 @@ class Model {
   virtual at::Tensor pair_logits(const at::Tensor& first, const Dropout& dropout = {}) const;
   virtual bool has_pair_head() const { return false; }
 
+  /// What a task reads of a text (models/task_head.h); null where the architecture has no head for one.
+  const TaskHead* task_head() const { return task_head_.get(); }
+
   /// The prefix that checkpoints of the bare model leave out ("transformer.").
   virtual std::string prefix() const = 0;
   /// Tensors of older checkpoints that hold no parameter (attention masks, rotary frequencies) and may be passed over.
@@ -120,10 +127,12 @@ class Model {
 
   nlohmann::json config_;
   friend std::unique_ptr<Model> make_model(const nlohmann::json& config, const ModelOptions& options, const std::string& name);
+  friend void add_task_head(Model& model, ConfigFields& fields, const TaskHeadLayout& layout);
 
   ModelShape shape_{};
   std::map<std::string, double> dropout_rates_;
   Linear head_;
+  std::shared_ptr<const TaskHead> task_head_;
   Parameters parameters_;
 };
 

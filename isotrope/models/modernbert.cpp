@@ -7,6 +7,7 @@
 #include "isotrope/base/error.h"
 #include "isotrope/models/registry.h"
 #include "isotrope/models/rope_scaling.h"
+#include "isotrope/models/task_head.h"
 #include "isotrope/nn/attend.h"
 #include "isotrope/nn/layers.h"
 
@@ -201,11 +202,34 @@ class ModernBert final : public Model {
   Slot embedding_;
 };
 
-const Family modernbert_family{"modernbert",
-                               {"ModernBertForMaskedLM", "ModernBertModel"},
-                               [](ConfigFields& fields, const ModelOptions& options) -> std::unique_ptr<Model> {
-                                 return std::make_unique<ModernBert>(fields, options);
-                               }};
+TaskHead::Pooling pooling_of(ConfigFields& fields) {
+  const auto name = fields.text("classifier_pooling", "cls");
+  if (name != "cls" && name != "mean")
+    throw InputError("model", "{}: classifier_pooling = {} is not supported (cls, mean)", fields.name(), name);
+  return name == "mean" ? TaskHead::Pooling::mean : TaskHead::Pooling::first;
+}
+
+std::unique_ptr<Model> make_modernbert(ConfigFields& fields, const ModelOptions& options) {
+  std::unique_ptr<Model> model = std::make_unique<ModernBert>(fields, options);
+  if (!fields.classifies_sequences()) return model;
+  const auto activation = activation_from_name(fields.text("classifier_activation", "gelu"), fields.name());
+  const auto layers = static_cast<double>(std::max<std::int64_t>(1, model->shape().layers));
+  add_task_head(*model, fields,
+                {.pooling = pooling_of(fields),
+                 .dense = "head.dense",
+                 .norm = "head.norm",
+                 .classifier = "classifier",
+                 .dense_bias = fields.boolean("classifier_bias", false),
+                 .norm_bias = fields.boolean("norm_bias", false),
+                 .norm_eps = fields.positive("norm_eps", 1e-5),
+                 .std = fields.number("initializer_range", 0.02) / std::sqrt(2.0 * layers),
+                 .activation = [activation](const at::Tensor& x) { return activate(x, activation); },
+                 .classifier_dropout = fields.rate("classifier_dropout", 0)});
+  return model;
+}
+
+const Family modernbert_family{
+    "modernbert", {"ModernBertForMaskedLM", "ModernBertForSequenceClassification", "ModernBertModel"}, make_modernbert};
 
 }  // namespace
 }  // namespace isotrope

@@ -2,6 +2,7 @@
 // projects its embeddings from a smaller width. Source: Zhang et al. 2022 (arXiv 2205.01068); names as in transformers' OPTForCausalLM.
 #include "isotrope/base/error.h"
 #include "isotrope/models/registry.h"
+#include "isotrope/models/task_head.h"
 #include "isotrope/nn/attend.h"
 #include "isotrope/nn/layers.h"
 
@@ -69,7 +70,7 @@ class Opt final : public Model {
     for (std::int64_t i = 0; i < c_.num_hidden_layers; ++i) blocks_.push_back(add_block(i));
     if (c_.final_norm) final_norm_ = add_layer_norm(parameters_, "model.decoder.final_layer_norm", d, 1e-5);
     if (outer != d) project_out_ = add_linear(parameters_, "model.decoder.project_out", d, outer, plain);
-    if (c_.tie_word_embeddings) head_ = embedding_;
+    if (c_.tie_word_embeddings && !fields.classifies_sequences()) head_ = embedding_;
     else if (!fields.is_bare())
       head_ = parameters_.add_matrix("lm_head.weight", {c_.vocab_size, outer}, ParameterClass::head, {.std = c_.init_std});
   }
@@ -141,10 +142,12 @@ class Opt final : public Model {
   Slot embedding_, positions_;
 };
 
-const Family opt_family{
-    "opt", {"OPTForCausalLM", "OPTModel"}, [](ConfigFields& fields, const ModelOptions& options) -> std::unique_ptr<Model> {
-      return std::make_unique<Opt>(fields, options);
-    }};
+const Family opt_family{"opt",
+                        {"OPTForCausalLM", "OPTForSequenceClassification", "OPTModel"},
+                        [](ConfigFields& fields, const ModelOptions& options) -> std::unique_ptr<Model> {
+                          return with_score_head(std::make_unique<Opt>(fields, options), fields,
+                                                 fields.integer("word_embed_proj_dim", fields.integer("hidden_size", 768)));
+                        }};
 
 }  // namespace
 }  // namespace isotrope

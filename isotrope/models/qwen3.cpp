@@ -20,13 +20,14 @@ std::vector<std::optional<std::int64_t>> read_reach(ConfigFields& fields, std::i
   return reach;
 }
 
-const Family qwen3_family{"qwen3", {"Qwen3ForCausalLM", "Qwen3Model"}, [](ConfigFields& fields, const ModelOptions& options) {
-                            auto config = read_llama_like(fields, {.head_dim = 128, .kv_heads = 32, .max_positions = 32768});
-                            config.qk_norm = true;
-                            config.qkv_bias = config.output_bias = fields.boolean("attention_bias", false);
-                            config.reach = read_reach(fields, config.num_hidden_layers);
-                            return make_llama_like(fields, options, std::move(config));
-                          }};
+const Family qwen3_family{
+    "qwen3", {"Qwen3ForCausalLM", "Qwen3ForSequenceClassification", "Qwen3Model"}, [](ConfigFields& fields, const ModelOptions& options) {
+      auto config = read_llama_like(fields, {.head_dim = 128, .kv_heads = 32, .max_positions = 32768});
+      config.qk_norm = true;
+      config.qkv_bias = config.output_bias = fields.boolean("attention_bias", false);
+      config.reach = read_reach(fields, config.num_hidden_layers);
+      return make_llama_like(fields, options, std::move(config));
+    }};
 
 }  // namespace
 }  // namespace isotrope

@@ -91,8 +91,10 @@ std::string ConfigFields::architecture(const std::string& bare) const {
 
 bool ConfigFields::is_bare() const {
   const auto name = architecture("");
-  return name.ends_with("Model") && !name.ends_with("HeadModel");
+  return (name.ends_with("Model") && !name.ends_with("HeadModel")) || classifies_sequences();
 }
+
+bool ConfigFields::classifies_sequences() const { return architecture("").ends_with("ForSequenceClassification"); }
 
 double ConfigFields::number(const std::string& key, std::optional<double> fallback) {
   seen_.insert(key);

@@ -32,8 +32,9 @@ class ConfigFields {
   std::vector<bool> sliding_layers(std::int64_t layers, const std::function<bool(std::int64_t)>& otherwise);
   /// The first of `architectures`, which says what heads a folder holds; `bare`, the model without any, where there is none.
   std::string architecture(const std::string& bare) const;
-  /// Whether that is the model without a head: LlamaModel, but not GPT2LMHeadModel.
+  /// Whether that has no language-modelling head: LlamaModel, LlamaForSequenceClassification, but not GPT2LMHeadModel.
   bool is_bare() const;
+  bool classifies_sequences() const;  ///< whether its head is one for whole texts: LlamaForSequenceClassification
   double number(const std::string& key, std::optional<double> fallback = std::nullopt);
   /// InputError unless it is above 0 and finite.
   double positive(const std::string& key, std::optional<double> fallback = std::nullopt);

@@ -1,6 +1,9 @@
 // RoBERTa: BERT whose positions begin behind the padding's row, without a pair head. Source: Liu et al. 2019 (arXiv 1907.11692); names as
 // in transformers' RobertaForMaskedLM.
+#include <ATen/ATen.h>
+
 #include "isotrope/models/bert_like.h"
+#include "isotrope/models/task_head.h"
 
 namespace isotrope {
 namespace {
@@ -39,12 +42,22 @@ std::unique_ptr<Model> make_roberta(ConfigFields& fields, const ModelOptions& op
   c.first_position = fields.integer("pad_token_id", 1, 0) + 1;
   const auto architecture = fields.architecture("RobertaModel");
   c.language_head = architecture == "RobertaForMaskedLM";
-  c.pooler = !c.language_head;
+  c.pooler = architecture == "RobertaModel";
   fields.inert({"classifier_dropout", "gradient_checkpointing"});
-  return make_bert_like(fields, options, c, roberta_names());
+  auto model = make_bert_like(fields, options, c, roberta_names());
+  if (!fields.classifies_sequences()) return model;
+  const auto dropout = fields.rate("classifier_dropout", c.embedding_dropout);
+  add_task_head(*model, fields,
+                {.dense = "classifier.dense",
+                 .classifier = "classifier.out_proj",
+                 .std = c.initializer_range,
+                 .activation = at::tanh,
+                 .dense_dropout = dropout,
+                 .classifier_dropout = dropout});
+  return model;
 }
 
-const Family roberta_family{"roberta", {"RobertaForMaskedLM", "RobertaModel"}, make_roberta};
+const Family roberta_family{"roberta", {"RobertaForMaskedLM", "RobertaForSequenceClassification", "RobertaModel"}, make_roberta};
 
 }  // namespace
 }  // namespace isotrope
