@@ -20,6 +20,8 @@ ARROWS = {
     # The rooms of text/; text itself, the door, puts a tokenizer together from them.
     "text/simd": "", "text/unicode": "text/simd", "text/steps": "base text/unicode", "text/models": "text/steps", "text/files": "io text/models",
     "text/train": "text",
+    # What is trained for: a file each, which registers itself.
+    "train/objectives": "train",
 }
 # Of folders in folders, those that others than their neighbours may include. What else they offer goes through the door.
 OPEN = {"text/unicode"}

@@ -19,11 +19,13 @@ ConfigSchema RunConfig::schema() {
 
   s.add("model.dropout", &model.dropout, {.meaning = "Let the rates of dropout in the model's config act; false: none do"});
 
-  s.add("objective.name", &objective.name,
-        {.meaning =
-             "What is predicted: clm = the next token; mlm = hidden tokens; mlm_nsp = hidden tokens, and whether one segment follows the "
-             "other; bilm = the next token and the one before; auto = what the model's architecture is made for",
-         .choices = {"auto", "clm", "mlm", "mlm_nsp", "bilm"}});
+  s.add(
+      "objective.name", &objective.name,
+      {.meaning =
+           "What is predicted: clm = the next token; mlm = hidden tokens; mlm_nsp = hidden tokens, and whether one segment follows the "
+           "other; bilm = the next token and the one before; classification = the label of a text; auto = what the model's architecture is "
+           "made for",
+       .choices = {"auto", "clm", "mlm", "mlm_nsp", "bilm", "classification"}});
   const KeyInfo::Condition masks{"objective.name", {"auto", "mlm", "mlm_nsp"}};
   s.add("objective.mask_rate", &objective.mask_rate,
         {.meaning = "Share of the tokens, special ones apart, that are to be predicted", .min = 0.001, .max = 1, .used_when = {masks}});
@@ -33,8 +35,10 @@ ConfigSchema RunConfig::schema() {
         {.meaning = "And the share that a random token replaces; the others stay", .min = 0, .max = 1, .used_when = {masks}});
   s.add("objective.whole_words", &objective.whole_words, {.meaning = "Hide all tokens of a word together", .used_when = {masks}});
 
-  s.add("data.train", &data.train, {.meaning = "Token file to train on, written by `isotrope data pack`", .required = true});
-  s.add("data.validation", &data.validation, {.meaning = "Token file to evaluate on; empty: no evaluation"});
+  s.add("data.train", &data.train,
+        {.meaning = "What to train on: a token file, written by `isotrope data pack`; with classification labelled records (JSONL)",
+         .required = true});
+  s.add("data.validation", &data.validation, {.meaning = "The same to evaluate on; empty: no evaluation"});
   s.add("data.tokenizer", &data.tokenizer,
         {.meaning = "Tokenizer (folder, tokenizer.json, Hugging Face name or \"bytes\"); empty: the one beside data.train"});
   s.add("data.document_mask", &data.document_mask,
@@ -96,11 +100,12 @@ ConfigSchema RunConfig::schema() {
   observe.declare(s);
 
   s.add("eval.batch_size", &eval.batch_size, {.meaning = "Sequences evaluated together", .unit = "sequences", .min = 1});
-  s.add("eval.max_windows", &eval.max_windows,
-        {.meaning =
-             "Windows of the validation file to use, spread evenly over it (with objectives other than clm, a fixed random choice); 0: all",
-         .unit = "windows",
-         .min = 0});
+  s.add(
+      "eval.max_windows", &eval.max_windows,
+      {.meaning = "Windows or records of the validation file to use, spread evenly over it (with objectives other than clm, a fixed random "
+                  "choice); 0: all",
+       .unit = "windows",
+       .min = 0});
 
   s.add("sample.max_tokens", &sample.max_tokens, {.meaning = "Length of a sample", .unit = "tokens", .min = 1});
   s.add("sample.prompt", &sample.prompt, {.meaning = "Text that samples go on from; empty: the end-of-text token"});

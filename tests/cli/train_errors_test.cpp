@@ -134,6 +134,7 @@ TEST(ExistingRun, WithABrokenNewestCheckpointSaysWhichFileAndKeepsTheOthers) {
 TEST(ConfigurationsSlow, OfTheRepositoryTrainAStepOnTheirModels) {
   const fs::path folder = fs::path(ISOTROPE_TEST_SOURCE).parent_path() / "configs";
   const Workplace place;
+  write_file(place("data/records.jsonl"), R"({"text": "the number one", "label": 0})", "test");
   int found = 0;
   for (const auto& entry : fs::directory_iterator(folder)) {
     if (entry.path().extension() != ".toml") continue;
@@ -148,9 +149,11 @@ TEST(ConfigurationsSlow, OfTheRepositoryTrainAStepOnTheirModels) {
     const auto begin = check.out.find('\'', named) + 1;
     const auto model = folder.parent_path() / check.out.substr(begin, check.out.find('\'', begin) - begin);
     const auto run = "run-" + entry.path().stem().string();
+    const bool labels = check.out.find("'classification'") != check.out.npos;
     const auto train = run_program(
         "train " + entry.path().string() + " --json --set run.folder=" + place(run) + " --set model.config=" + model.string() +
-        " --set data.train=" + place("data/train.tokens") + " --set data.validation=" + place("data/validation.tokens") +
+        " --set data.train=" + place(labels ? "data/records.jsonl" : "data/train.tokens") +
+        " --set data.validation=" + place(labels ? "data/records.jsonl" : "data/validation.tokens") +
         " --set train.steps=1 --set train.batch_size=1 --set train.context=16 --set schedule.warmup_steps=0 --set eval.max_windows=1" +
         (check.out.find("wsd") != check.out.npos ? " --set schedule.decay_steps=1" : ""));
     ASSERT_EQ(train.code, 0) << train.err;
