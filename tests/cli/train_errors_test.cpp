@@ -1,4 +1,5 @@
 // What `isotrope train` says to a configuration, data or a model that is wrong.
+#include "isotrope/base/file.h"
 #include "tests/cli/workplace.h"
 
 namespace isotrope {
