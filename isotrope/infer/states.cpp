@@ -83,7 +83,7 @@ void collect_states(Model& model, std::span<const TokenSequence> sequences, cons
     const Tap tap([&](std::string_view point, std::int64_t layer, const at::Tensor& value) {
       const auto kept = options.tap(point, layer, value);
       give(point, layer, kept);
-      return kept;
+      return kept.is_same(value) ? at::Tensor() : kept;
     });
     give("hidden", -1,
          model.forward_ids(input.ids.to(device),

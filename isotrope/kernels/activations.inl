@@ -34,8 +34,8 @@ template <class T>
 inline void gelu_tanh_backward(const T* x, const T* dy, T* dx, std::int64_t n) {
   for (std::int64_t i = 0; i < n; i += lanes) {
     const Floats v = load_upto(x + i, n - i), s = tanh_gate(v);
-    const Floats slope = s + v * s * (1.0f - s) * (1.5957691216f + v * v * 0.2140644488f);
-    store_upto(dx + i, load_upto(dy + i, n - i) * slope, n - i);
+    const Floats derivative = s + v * s * (1.0f - s) * (1.5957691216f + v * v * 0.2140644488f);
+    store_upto(dx + i, load_upto(dy + i, n - i) * derivative, n - i);
   }
 }
 

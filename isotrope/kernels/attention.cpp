@@ -48,8 +48,8 @@ at::Tensor allowed(const at::Tensor& q, const at::Tensor& k, const AttentionOpti
   at::Tensor mask;
   if (options.sequences) mask = seen_in(*options.sequences, q);
   else if (options.causal && queries > 1) mask = at::ones({queries, keys}, q.options().dtype(at::kBool)).tril_(keys - queries);
-  if (options.reach && *options.reach < keys) {
-    const auto near = distances(q, k, options).abs() <= *options.reach;
+  if (options.window && *options.window < keys) {
+    const auto near = distances(q, k, options).abs() <= *options.window;
     mask = mask.defined() ? mask.logical_and(near) : near;
   }
   if (options.documents.defined()) {
@@ -98,7 +98,7 @@ AttentionShape shape_of(const at::Tensor& q, const at::Tensor& k, const Attentio
                        .causal = options.causal,
                        .documents = options.documents.defined() ? options.documents.const_data_ptr<std::int64_t>() : nullptr,
                        .slopes = options.slopes.defined() ? options.slopes.const_data_ptr<float>() : nullptr};
-  if (options.reach) shape.reach = std::min(shape.reach, *options.reach);
+  if (options.window) shape.window = std::min(shape.window, *options.window);
   return shape;
 }
 
@@ -120,7 +120,7 @@ struct BlockAttention : torch::autograd::Function<BlockAttention> {
       context->save_for_backward({q, k, v, out, statistics, options.documents, options.slopes});
       context->saved_data["scale"] = options.scale;
       context->saved_data["causal"] = options.causal;
-      context->saved_data["reach"] = options.reach;
+      context->saved_data["window"] = options.window;
     }
     return out;
   }
@@ -132,7 +132,7 @@ struct BlockAttention : torch::autograd::Function<BlockAttention> {
     const AttentionOptions options{.scale = context->saved_data["scale"].toDouble(),
                                    .causal = context->saved_data["causal"].toBool(),
                                    .documents = saved[5],
-                                   .reach = context->saved_data["reach"].toOptional<std::int64_t>(),
+                                   .window = context->saved_data["window"].toOptional<std::int64_t>(),
                                    .slopes = saved[6]};
     const auto d_out = with_whole_rows(grads[0]);
     auto dq = token_major(q), dk = token_major(k), dv = token_major(v);
@@ -163,7 +163,7 @@ void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const 
                     shape_text(k.sizes()));
   if (options.slopes.defined() && options.slopes.numel() != q.size(1))
     throw WorkError("attention", "{} slopes for {} heads", options.slopes.numel(), q.size(1));
-  if (options.reach && *options.reach < 0) throw WorkError("attention", "a reach of {} hides a token from itself", *options.reach);
+  if (options.window && *options.window < 0) throw WorkError("attention", "a window of {} hides a token from itself", *options.window);
 }
 
 /// What is added to the scores, as libtorch takes it: booleans, or numbers where there is a bias; undefined for nothing.
@@ -179,7 +179,7 @@ at::Tensor whole_attention(const at::Tensor& q, const at::Tensor& k, const at::T
   // libtorch takes a bias in the type of the queries only, and distances of hundreds are no numbers for 8 bits of mantissa.
   if (options.slopes.defined() && q.scalar_type() != at::kFloat && q.scalar_type() != at::kDouble)
     return reference::attention(q, k, v, options);
-  const bool plain_causal = options.causal && !options.documents.defined() && !options.reach && !options.slopes.defined() &&
+  const bool plain_causal = options.causal && !options.documents.defined() && !options.window && !options.slopes.defined() &&
                             q.size(2) == k.size(2) && q.size(2) > 1;
   const auto mask = plain_causal ? at::Tensor() : score_mask(q, k, options);
   return at::scaled_dot_product_attention(q, k, v, mask.defined() ? std::optional(mask) : std::nullopt, /*dropout_p=*/0.0, plain_causal,

@@ -16,8 +16,8 @@ struct AttentionOptions {
   at::Tensor documents;  ///< [B, T] int64, S = T only: tokens see their own document alone; undefined: no mask
   /// B = 1, S = T, causal: tokens see the sequence that they end alone, and distances are those in it. Instead of documents.
   const SequenceTree* sequences = nullptr;
-  /// Keys farther than this from the query are hidden, on either side: a sliding window of reach + 1 tokens when causal.
-  std::optional<std::int64_t> reach = {};
+  /// Keys farther than this from the query are hidden, on either side: a sliding window of window + 1 tokens when causal.
+  std::optional<std::int64_t> window = {};
   /// [H] fp32: ALiBi (Press et al. 2022) adds slope · (key − query) to a head's scores. Not differentiable in it.
   at::Tensor slopes = {};
   /// What becomes of the probabilities [B, H, T, S] before they mix the values (dropout); takes the composed way, which holds them all.

@@ -30,7 +30,7 @@ struct ScoreRow {
 /// One or two neighbouring keys against a chunk of queries: where their rows lie.
 struct KeyRows {
   int count;
-  const float *scores[2], *slopes[2];                                    // s and dP
+  const float *scores[2], *dp[2];                                        // s and dP
   std::int64_t first_valid[2], last_valid[2], document[2], distance[2];  // distance: key − query at the chunk's first query
   float slope;
   c10::BFloat16 *p[2], *ds[2], *pairs;  // pairs: two bf16 a query
@@ -167,8 +167,8 @@ class BackwardMemory {
     return {halves, halves + size, halves + 2 * size, halves + 3 * size, floats, floats + padded, floats + 2 * padded, floats + 3 * padded,
             padded};
   }
-  std::vector<BFloat16> key_columns, probabilities, slopes, slope_pairs;
-  std::vector<float> scores, score_slopes, dk, dv;
+  std::vector<BFloat16> key_columns, probabilities, ds, ds_pairs;
+  std::vector<float> scores, dp, dk, dv;
 
  private:
   std::vector<BFloat16> halves_;
@@ -177,16 +177,16 @@ class BackwardMemory {
 
 void pack_queries(const AttentionShape& s, std::int64_t batch, std::int64_t head, const AttentionRows& q, const AttentionRows& out,
                   const float* statistics, const AttentionRows& d_out, const PackedQueries& to) {
-  const auto *rows = q.at(batch, head), *slopes = d_out.at(batch, head), *results = out.at(batch, head);
+  const auto *rows = q.at(batch, head), *gradients = d_out.at(batch, head), *results = out.at(batch, head);
   pack_transposed_pairs(rows, q.row_stride, s.queries, s.head_dim, to.q_columns, to.padded);
-  pack_transposed_pairs(slopes, d_out.row_stride, s.queries, s.head_dim, to.d_out_columns, to.padded);
+  pack_transposed_pairs(gradients, d_out.row_stride, s.queries, s.head_dim, to.d_out_columns, to.padded);
   pack_pairs(rows, q.row_stride, s.queries, s.head_dim, to.q_pairs, to.padded);
-  pack_pairs(slopes, d_out.row_stride, s.queries, s.head_dim, to.d_out_pairs, to.padded);
+  pack_pairs(gradients, d_out.row_stride, s.queries, s.head_dim, to.d_out_pairs, to.padded);
   const auto* of_head = statistics + (batch * s.heads + head) * 2 * s.queries;
   std::copy_n(of_head, s.queries, to.tops);
   std::copy_n(of_head + s.queries, s.queries, to.log_sums);
   for (std::int64_t i = 0; i < s.queries; ++i)
-    to.deltas[i] = kernels().dot_row(slopes + i * d_out.row_stride, results + i * out.row_stride, s.head_dim);
+    to.deltas[i] = kernels().dot_row(gradients + i * d_out.row_stride, results + i * out.row_stride, s.head_dim);
   // Queries that only pad see nothing: 2^(0 − ∞) = 0.
   std::fill(to.tops + s.queries, to.tops + to.padded, 0.0f);
   std::fill(to.log_sums + s.queries, to.log_sums + to.padded, std::numeric_limits<float>::infinity());
@@ -201,28 +201,28 @@ void backward_key_block(const AttentionShape& s, const PackedQueries& queries, c
   const auto d = s.head_dim, offset = s.keys - s.queries, even = round_up(count, 2);
   auto* columns = scratch(memory.key_columns, d * key_block);
   auto* scores = scratch(memory.scores, key_block * query_chunk);
-  auto* score_slopes = scratch(memory.score_slopes, key_block * query_chunk);
+  auto* dp = scratch(memory.dp, key_block * query_chunk);
   auto* p = scratch(memory.probabilities, key_block * query_chunk);
-  auto* ds = scratch(memory.slopes, key_block * query_chunk);
-  auto* pairs = scratch(memory.slope_pairs, key_block * query_chunk);
+  auto* ds = scratch(memory.ds, key_block * query_chunk);
+  auto* pairs = scratch(memory.ds_pairs, key_block * query_chunk);
   pack_transposed(k, k_stride, count, d, columns, key_block);
-  // The queries that see a key of the block: from its position on when causal, within reach on both sides.
-  const auto before = s.causal ? 0 : s.reach;
+  // The queries that see a key of the block: from its position on when causal, within the window on both sides.
+  const auto before = s.causal ? 0 : s.window;
   const auto begin_all = std::max<std::int64_t>(0, first - before - offset) / 32 * 32;
-  const auto end_all = std::min(queries.padded, round_up(std::max<std::int64_t>(0, first + count + s.reach - offset), 32));
+  const auto end_all = std::min(queries.padded, round_up(std::max<std::int64_t>(0, first + count + s.window - offset), 32));
   for (auto begin = begin_all; begin < end_all; begin += query_chunk) {
     const auto width = std::min(query_chunk, end_all - begin), real = std::min(width, s.queries - begin);
     if (documents.disjoint(first, first + count, begin, begin + real)) continue;
     block_gemm(count, width, d, k, k_stride, queries.q_columns + 2 * begin, queries.padded, scores, query_chunk, false);
-    block_gemm(count, width, d, v, v_stride, queries.d_out_columns + 2 * begin, queries.padded, score_slopes, query_chunk, false);
+    block_gemm(count, width, d, v, v_stride, queries.d_out_columns + 2 * begin, queries.padded, dp, query_chunk, false);
     for (std::int64_t j = 0; j < count; j += 2) {
       KeyRows rows{.count = static_cast<int>(std::min<std::int64_t>(2, count - j))};
       rows.pairs = pairs + j * width, rows.slope = slope;
       for (int r = 0; r < rows.count; ++r) {
         const auto at = (j + r) * query_chunk;
-        rows.scores[r] = scores + at, rows.slopes[r] = score_slopes + at, rows.p[r] = p + at, rows.ds[r] = ds + at;
+        rows.scores[r] = scores + at, rows.dp[r] = dp + at, rows.p[r] = p + at, rows.ds[r] = ds + at;
         rows.distance[r] = first + j + r - offset - begin;
-        rows.first_valid[r] = rows.distance[r] - before, rows.last_valid[r] = rows.distance[r] + s.reach + 1;
+        rows.first_valid[r] = rows.distance[r] - before, rows.last_valid[r] = rows.distance[r] + s.window + 1;
         rows.document[r] = documents.ids ? documents.ids[first + j + r] : 0;
       }
       kernels().key_rows(rows, queries.tops + begin, queries.log_sums + begin, queries.deltas + begin, width, s.scale * log2_e,

@@ -12,14 +12,14 @@ namespace isotrope {
 struct AttentionShape {
   std::int64_t batch, heads, kv_heads, queries, keys, head_dim;
   float scale;
-  bool causal;                                                        ///< query t sees keys ≤ t + keys − queries
-  const std::int64_t* documents = nullptr;                            ///< [batch, queries] or null
-  std::int64_t reach = std::numeric_limits<std::int64_t>::max() / 4;  ///< keys farther from the query are hidden
-  const float* slopes = nullptr;                                      ///< [heads], or null: of a score a key nearer to the end
+  bool causal;                                                         ///< query t sees keys ≤ t + keys − queries
+  const std::int64_t* documents = nullptr;                             ///< [batch, queries] or null
+  std::int64_t window = std::numeric_limits<std::int64_t>::max() / 4;  ///< keys farther from the query are hidden
+  const float* slopes = nullptr;                                       ///< [heads], or null: of a score a key nearer to the end
 
   /// The keys [first, last) that the query at position t (as a key's) sees.
-  std::int64_t first_key(std::int64_t t) const { return t > reach ? t - reach : 0; }
-  std::int64_t last_key(std::int64_t t) const { return causal ? std::min(keys, t + 1) : std::min(keys, t + reach + 1); }
+  std::int64_t first_key(std::int64_t t) const { return t > window ? t - window : 0; }
+  std::int64_t last_key(std::int64_t t) const { return causal ? std::min(keys, t + 1) : std::min(keys, t + window + 1); }
 };
 
 struct AttentionRows {

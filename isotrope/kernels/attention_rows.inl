@@ -57,7 +57,7 @@ inline void key_rows(KeyRows rows, const float* tops, const float* log_sums, con
                      const std::int64_t* documents, std::int64_t queries) {
   for (std::int64_t i = 0; i < n; i += lanes) {
     const Floats top = load(tops + i), log_sum = load(log_sums + i), delta = load(deltas + i);
-    Words slopes[2] = {};
+    Words ds_bits[2] = {};
     for (int r = 0; r < rows.count; ++r) {
       Floats p{};
       const auto hidden = rows.first_valid[r] - i, seen = rows.last_valid[r] - i;
@@ -70,13 +70,13 @@ inline void key_rows(KeyRows rows, const float* tops, const float* log_sums, con
         if (seen < lanes) p = first_lanes(p, seen, 0.0f);
         if (documents) p = in_document(p, documents + i, queries - i, rows.document[r], 0.0f);
       }
-      const Floats slope = p * (load(rows.slopes[r] + i) - delta);
+      const Floats ds = p * (load(rows.dp[r] + i) - delta);
       store(rows.p[r] + i, p);
-      slopes[r] = bf16_bits(slope);
-      const auto halves = __builtin_convertvector(slopes[r], Halves);
+      ds_bits[r] = bf16_bits(ds);
+      const auto halves = __builtin_convertvector(ds_bits[r], Halves);
       std::memcpy(static_cast<void*>(rows.ds[r] + i), &halves, sizeof halves);
     }
-    const Words pair = slopes[0] | (slopes[1] << 16);
+    const Words pair = ds_bits[0] | (ds_bits[1] << 16);
     std::memcpy(static_cast<void*>(rows.pairs + 2 * i), &pair, sizeof pair);
   }
 }

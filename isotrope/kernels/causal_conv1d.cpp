@@ -11,7 +11,7 @@ namespace isotrope {
 
 namespace {
 
-constexpr std::int64_t conv_lot = 256;  ///< channels whose slopes stay in the cache between the two halves of the way back
+constexpr std::int64_t conv_lot = 256;  ///< channels whose gradients stay in the cache between the two halves of the way back
 
 /// One row of a batch; strides are those between tokens, channels lie side by side.
 template <class T>
@@ -94,7 +94,7 @@ at::Tensor causal_conv1d(const at::Tensor& x, const at::Tensor& weight, const at
 
 namespace {
 
-/// Tokens of a task: sums of the weight's slopes are made by task and added in their order, so that they have the same bits for any number
+/// Tokens of a task: sums of the weight's gradients are made by task and added in their order, so that they have the same bits for any number
 /// of threads.
 constexpr std::int64_t tokens_a_task = 128;
 
@@ -159,18 +159,18 @@ struct CausalConv1d : torch::autograd::Function<CausalConv1d> {
     const auto sums = at::zeros({tasks, taps + 1, channels}, weights.options());
     dispatch_float(x.scalar_type(), [&]<class T>() {
       static const auto kernel = ISOTROPE_CHOOSE(conv_backward<T>);
-      const auto* slope = dy.const_data_ptr<T>();
+      const auto* gradient = dy.const_data_ptr<T>();
       auto* to = dx.mutable_data_ptr<T>();
       auto* sum = sums.mutable_data_ptr<float>();
       for_each_task(x, [&](std::int64_t task, std::int64_t row, std::int64_t first, std::int64_t count) {
         const auto scratch = at::empty({(tokens_a_task + taps) * conv_lot}, at::kFloat);
         auto* own = sum + task * sums.stride(0);
-        kernel(row_of<T>(x, weights, reach, silu, row), first, count, slope + row * dy.stride(0), dy.stride(1), to + row * dx.stride(0),
+        kernel(row_of<T>(x, weights, reach, silu, row), first, count, gradient + row * dy.stride(0), dy.stride(1), to + row * dx.stride(0),
                own, own + taps * channels, scratch.mutable_data_ptr<float>());
       });
     });
     const auto total = sums.sum(0);
-    const auto typed = [](const at::Tensor& slope, std::int64_t type) { return slope.to(static_cast<at::ScalarType>(type)); };
+    const auto typed = [](const at::Tensor& gradient, std::int64_t type) { return gradient.to(static_cast<at::ScalarType>(type)); };
     const auto bias_type = context->saved_data["bias type"].toOptional<std::int64_t>();
     return {dx,
             typed(total.narrow(0, 0, taps).t(), context->saved_data["weight type"].toInt()),

@@ -22,7 +22,7 @@ inline void conv_forward(const ConvSource<T>& in, std::int64_t first, std::int64
     }
 }
 
-/// The slopes of the same tokens; adds to d_weight [K][channels] and d_bias. Of the K − 1 tokens behind them the outputs are made once
+/// The gradients of the same tokens; adds to d_weight [K][channels] and d_bias. Of the K − 1 tokens behind them the outputs are made once
 /// more, because they read these. scratch: [count + K − 1][conv_lot].
 template <class T>
 inline void conv_backward(const ConvSource<T>& in, std::int64_t first, std::int64_t count, const T* dy, std::int64_t dy_stride, T* dx,
@@ -33,18 +33,18 @@ inline void conv_backward(const ConvSource<T>& in, std::int64_t first, std::int6
     for (std::int64_t t = first; t < end; ++t)
       for (std::int64_t c = begin; c < stop; c += lanes) {
         const auto left = in.channels - c;
-        Floats slope = load_upto(dy + t * dy_stride + c, left);
+        Floats gradient = load_upto(dy + t * dy_stride + c, left);
         if (in.silu) {
           const Floats z = conv_taps(in.x + t * in.stride, in.stride, in.weight, in.bias, K, in.channels, c, in.reach[t]);
           const Floats sigmoid = 1.0f / (1.0f + exp(-z));
-          slope = slope * sigmoid * (1.0f + z * (1.0f - sigmoid));
+          gradient = gradient * sigmoid * (1.0f + z * (1.0f - sigmoid));
         }
-        store(scratch + (t - first) * conv_lot + c - begin, slope);
+        store(scratch + (t - first) * conv_lot + c - begin, gradient);
         if (t >= first + count) continue;
-        store_upto(d_bias + c, load_upto(d_bias + c, left) + slope, left);
+        store_upto(d_bias + c, load_upto(d_bias + c, left) + gradient, left);
         for (std::int64_t back = 0; back <= in.reach[t]; ++back) {
           auto* to = d_weight + (K - 1 - back) * in.channels + c;
-          store_upto(to, load_upto(to, left) + slope * load_upto(in.x + (t - back) * in.stride + c, left), left);
+          store_upto(to, load_upto(to, left) + gradient * load_upto(in.x + (t - back) * in.stride + c, left), left);
         }
       }
     for (std::int64_t t = first; t < first + count; ++t)

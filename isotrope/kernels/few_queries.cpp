@@ -41,8 +41,8 @@ at::Tensor attention_of_few_queries(const at::Tensor& q, const at::Tensor& k, co
       std::vector<float> scratch(static_cast<std::size_t>(width + few + keys));
       for (auto task = first; task < last; ++task) {
         const auto row = task / (heads * queries), head = task / queries % heads, t = task % queries, own = keys - queries + t;
-        const auto begin = options.reach ? std::max<std::int64_t>(0, own - *options.reach) : 0;
-        const auto end = options.causal ? own + 1 : options.reach ? std::min(keys, own + *options.reach + 1) : keys;
+        const auto begin = options.window ? std::max<std::int64_t>(0, own - *options.window) : 0;
+        const auto end = options.causal ? own + 1 : options.window ? std::min(keys, own + *options.window + 1) : keys;
         attend(from + row * q.stride(0) + head * q.stride(1) + t * q.stride(2), key + row * k.stride(0) + head / group * k.stride(1),
                k.stride(2), value + row * v.stride(0) + head / group * v.stride(1), v.stride(2), begin, end, width, scale,
                slope ? slope[head] : 0.0F, own, scratch.data(), to + ((row * queries + t) * heads + head) * width);

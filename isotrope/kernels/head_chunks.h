@@ -67,16 +67,19 @@ auto apply_to_head(const at::Tensor& hidden, const Linear& head, const More&... 
 class HeadGradients {
  public:
   /// hidden [N, d], lying in rows; weight: W̃ of the head, as the logits were made with it.
-  HeadGradients(const at::Tensor& hidden, bool of_hidden, const Linear& head, const at::Tensor& weight);
-  /// slope [count, V], of the chunk's logits, in the dtype of hidden.
-  void add(const HeadChunk& chunk, const at::Tensor& slope);
+  struct Asked {
+    bool hidden, weight, additions, bias;  ///< which gradients are asked for
+  };
+  HeadGradients(const at::Tensor& hidden, const Asked& asked, const Linear& head, const at::Tensor& weight);
+  /// d_logits [count, V], of the chunk's logits, in the dtype of hidden.
+  void add(const HeadChunk& chunk, const at::Tensor& d_logits);
   /// Of hidden, W, b, r, c, s, A and B, in their dtypes; undefined where none is asked for, or where a sink has it from here on.
   std::vector<at::Tensor> finished();
 
  private:
   at::Tensor x_, weight_;
   Linear head_;
-  bool into_sink_;
+  bool into_sink_, of_weight_;
   at::Tensor d_hidden_, d_weight_, d_bias_;  // of W̃ and the bias in fp32; of W̃ where it does not go to the sink at once
   bool begun_ = false;
 };

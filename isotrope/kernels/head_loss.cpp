@@ -94,7 +94,7 @@ void softmax_chunk(at::Tensor& logits, const at::Tensor& targets, const RowLosse
 /// Sums are taken over blocks of fixed size and joined in order: the same bits for any number of threads.
 void softmax_columns(at::Tensor& logits, const at::Tensor& targets, const RowLosses& out, const HeadLossOptions& options, bool gradient) {
   static const auto sum_block = ISOTROPE_CHOOSE(column_sums);
-  static const auto slope_block = ISOTROPE_CHOOSE(column_slopes);
+  static const auto gradient_block = ISOTROPE_CHOOSE(column_gradients);
   constexpr std::int64_t block = 256;
   const auto vocab = logits.size(0), n = logits.size(1), blocks = (vocab + block - 1) / block;
   auto* data = logits.mutable_data_ptr<float>();
@@ -122,7 +122,7 @@ void softmax_columns(at::Tensor& logits, const at::Tensor& targets, const RowLos
   }
   if (!gradient) return;
   at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (auto b = begin; b < end; ++b) slope_block(data + b * block * n, rows_of(b), n, shifts.data(), factors.data());
+    for (auto b = begin; b < end; ++b) gradient_block(data + b * block * n, rows_of(b), n, shifts.data(), factors.data());
   });
   for (std::int64_t j = 0; j < n; ++j)
     if (target[j] != ignored_target) data[target[j] * n + j] -= scale_of(j);
@@ -181,13 +181,20 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
     const auto hidden = hidden_in.contiguous();
     const auto out = room_for(hidden.size(0), hidden, options.weights);
     std::optional<HeadGradients> gradients;
-    if (gradient) gradients.emplace(hidden, hidden_in.requires_grad(), head, weight);
+    const auto& slot = *head.slot;
+    if (gradient)
+      gradients.emplace(hidden,
+                        HeadGradients::Asked{.hidden = hidden_in.requires_grad(),
+                                             .weight = slot.weight.requires_grad(),
+                                             .additions = slot.trains(),
+                                             .bias = head.bias.defined() && head.bias.requires_grad()},
+                        head, weight);
     for_head_chunks(hidden, weight, head.bias, options.chunk_bytes, [&](const HeadChunk& chunk) {
-      const auto slope = chunk_losses(chunk, targets, out, options, gradient);
-      if (gradients) gradients->add(chunk, slope);
+      const auto d_logits = chunk_losses(chunk, targets, out, options, gradient);
+      if (gradients) gradients->add(chunk, d_logits);
     });
     if (gradients) context->save_for_backward(gradients->finished());
-    context->saved_data["into_sink"] = head.slot->sink && head.slot->weight.requires_grad();
+    context->saved_data["into_sink"] = (slot.sink && slot.weight.requires_grad()) || slot.on_gradient != nullptr;
     context->mark_non_differentiable({out.nll, out.correct});
     return {out.sum(options), out.nll, out.correct};
   }
@@ -201,7 +208,9 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
     // Reading it from another device waits for that device: only where it must be known.
     const bool one = (upstream.device().is_cpu() || into_sink) && upstream.item<double>() == 1.0;
     if (!one && into_sink)
-      throw WorkError("loss", "the head's gradient is in its sink already: the loss must be differentiated as it is, not scaled");
+      throw WorkError(
+          "loss",
+          "the head's gradient is in its sink, or with its observer, already: the loss must be differentiated as it is, not scaled");
     for (auto& gradient : found)
       if (!one && gradient.defined()) gradient = gradient * upstream.to(gradient.scalar_type());
     found.resize(13);  // nothing of the arguments that are not differentiated
@@ -228,8 +237,14 @@ HeadLoss invariant_head_loss(const at::Tensor& hidden, const Affine& head, const
 
 }  // namespace
 
-HeadLoss head_loss(const at::Tensor& hidden, const Linear& head, const at::Tensor& target_ids, const HeadLossOptions& options) {
+HeadLoss head_loss(const at::Tensor& hidden, const Linear& head, const at::Tensor& target_ids, const HeadLossOptions& given) {
   const auto targets = target_ids.contiguous();
+  auto options = given;
+  if (options.weights.defined()) {
+    if (options.weights.dim() != 1 || options.weights.size(0) != targets.size(0))
+      throw InputError("loss", "weights {} for {} rows: expected one a row", shape_text(options.weights.sizes()), targets.size(0));
+    options.weights = options.weights.to(hidden.device(), hidden.scalar_type() == at::kDouble ? at::kDouble : at::kFloat).contiguous();
+  }
   if (targets.device().is_cpu()) {
     const auto* target = targets.const_data_ptr<std::int64_t>();
     const auto vocab = head.weight().size(0);

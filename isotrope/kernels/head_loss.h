@@ -11,7 +11,7 @@ namespace isotrope {
 struct HeadLossOptions {
   double scale = 1.0;   ///< the loss is scale · Σ; 1/tokens of the whole step makes micro-batches add up to the batch's mean
   double z_loss = 0.0;  ///< weight of log²Z
-  at::Tensor weights;   ///< [N] fp32, of each row's loss (undefined: 1)
+  at::Tensor weights;   ///< [N], of each row's loss (undefined: 1)
   std::int64_t chunk_bytes = 44 << 20;  ///< bound on the logits held at a time
 };
 
@@ -28,7 +28,7 @@ struct HeadLoss {
 /// targets [N] int64, −100 = not counted. Softmax and sums in fp32; in bf16 the products are rounded to bf16, but for those without a
 /// gradient inside a BatchInvariantScope, whose logits stay fp32. A head that does not train costs no gradient of its own. Where the head's weight has
 /// a gradient sink, it is filled in the forward pass; the loss must then be differentiated with an upstream gradient of 1.
-/// Throws InputError when a target is neither −100 nor in [0, V).
+/// Throws InputError when a target is neither −100 nor in [0, V), and for weights of another shape.
 HeadLoss head_loss(const at::Tensor& hidden, const Linear& head, const at::Tensor& targets, const HeadLossOptions& options = {});
 
 namespace reference {

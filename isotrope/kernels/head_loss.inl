@@ -41,7 +41,7 @@ inline void column_sums(const float* logits, std::int64_t rows, std::int64_t n, 
 }
 
 /// Those rows become factor · exp(logit − log Z), column by column.
-inline void column_slopes(float* logits, std::int64_t rows, std::int64_t n, const float* log_z, const float* factors) {
+inline void column_gradients(float* logits, std::int64_t rows, std::int64_t n, const float* log_z, const float* factors) {
   constexpr float log2_e = 1.44269504f;
   for (std::int64_t i = 0; i < rows; ++i)
     for (std::int64_t j = 0; j < n; j += lanes) {

@@ -5,6 +5,7 @@
 #include "isotrope/base/error.h"
 #include "isotrope/kernels/composed.h"
 #include "isotrope/kernels/head_chunks.h"
+#include "isotrope/kernels/invariant_linear.h"
 
 namespace isotrope {
 
@@ -21,7 +22,7 @@ struct RowObjective : torch::CustomClassHolder {
   /// From ln p, [count, V]; differentiable.
   virtual at::Tensor values(const at::Tensor& log_p, std::int64_t begin, std::int64_t count) const = 0;
   /// The gradient of the logits, given p: Σ_n upstream_n · value_n.
-  virtual at::Tensor slope(const at::Tensor& p, const at::Tensor& upstream, std::int64_t begin, std::int64_t count) const = 0;
+  virtual at::Tensor d_logits(const at::Tensor& p, const at::Tensor& upstream, std::int64_t begin, std::int64_t count) const = 0;
   double temperature = 1;
 
   at::Tensor log_p(const at::Tensor& logits) const { return at::log_softmax(temperature == 1 ? logits : logits / temperature, -1); }
@@ -34,7 +35,7 @@ struct TokenRows final : RowObjective {
   at::Tensor values(const at::Tensor& log_p, std::int64_t begin, std::int64_t count) const override {
     return log_p.gather(1, of(begin, count)).squeeze(1);
   }
-  at::Tensor slope(const at::Tensor& p, const at::Tensor& upstream, std::int64_t begin, std::int64_t count) const override {
+  at::Tensor d_logits(const at::Tensor& p, const at::Tensor& upstream, std::int64_t begin, std::int64_t count) const override {
     const auto g = upstream.unsqueeze(1);
     return (-g * p).scatter_add_(1, of(begin, count), g);
   }
@@ -43,7 +44,7 @@ struct TokenRows final : RowObjective {
 /// −Σ_v q_v ln p_v, perhaps with Σ_v q_v ln q_v added.
 struct SoftRows : RowObjective {
   virtual at::Tensor targets(std::int64_t begin, std::int64_t count, at::ScalarType dtype) const = 0;
-  at::Tensor slope(const at::Tensor& p, const at::Tensor& upstream, std::int64_t begin, std::int64_t count) const override {
+  at::Tensor d_logits(const at::Tensor& p, const at::Tensor& upstream, std::int64_t begin, std::int64_t count) const override {
     const auto q = targets(begin, count, p.scalar_type());
     return (upstream / temperature).unsqueeze(1) * (p * q.sum(1, /*keepdim=*/true) - q);
   }
@@ -91,7 +92,6 @@ struct HeadRowsFunction : torch::autograd::Function<HeadRowsFunction> {
     context->save_for_backward({hidden, weight, head.bias});
     context->saved_data["slot"] = c10::IValue::make_capsule(head.slot);
     context->saved_data["objective"] = c10::IValue::make_capsule(objective);
-    context->saved_data["of_hidden"] = hidden_in.requires_grad();
     return values;
   }
 
@@ -101,11 +101,17 @@ struct HeadRowsFunction : torch::autograd::Function<HeadRowsFunction> {
     const auto &hidden = saved[0], &weight = saved[1];
     const Linear head(c10::static_intrusive_pointer_cast<LinearSlot>(context->saved_data["slot"].toCapsule()), saved[2]);
     const auto objective = c10::static_intrusive_pointer_cast<RowObjective>(context->saved_data["objective"].toCapsule());
-    HeadGradients gradients(hidden, context->saved_data["of_hidden"].toBool(), head, weight);
+    std::size_t argument = 2;  // only tensors that are there are counted
+    const auto asked = [&](const at::Tensor& x) { return x.defined() && context->needs_input_grad(argument++); };
+    HeadGradients::Asked of{
+        .hidden = context->needs_input_grad(0), .weight = context->needs_input_grad(1), .additions = false, .bias = asked(head.bias)};
+    const auto& slot = *head.slot;
+    for (const auto* addition : {&slot.row, &slot.column, &slot.scale, &slot.down, &slot.up}) of.additions |= asked(*addition);
+    HeadGradients gradients(hidden, of, head, weight);
     for_head_chunks(hidden, weight, head.bias, chunk_bytes, [&](const HeadChunk& chunk) {
       const auto p = objective->log_p(chunk.logits.to(at::kFloat)).exp_();
-      const auto slope = objective->slope(p, chunk.of(grads[0]), chunk.begin, chunk.count);
-      gradients.add(chunk, slope.to(hidden.scalar_type()));
+      const auto d_logits = objective->d_logits(p, chunk.of(grads[0]), chunk.begin, chunk.count);
+      gradients.add(chunk, d_logits.to(hidden.scalar_type()));
     });
     auto found = gradients.finished();
     found.resize(11);  // nothing of the arguments that are not differentiated
@@ -120,10 +126,24 @@ at::Tensor reference_rows(const at::Tensor& hidden, const Linear& head, const Ob
   return objective->values(objective->log_p(logits), 0, hidden.size(0));
 }
 
+/// Each row by itself (batch_invariant.h).
+at::Tensor invariant_rows(const at::Tensor& hidden, const Affine& head, const RowObjective& objective) {
+  const auto values = at::empty({hidden.size(0)}, hidden.options().dtype(at::kFloat));
+  const auto chunk = std::max<std::int64_t>(16, chunk_bytes / (4 * head.weight.size(0)) / 16 * 16);
+  for (std::int64_t begin = 0; begin < hidden.size(0); begin += chunk) {
+    const auto count = std::min(chunk, hidden.size(0) - begin);
+    const auto logits = invariant_linears(hidden.narrow(0, begin, count), {&head, 1}, /*round=*/false).front();
+    values.narrow(0, begin, count).copy_(objective.values(objective.log_p(logits), begin, count));
+  }
+  return values;
+}
+
 at::Tensor rows_of(const at::Tensor& hidden, const Linear& head, const Objective& objective) {
   if (is_composed() || hidden.scalar_type() == at::kDouble) return reference_rows(hidden, head, objective);
   if (head.slot->on_input) head.slot->on_input(hidden);
-  return apply_to_head<HeadRowsFunction>(hidden, head, head_matrix(head, hidden), objective);
+  const auto weight = head_matrix(head, hidden);
+  if (takes_invariant(hidden, weight)) return invariant_rows(hidden, {weight, head.bias}, *objective);
+  return apply_to_head<HeadRowsFunction>(hidden, head, weight, objective);
 }
 
 void check_ids(const at::Tensor& ids, const Linear& head) {
@@ -153,6 +173,10 @@ at::Tensor head_cross_entropy(const at::Tensor& hidden, const Linear& head, cons
 
 at::Tensor head_kl(const at::Tensor& hidden, const Linear& head, const at::Tensor& teacher_hidden, const Linear& teacher,
                    double temperature) {
+  if (teacher_hidden.dim() != 2 || teacher_hidden.size(0) != hidden.size(0) || teacher.weight().size(0) != head.weight().size(0))
+    throw InputError("loss", "a teacher of {} rows and {} tokens for {} rows and {} tokens", teacher_hidden.size(0),
+                     teacher.weight().size(0), hidden.size(0), head.weight().size(0));
+  if (!(temperature > 0)) throw InputError("loss", "a temperature of {}: expected one above 0", temperature);
   return rows_of(hidden, head, c10::make_intrusive<TeacherRows>(teacher_hidden, teacher, temperature));
 }
 

@@ -155,7 +155,7 @@ at::Tensor invariant_attention(const at::Tensor& q_in, const at::Tensor& k_in, c
   std::int64_t longest = 0;
   for (const auto& stretch : stretches) longest = std::max(longest, stretch.length);
   const auto capacity = (longest + group - 1) / group * group;
-  const auto reach = options.reach.value_or(std::numeric_limits<std::int64_t>::max() / 2);
+  const auto window = options.window.value_or(std::numeric_limits<std::int64_t>::max() / 2);
   auto out = at::empty({q.size(0), q.size(2), heads, width}, q.options());
   const auto tasks = static_cast<std::int64_t>(stretches.size()) * kv_heads;
   dispatch_float(q.scalar_type(), [&]<class T>() {
@@ -185,7 +185,7 @@ at::Tensor invariant_attention(const at::Tensor& q_in, const at::Tensor& k_in, c
                           out.mutable_data_ptr<T>() + ((stretch.batch * q.size(2) + stretch.begin + t) * heads + h) * width,
                           stretch.position + t, slopes.defined() ? slopes.const_data_ptr<float>()[h] : 0.0F});
       attend(rows.data(), static_cast<std::int64_t>(rows.size()), width, own.key_panels.data(), own.value_panels.data(), stretch.length,
-             capacity, scale, options.causal, reach, own.scratch.data());
+             capacity, scale, options.causal, window, own.scratch.data());
     };
     // A thread takes neighbours, which share most of their keys.
     constexpr std::int64_t neighbours = 8;

@@ -39,10 +39,10 @@ inline float soften(float* scores, std::int64_t first, std::int64_t last, std::i
   return sum_of(sums);
 }
 
-/// scratch: 8 · (width + 2 · capacity) floats. Keys from position own − reach on are seen, up to own where `causal`, else to own + reach.
+/// scratch: 8 · (width + 2 · capacity) floats. Keys from position own − window on are seen, up to own where `causal`, else to own + window.
 template <class T>
 inline void attend_rows(const QueryRow<T>* queries, std::int64_t count, std::int64_t width, const float* key_panels,
-                        const float* value_panels, std::int64_t keys, std::int64_t capacity, float scale, bool causal, std::int64_t reach,
+                        const float* value_panels, std::int64_t keys, std::int64_t capacity, float scale, bool causal, std::int64_t window,
                         float* scratch) {
   auto *packed = scratch, *scores = packed + tile_rows * width, *weights = scores + tile_rows * capacity;
   for (std::int64_t at = 0; at < count; at += tile_rows) {
@@ -52,8 +52,8 @@ inline void attend_rows(const QueryRow<T>* queries, std::int64_t count, std::int
     for (std::int64_t m = 0; m < here; ++m) {
       const auto own = queries[at + m].own;
       rows[m] = queries[at + m].query;
-      begin[m] = std::max<std::int64_t>(0, own - reach);
-      end[m] = causal ? own + 1 : reach < keys ? std::min(keys, own + reach + 1) : keys;
+      begin[m] = std::max<std::int64_t>(0, own - window);
+      end[m] = causal ? own + 1 : window < keys ? std::min(keys, own + window + 1) : keys;
       from = std::min(from, begin[m]), to = std::max(to, end[m]);
     }
     from = from / lanes * lanes;

@@ -33,18 +33,18 @@ bool multipliers_train(const LinearSlot& slot) {
 
 /// W with its multipliers, as it lies.
 at::Tensor multiplied_weight(const LinearSlot& slot) {
-  auto w = slot.weight;
+  auto w = slot.packed ? expanded(*slot.packed, slot.weight.scalar_type()) : slot.weight;
   if (slot.row.defined()) w = w * (slot.transposed ? slot.row.unsqueeze(0) : slot.row.unsqueeze(1));
   if (slot.column.defined()) w = w * (slot.transposed ? slot.column.unsqueeze(1) : slot.column.unsqueeze(0));
   return slot.scale.defined() ? w * slot.scale : w;
 }
 
 at::Tensor with_lora(const LinearSlot& slot, const at::Tensor& x, const at::Tensor& y) {
-  return slot.has_lora() ? y + slot.lora_scale * at::linear(at::linear(x, slot.down), slot.up) : y;
+  return slot.has_lora() ? y + slot.lora_scale * product(product(x, slot.down, {}), slot.up, {}) : y;
 }
 
 /// ∂W = aᵀ b with its multipliers' share, for the rows a, b that W̃ lies between as it lies.
-SlotGradients outer_gradients(LinearSlot& slot, const at::Tensor& a, const at::Tensor& b) {
+SlotGradients outer_gradients(LinearSlot& slot, const at::Tensor& a, const at::Tensor& b, bool of_weight) {
   if (!slot.has_multipliers()) {
     if (!slot.sink) return {.weight = at::mm(a.t(), b)};
     add_outer_product_(slot.sink, a, b);
@@ -52,7 +52,7 @@ SlotGradients outer_gradients(LinearSlot& slot, const at::Tensor& a, const at::T
   }
   auto gradient = at::empty(slot.weight.sizes(), a.options().dtype(at::kFloat));
   add_outer_product_(gradient, a, b, /*overwrite=*/true);
-  return spread_gradient(slot, gradient);
+  return spread_gradient(slot, gradient, of_weight);
 }
 
 c10::IValue capsule_of(const Slot& slot) { return c10::IValue::make_capsule(slot); }
@@ -79,10 +79,15 @@ struct SlotProduct : torch::autograd::Function<SlotProduct> {
     if (slot.on_gradient) slot.on_gradient(rows, dy);
     at::Tensor dx, d_bias;
     SlotGradients d;
+    // Of what is asked for in this pass alone: a gradient by x leaves the sink as it is. Only tensors that are there are counted.
+    std::size_t argument = 2;
+    const auto asked = [&](const at::Tensor& x) { return x.defined() && context->needs_input_grad(argument++); };
+    const bool of_weight = context->needs_input_grad(1), of_bias = asked(bias), of_row = asked(slot.row), of_column = asked(slot.column),
+               of_scale = asked(slot.scale);
     if (context->needs_input_grad(0)) dx = at::mm(dy, slot.transposed ? weight.t() : weight).view(x.sizes());
-    if (slot.weight.requires_grad() || multipliers_train(slot))
-      d = slot.transposed ? outer_gradients(slot, rows, dy) : outer_gradients(slot, dy, rows);
-    if (bias.defined() && context->needs_input_grad(2)) d_bias = dy.sum(0, false, at::kFloat).to(bias.scalar_type());
+    if (of_weight || of_row || of_column || of_scale)
+      d = slot.transposed ? outer_gradients(slot, rows, dy, of_weight) : outer_gradients(slot, dy, rows, of_weight);
+    if (of_bias) d_bias = dy.sum(0, false, at::kFloat).to(bias.scalar_type());
     return {dx, d.weight, d_bias, d.row, d.column, d.scale, at::Tensor()};
   }
 };
@@ -134,7 +139,6 @@ at::Tensor weight_rows(const Slot& table, const at::Tensor& ids) {
 bool LinearSlot::trains() const { return asks_gradient(weight) || multipliers_train(*this) || asks_gradient(down) || asks_gradient(up); }
 
 at::Tensor effective_weight(const LinearSlot& slot) {
-  if (slot.packed) return expanded(*slot.packed, slot.weight.scalar_type());
   const auto w = multiplied_weight(slot);
   if (!slot.has_lora()) return w;
   const auto added = at::mm(slot.up, slot.down);
@@ -151,7 +155,7 @@ void keep_packed(LinearSlot& slot, PackedMatrix matrix) {
   slot.packed = std::make_shared<const PackedMatrix>(std::move(matrix));
 }
 
-SlotGradients spread_gradient(LinearSlot& slot, const at::Tensor& gradient) {
+SlotGradients spread_gradient(LinearSlot& slot, const at::Tensor& gradient, bool of_weight) {
   const at::NoGradGuard no_grad;
   const auto wide = [](const at::Tensor& x) { return x.detach().to(at::kFloat); };
   const auto like = [](const at::Tensor& d, const at::Tensor& x) { return d.to(x.scalar_type()); };
@@ -169,7 +173,7 @@ SlotGradients spread_gradient(LinearSlot& slot, const at::Tensor& gradient) {
   }
   if (asks_gradient(slot.up)) d.up = like(slot.lora_scale * at::mm(G, wide(slot.down).t()), slot.up);
   if (asks_gradient(slot.down)) d.down = like(slot.lora_scale * at::mm(wide(slot.up).t(), G), slot.down);
-  if (!slot.weight.requires_grad()) return d;
+  if (!of_weight) return d;
   auto own = G;
   if (slot.row.defined()) own = own * wide(slot.row).unsqueeze(1);
   if (slot.column.defined()) own = own * wide(slot.column).unsqueeze(0);
@@ -187,7 +191,7 @@ Linear::Linear(at::Tensor weight, at::Tensor bias_) : slot(c10::make_intrusive<L
 at::Tensor Linear::operator()(const at::Tensor& x) const {
   const auto& s = *slot;
   if (s.on_input) s.on_input(x);
-  if (s.packed) {
+  if (s.packed && !s.has_multipliers()) {
     const PackedAffine map{s.packed.get(), bias};
     return with_lora(s, x, packed_products(x, {&map, 1}).front());
   }
@@ -222,7 +226,7 @@ at::Tensor embedding_lookup(const Slot& table, const at::Tensor& ids) {
   if (table->row.defined()) y = y * at::embedding(table->row.unsqueeze(1), ids);
   if (table->column.defined()) y = y * table->column;
   if (table->scale.defined()) y = y * table->scale;
-  return table->has_lora() ? y + table->lora_scale * at::matmul(at::embedding(table->up, ids), table->down) : y;
+  return table->has_lora() ? y + table->lora_scale * product(at::embedding(table->up, ids), table->down.t(), {}) : y;
 }
 
 std::vector<at::Tensor> products(const at::Tensor& x, std::span<const Affine> maps) {

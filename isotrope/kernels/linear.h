@@ -29,8 +29,8 @@ struct LinearSlot final : torch::CustomClassHolder {
   std::shared_ptr<const PackedMatrix> packed;         ///< W as its file has it, in place of `weight`
   GradientSink sink;                                  ///< of W's gradient
   std::function<void(const at::Tensor& x)> on_input;  ///< sees what is multiplied, [..., in], at every product
-  /// Outside of a ComposedScope, sees x [N, in] and the gradient dy [N, out] of what came out, as a backward pass finds them: Σ_n dy_n x_nᵀ is the gradient of W̃. Products
-  /// alone: a lookup of rows has no x.
+  /// Outside of a ComposedScope, sees x [N, in] and the gradient dy [N, out] of what came out, as a backward pass finds them: Σ_n dy_n x_nᵀ is the gradient of W̃. Of layers
+  /// and heads (those of head_loss in the forward pass), not of lookups, packed matrices, the recurrence of an LSTM and the character CNN.
   std::function<void(const at::Tensor& x, const at::Tensor& dy)> on_gradient;
 
   std::int64_t outputs() const { return weight.size(transposed ? 1 : 0); }
@@ -48,7 +48,7 @@ at::Tensor effective_weight(const LinearSlot& slot);
 /// y = x W̃ᵀ + b for x [..., in], b [out] or undefined: a layer, or the output projection of a language model.
 /// Which product serves which case: inside a ComposedScope tensor operations; blocks of a file packed_products(); where a gradient of W goes
 /// to its sink, of multipliers is asked for, or is observed, a function that makes them in fp32 (differentiable once); else products() with W̃.
-/// LoRA is two products with its factors: the gradient of a frozen W is never made.
+/// LoRA is two products with its factors: a layer never makes the gradient of a frozen W. Heads, LSTMs and the character CNN take W̃ as a whole.
 struct Linear {
   Slot slot;
   at::Tensor bias;
@@ -79,7 +79,7 @@ struct SlotGradients {
 };
 /// From the gradient of W̃, fp32, as `weight` lies: ∂W = s r_i c_j G, ∂r_i = s Σ_j W_ij c_j G_ij, ∂c_j = s Σ_i r_i W_ij G_ij,
 /// ∂s = Σ r_i W_ij c_j G_ij, ∂A = lora_scale Bᵀ G, ∂B = lora_scale G Aᵀ.
-SlotGradients spread_gradient(LinearSlot& slot, const at::Tensor& gradient);
+SlotGradients spread_gradient(LinearSlot& slot, const at::Tensor& gradient, bool of_weight);
 
 /// y [..., N] = x [..., K] · Wᵀ + b of plain matrices W [N, K] that read one x, where no gradient but autograd's own is asked for:
 /// invariant_linears() inside a BatchInvariantScope, few_row_products() for few rows, onednn_linear() in fp32, at::linear() everywhere else.

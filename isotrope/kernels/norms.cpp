@@ -98,7 +98,7 @@ Gradients backward_rows(const at::Tensor& x, const at::Tensor& gain, const at::T
   dispatch_float(x.scalar_type(), [&]<class T>() {
     static const auto rms = ISOTROPE_CHOOSE(rms_backward<T>);
     static const auto layer = ISOTROPE_CHOOSE(layer_backward<T>);
-    const auto *from = pointer<T>(x), *weight = pointer<T>(gain), *slope = pointer<T>(dy), *through = pointer<T>(upstream);
+    const auto *from = pointer<T>(x), *weight = pointer<T>(gain), *out_gradient = pointer<T>(dy), *through = pointer<T>(upstream);
     const auto* kept = statistics.const_data_ptr<float>();
     auto* to = dx.mutable_data_ptr<T>();
     auto *gain_sums = gains.mutable_data_ptr<float>(), *bias_sums = layered ? biases.mutable_data_ptr<float>() : nullptr;
@@ -107,10 +107,10 @@ Gradients backward_rows(const at::Tensor& x, const at::Tensor& gain, const at::T
         for (auto row = b * rows_a_block; row < std::min(rows, (b + 1) * rows_a_block); ++row) {
           const auto at = row * d;
           const auto* second = through ? through + at : nullptr;
-          if (!layered) rms(from + at, weight, slope + at, second, kept[row], to + at, gain_sums + b * d, d);
+          if (!layered) rms(from + at, weight, out_gradient + at, second, kept[row], to + at, gain_sums + b * d, d);
           else
-            layer(from + at, weight, slope + at, second, {kept[2 * row], kept[2 * row + 1]}, to + at, gain_sums + b * d, bias_sums + b * d,
-                  d);
+            layer(from + at, weight, out_gradient + at, second, {kept[2 * row], kept[2 * row + 1]}, to + at, gain_sums + b * d,
+                  bias_sums + b * d, d);
         }
     });
   });

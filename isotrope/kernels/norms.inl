@@ -29,9 +29,9 @@ inline void rms_backward(const T* x, const T* gain, const T* dy, const T* upstre
   }
   const float along = sum_of(dots) * scale * scale / static_cast<float>(d);
   for (std::int64_t i = 0; i < d; i += lanes) {
-    Floats slope = scale * (load_upto(dy + i, d - i) * load_upto(gain + i, d - i) - load_upto(x + i, d - i) * along);
-    if (upstream) slope += load_upto(upstream + i, d - i);
-    store_upto(dx + i, slope, d - i);
+    Floats gradient = scale * (load_upto(dy + i, d - i) * load_upto(gain + i, d - i) - load_upto(x + i, d - i) * along);
+    if (upstream) gradient += load_upto(upstream + i, d - i);
+    store_upto(dx + i, gradient, d - i);
   }
 }
 
@@ -74,8 +74,8 @@ inline void layer_backward(const T* x, const T* gain, const T* dy, const T* upst
   const float mean = sum_of(sums) / static_cast<float>(d), along = sum_of(dots) / static_cast<float>(d);
   for (std::int64_t i = 0; i < d; i += lanes) {
     const Floats v = (load_upto(x + i, d - i) - m.mean) * m.scale;
-    Floats slope = m.scale * (load_upto(dy + i, d - i) * load_upto(gain + i, d - i) - mean - v * along);
-    if (upstream) slope += load_upto(upstream + i, d - i);
-    store_upto(dx + i, slope, d - i);
+    Floats gradient = m.scale * (load_upto(dy + i, d - i) * load_upto(gain + i, d - i) - mean - v * along);
+    if (upstream) gradient += load_upto(upstream + i, d - i);
+    store_upto(dx + i, gradient, d - i);
   }
 }

@@ -160,10 +160,10 @@ struct ProjectedLstm : torch::autograd::Function<ProjectedLstm> {
     static const auto kernel = ISOTROPE_CHOOSE(lstm_cell_backward);
     for (auto t = r.tokens() - 1; t >= 0; --t) {
       at::mm_out(du, dh[t], w_hr);
-      const auto *c = r.c[t].const_data_ptr<float>(), *slope = du.const_data_ptr<float>();
+      const auto *c = r.c[t].const_data_ptr<float>(), *gradient = du.const_data_ptr<float>();
       auto *z = r.z[t].mutable_data_ptr<float>(), *left = dc.mutable_data_ptr<float>();
       r.for_rows(t, [&](std::int64_t row, const float* c_before) {
-        kernel(z + row * 4 * cells, c_before, c + row * cells, slope + row * cells, left + row * cells, cells);
+        kernel(z + row * 4 * cells, c_before, c + row * cells, gradient + row * cells, left + row * cells, cells);
       });
       if (t > 0) dh[t - 1].add_(at::mm(r.z[t], w_hh).masked_fill_(r.begins[t].unsqueeze(1), 0));
     }

@@ -26,17 +26,17 @@ inline void lstm_cell_forward(float* z, const float* c_before, float* c, float* 
   }
 }
 
-/// z: the values of the gates, then the slopes of what came in. dc: the slope of c that the next token leaves, then what this one leaves.
+/// z: the values of the gates, then the gradients of what came in. dc: the gradient of c that the next token leaves, then what this one leaves.
 inline void lstm_cell_backward(float* z, const float* c_before, const float* c, const float* du, float* dc, std::int64_t cells) {
   for (std::int64_t k = 0; k < cells; k += lanes) {
     const auto n = cells - k;
     const Floats i = load_upto(z + k, n), f = load_upto(z + cells + k, n), g = load_upto(z + 2 * cells + k, n);
-    const Floats o = load_upto(z + 3 * cells + k, n), t = tanh(load_upto(c + k, n)), slope = load_upto(du + k, n);
-    const Floats d = load_upto(dc + k, n) + slope * o * (1.0f - t * t), before = c_before ? load_upto(c_before + k, n) : Floats{};
+    const Floats o = load_upto(z + 3 * cells + k, n), t = tanh(load_upto(c + k, n)), gradient = load_upto(du + k, n);
+    const Floats d = load_upto(dc + k, n) + gradient * o * (1.0f - t * t), before = c_before ? load_upto(c_before + k, n) : Floats{};
     store_upto(z + k, d * g * i * (1.0f - i), n);
     store_upto(z + cells + k, d * before * f * (1.0f - f), n);
     store_upto(z + 2 * cells + k, d * i * (1.0f - g * g), n);
-    store_upto(z + 3 * cells + k, slope * t * o * (1.0f - o), n);
+    store_upto(z + 3 * cells + k, gradient * t * o * (1.0f - o), n);
     store_upto(dc + k, c_before ? d * f : Floats{}, n);
   }
 }

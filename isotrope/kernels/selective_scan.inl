@@ -17,7 +17,7 @@ struct ScanStretch {
   float *B, *C;                        // [token][rows]
   float* decay;                        // [token][lanes], by head
   float *x, *u;                        // [head][token][channels]
-  float *y, *g;                        // likewise: what comes out (forward: y, backward: du); the slope of y
+  float *y, *g;                        // likewise: what comes out (forward: y, backward: du); the gradient of y
 };
 
 /// Memory of a ScanStretch from `at` on.
@@ -113,7 +113,7 @@ struct ScanSums {
   float *B, *C, *a;
 };
 
-/// As the forward tile, from the state before the stretch: every state of it, then the way back. dS: the slope of the state behind the
+/// As the forward tile, from the state before the stretch: every state of it, then the way back. dS: the gradient of the state behind the
 /// stretch, becomes that of the state before it.
 inline void scan_backward_tile(const ScanStretch& k, std::int64_t head, std::int64_t row, std::int64_t channel, std::int64_t rows,
                                std::int64_t P, const float* from, float* dS_memory, const ScanSums& sums, float* states) {
@@ -173,7 +173,7 @@ inline void scan_reduce(const float* sums, std::int64_t count, float* to, std::i
   }
 }
 
-/// From du to the slopes of x, dt, A and D: one head, one stretch.
+/// From du to the gradients of x, dt, A and D: one head, one stretch.
 template <class T>
 inline void scan_finish(const ScanShape& s, const ScanSource<T>& in, const ScanSlopes<T>& out, const ScanStretch& k, std::int64_t first,
                         std::int64_t h, const float* da_sums) {
@@ -197,7 +197,7 @@ inline void scan_finish(const ScanShape& s, const ScanSource<T>& in, const ScanS
   out.D[h] += dD;
 }
 
-/// checkpoints: the states before each stretch, `apart` from each other; dS [head][N][P]: the slope of the final state, becomes that of the
+/// checkpoints: the states before each stretch, `apart` from each other; dS [head][N][P]: the gradient of the final state, becomes that of the
 /// initial one.
 template <class T>
 inline void scan_backward(const ScanShape& s, const ScanSource<T>& in, const float* checkpoints, std::int64_t apart, const T* dy,

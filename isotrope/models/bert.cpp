@@ -9,30 +9,13 @@ namespace isotrope {
 namespace {
 
 BertLikeNames bert_names() {
-  return {.prefix = "bert.",
-          .words = "embeddings.word_embeddings.weight",
-          .positions = "embeddings.position_embeddings.weight",
-          .types = "embeddings.token_type_embeddings.weight",
-          .norm = "embeddings.LayerNorm",
-          .embedding_projection = "",
-          .block =
-              [](std::int64_t layer) {
-                const auto name = "bert.encoder.layer." + std::to_string(layer) + ".";
-                return BertLikeNames::Block{name + "attention.self.query",
-                                            name + "attention.self.key",
-                                            name + "attention.self.value",
-                                            name + "attention.output.dense",
-                                            name + "attention.output.LayerNorm",
-                                            name + "intermediate.dense",
-                                            name + "output.dense",
-                                            name + "output.LayerNorm"};
-              },
-          .pooler = "pooler.dense",
-          .head_dense = "cls.predictions.transform.dense",
-          .head_norm = "cls.predictions.transform.LayerNorm",
-          .head_bias = "cls.predictions.bias",
-          .decoder = "cls.predictions.decoder",
-          .pair_head = "cls.seq_relationship"};
+  auto names = bert_names_under("bert.");
+  names.head_dense = "cls.predictions.transform.dense";
+  names.head_norm = "cls.predictions.transform.LayerNorm";
+  names.head_bias = "cls.predictions.bias";
+  names.decoder = "cls.predictions.decoder";
+  names.pair_head = "cls.seq_relationship";
+  return names;
 }
 
 std::unique_ptr<Model> make_bert(ConfigFields& fields, const ModelOptions& options) {

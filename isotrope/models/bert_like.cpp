@@ -31,6 +31,28 @@ BertLikeConfig read_bert_like(ConfigFields& fields, BertLikeConfig c) {
   return c;
 }
 
+BertLikeNames bert_names_under(const std::string& prefix) {
+  return {.prefix = prefix,
+          .words = "embeddings.word_embeddings.weight",
+          .positions = "embeddings.position_embeddings.weight",
+          .types = "embeddings.token_type_embeddings.weight",
+          .norm = "embeddings.LayerNorm",
+          .embedding_projection = "",
+          .block =
+              [prefix](std::int64_t layer) {
+                const auto name = prefix + "encoder.layer." + std::to_string(layer) + ".";
+                return BertLikeNames::Block{name + "attention.self.query",
+                                            name + "attention.self.key",
+                                            name + "attention.self.value",
+                                            name + "attention.output.dense",
+                                            name + "attention.output.LayerNorm",
+                                            name + "intermediate.dense",
+                                            name + "output.dense",
+                                            name + "output.LayerNorm"};
+              },
+          .pooler = "pooler.dense"};
+}
+
 namespace {
 
 struct BertBlock {

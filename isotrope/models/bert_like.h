@@ -45,6 +45,9 @@ struct BertLikeNames {
 /// Fills `defaults` from the fields that BERT, RoBERTa and ALBERT share; InputError where heads do not divide the width.
 BertLikeConfig read_bert_like(ConfigFields& fields, BertLikeConfig defaults);
 
+/// The names of BERT and RoBERTa below a prefix ("bert."): embeddings, blocks and pooler, without a head.
+BertLikeNames bert_names_under(const std::string& prefix);
+
 std::unique_ptr<Model> make_bert_like(ConfigFields& fields, const ModelOptions& options, BertLikeConfig config, BertLikeNames names);
 
 }  // namespace isotrope

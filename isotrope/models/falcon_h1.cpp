@@ -9,7 +9,7 @@
 #include "isotrope/kernels/activations.h"
 #include "isotrope/models/registry.h"
 #include "isotrope/models/rope_scaling.h"
-#include "isotrope/nn/attend.h"
+#include "isotrope/models/rotary_attention.h"
 #include "isotrope/nn/layers.h"
 #include "isotrope/nn/mamba_mixer.h"
 #include "isotrope/nn/positions.h"
@@ -103,7 +103,8 @@ struct FalconH1Block {
   std::int64_t index;
   RmsNorm input_norm, pre_ff_norm;
   MambaMixer mixer;
-  Linear q, k, v, o, gate, up, down;
+  RotaryAttention attention;
+  Linear gate, up, down;
 };
 
 class FalconH1 final : public Model {
@@ -147,16 +148,24 @@ class FalconH1 final : public Model {
  private:
   FalconH1Block add_block(std::int64_t index) {
     const auto name = "model.layers." + std::to_string(index) + ".";
-    const LinearOptions attention{.bias = c_.attention_bias, .std = c_.initializer_range},
-        mlp{.bias = c_.mlp_bias, .std = c_.initializer_range};
-    const auto d = c_.hidden_size, q = c_.num_attention_heads * c_.head_dim, kv = c_.num_key_value_heads * c_.head_dim,
-               ff = c_.intermediate_size;
+    const LinearOptions mlp{.bias = c_.mlp_bias, .std = c_.initializer_range};
+    const auto d = c_.hidden_size, ff = c_.intermediate_size;
+    const RotaryAttentionOptions attention{.width = d,
+                                           .heads = c_.num_attention_heads,
+                                           .kv_heads = c_.num_key_value_heads,
+                                           .head_dim = c_.head_dim,
+                                           .max_positions = c_.max_position_embeddings,
+                                           .std = c_.initializer_range,
+                                           .norm_eps = c_.rms_norm_eps,
+                                           .dropout = c_.attention_dropout,
+                                           .qkv_bias = c_.attention_bias,
+                                           .output_bias = c_.attention_bias,
+                                           .key_multiplier = c_.key_multiplier};
     const auto input_norm = add_rms_norm(parameters_, name + "input_layernorm", d, c_.rms_norm_eps);
-    FalconH1Block b{.index = index, .input_norm = input_norm, .mixer = MambaMixer(parameters_, name + "mamba", c_.mixer)};
-    b.q = add_linear(parameters_, name + "self_attn.q_proj", d, q, attention);
-    b.k = add_linear(parameters_, name + "self_attn.k_proj", d, kv, attention);
-    b.v = add_linear(parameters_, name + "self_attn.v_proj", d, kv, attention);
-    b.o = add_linear(parameters_, name + "self_attn.o_proj", q, d, attention);
+    FalconH1Block b{.index = index,
+                    .input_norm = input_norm,
+                    .mixer = MambaMixer(parameters_, name + "mamba", c_.mixer),
+                    .attention = RotaryAttention(parameters_, name + "self_attn", attention)};
     b.pre_ff_norm = add_rms_norm(parameters_, name + "pre_ff_layernorm", d, c_.rms_norm_eps);
     b.gate = add_linear(parameters_, name + "feed_forward.gate_proj", d, ff, mlp);
     b.up = add_linear(parameters_, name + "feed_forward.up_proj", d, ff, mlp);
@@ -169,24 +178,14 @@ class FalconH1 final : public Model {
     const auto mixed =
         context.tap("ssm_out", b.index,
                     times(b.mixer(times(u, c_.ssm_in_multiplier), context.documents, context.cache, b.index), c_.ssm_out_multiplier));
-    const auto attended =
-        context.tap("attn_out", b.index,
-                    times(self_attention(b, times(u, c_.attention_in_multiplier), positions, context), c_.attention_out_multiplier));
+    const auto attended = context.tap(
+        "attn_out", b.index,
+        times(b.attention(times(u, c_.attention_in_multiplier), positions, rope_, context, b.index), c_.attention_out_multiplier));
     const auto [middle, v] = context.tap.residual("resid_mid", b.index, b.pre_ff_norm.after(x, mixed + attended), b.pre_ff_norm);
     const auto inner = linears(v, {&b.gate, &b.up});
     const auto transformed =
         context.tap("mlp_out", b.index, times(b.down(swiglu(times(inner[0], c_.mlp_multipliers[0]), inner[1])), c_.mlp_multipliers[1]));
     return middle + transformed;
-  }
-
-  at::Tensor self_attention(const FalconH1Block& b, const at::Tensor& u, const at::Tensor& positions, const ForwardContext& context) {
-    const auto tokens = u.size(1);
-    const auto projected = linears(u, {&b.q, &b.k, &b.v});
-    const auto heads = [&](std::size_t i) { return projected[i].view({u.size(0), tokens, -1, c_.head_dim}); };
-    const auto past = context.cache ? context.cache->length() : 0;
-    const auto& table = rope_.at_least(context.positions.defined() ? c_.max_position_embeddings : past + tokens, u.device());
-    const auto q = rope(heads(0), table, positions), k = rope(times(heads(1), c_.key_multiplier), table, positions);
-    return b.o(attend(q, k, heads(2), context.attention({}, c_.attention_dropout), context.cache, b.index));
   }
 
   FalconH1Config c_;

@@ -3,8 +3,8 @@
 #include "isotrope/base/error.h"
 #include "isotrope/kernels/activations.h"
 #include "isotrope/models/rope_scaling.h"
+#include "isotrope/models/rotary_attention.h"
 #include "isotrope/models/task_head.h"
-#include "isotrope/nn/attend.h"
 #include "isotrope/nn/layers.h"
 #include "isotrope/nn/positions.h"
 
@@ -40,8 +40,9 @@ namespace {
 
 struct LlamaBlock {
   std::int64_t index;
-  RmsNorm input_norm, post_attention_norm, q_norm, k_norm;
-  Linear q, k, v, o, gate, up, down;
+  RmsNorm input_norm, post_attention_norm;
+  RotaryAttention attention;
+  Linear gate, up, down;
 };
 
 class LlamaLike final : public Model {
@@ -80,18 +81,21 @@ class LlamaLike final : public Model {
  private:
   LlamaBlock add_block(std::int64_t index) {
     const auto name = "model.layers." + std::to_string(index) + ".";
-    const LinearOptions qkv{.bias = c_.qkv_bias, .std = c_.initializer_range}, output{.bias = c_.output_bias, .std = c_.initializer_range},
-        mlp{.bias = c_.mlp_bias, .std = c_.initializer_range};
-    const auto d = c_.hidden_size, q = c_.num_attention_heads * c_.head_dim, kv = c_.num_key_value_heads * c_.head_dim,
-               ff = c_.intermediate_size;
-    LlamaBlock b{.index = index};
-    b.input_norm = add_rms_norm(parameters_, name + "input_layernorm", d, c_.rms_norm_eps);
-    b.q = add_linear(parameters_, name + "self_attn.q_proj", d, q, qkv);
-    b.k = add_linear(parameters_, name + "self_attn.k_proj", d, kv, qkv);
-    b.v = add_linear(parameters_, name + "self_attn.v_proj", d, kv, qkv);
-    b.o = add_linear(parameters_, name + "self_attn.o_proj", q, d, output);
-    if (c_.qk_norm) b.q_norm = add_rms_norm(parameters_, name + "self_attn.q_norm", c_.head_dim, c_.rms_norm_eps);
-    if (c_.qk_norm) b.k_norm = add_rms_norm(parameters_, name + "self_attn.k_norm", c_.head_dim, c_.rms_norm_eps);
+    const LinearOptions mlp{.bias = c_.mlp_bias, .std = c_.initializer_range};
+    const auto d = c_.hidden_size, ff = c_.intermediate_size;
+    const RotaryAttentionOptions attention{.width = d,
+                                           .heads = c_.num_attention_heads,
+                                           .kv_heads = c_.num_key_value_heads,
+                                           .head_dim = c_.head_dim,
+                                           .max_positions = c_.max_position_embeddings,
+                                           .std = c_.initializer_range,
+                                           .norm_eps = c_.rms_norm_eps,
+                                           .dropout = c_.attention_dropout,
+                                           .qkv_bias = c_.qkv_bias,
+                                           .output_bias = c_.output_bias,
+                                           .qk_norm = c_.qk_norm};
+    const auto input_norm = add_rms_norm(parameters_, name + "input_layernorm", d, c_.rms_norm_eps);
+    LlamaBlock b{.index = index, .input_norm = input_norm, .attention = RotaryAttention(parameters_, name + "self_attn", attention)};
     b.post_attention_norm = add_rms_norm(parameters_, name + "post_attention_layernorm", d, c_.rms_norm_eps);
     b.gate = add_linear(parameters_, name + "mlp.gate_proj", d, ff, mlp);
     b.up = add_linear(parameters_, name + "mlp.up_proj", d, ff, mlp);
@@ -108,24 +112,15 @@ class LlamaLike final : public Model {
     auto before = b.input_norm.after(stream.x, stream.delta);
     if (b.index > 0) before = context.tap.residual("resid_post", b.index - 1, before, b.input_norm);
     const auto& [x, u] = before;
-    const auto attended = context.tap("attn_out", b.index, self_attention(b, u, positions, context));
+    const auto attended = context.tap("attn_out", b.index, b.attention(u, positions, rope_, context, b.index, window_of(b.index)));
     const auto [middle, v] = context.tap.residual("resid_mid", b.index, b.post_attention_norm.after(x, attended), b.post_attention_norm);
     const auto inner = linears(v, {&b.gate, &b.up});
     const auto transformed = context.tap("mlp_out", b.index, b.down(swiglu(inner[0], inner[1])));
     stream = {middle, transformed};
   }
 
-  at::Tensor self_attention(const LlamaBlock& b, const at::Tensor& u, const at::Tensor& positions, const ForwardContext& context) {
-    const auto tokens = u.size(1);
-    const auto projected = linears(u, {&b.q, &b.k, &b.v});
-    const auto heads = [&](std::size_t i) { return projected[i].view({u.size(0), tokens, -1, c_.head_dim}); };
-    const auto past = context.cache ? context.cache->length() : 0;
-    const auto& table = rope_.at_least(context.positions.defined() ? c_.max_position_embeddings : past + tokens, u.device());
-    auto q = heads(0), k = heads(1);
-    if (c_.qk_norm) q = b.q_norm(q), k = b.k_norm(k);
-    auto options = context.attention({}, c_.attention_dropout);
-    if (!c_.reach.empty()) options.reach = c_.reach[static_cast<std::size_t>(b.index)];
-    return b.o(attend(rope(q, table, positions), rope(k, table, positions), heads(2), options, context.cache, b.index));
+  std::optional<std::int64_t> window_of(std::int64_t layer) const {
+    return c_.windows.empty() ? std::nullopt : c_.windows[static_cast<std::size_t>(layer)];
   }
 
   LlamaLikeConfig c_;

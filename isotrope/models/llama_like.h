@@ -15,8 +15,8 @@ struct LlamaLikeConfig {
       max_position_embeddings;
   double rms_norm_eps, initializer_range, attention_dropout = 0;
   bool tie_word_embeddings = false, qkv_bias = false, output_bias = false, mlp_bias = false;
-  bool qk_norm = false;                                 ///< an RMSNorm over each head of q and k before the rotation (Qwen3)
-  std::vector<std::optional<std::int64_t>> reach = {};  ///< of each layer's attention, where it slides; empty: everything is seen
+  bool qk_norm = false;                                   ///< an RMSNorm over each head of q and k before the rotation (Qwen3)
+  std::vector<std::optional<std::int64_t>> windows = {};  ///< of each layer's attention, where it slides; empty: everything is seen
 };
 
 /// What a family takes where config.json says nothing, as transformers does.

@@ -12,8 +12,8 @@ const Family mistral_family{"mistral",
                               auto config = read_llama_like(fields, {.kv_heads = 8, .max_positions = 131072});
                               // null, as later versions have it, means no window; a field that is not there means 4096.
                               const bool windowed = !fields.json().contains("sliding_window") || fields.has("sliding_window");
-                              const auto window = fields.integer("sliding_window", 4096);
-                              if (windowed) config.reach.assign(static_cast<std::size_t>(config.num_hidden_layers), window - 1);
+                              const auto sliding_window = fields.integer("sliding_window", 4096);
+                              if (windowed) config.windows.assign(static_cast<std::size_t>(config.num_hidden_layers), sliding_window - 1);
                               return make_llama_like(fields, options, std::move(config));
                             }};
 

@@ -190,7 +190,7 @@ class ModernBert final : public Model {
     const auto& table =
         (local ? local_rope_ : global_rope_).at_least(context.positions.defined() ? c_.max_position_embeddings : tokens, u.device());
     auto options = context.attention({.causal = false}, c_.attention_dropout);
-    if (local) options.reach = c_.local_attention / 2;
+    if (local) options.window = c_.local_attention / 2;
     return attend(rope(qkv[0], table, positions), rope(qkv[1], table, positions), qkv[2], options, nullptr, b.index);
   }
 

@@ -9,30 +9,12 @@ namespace isotrope {
 namespace {
 
 BertLikeNames roberta_names() {
-  return {.prefix = "roberta.",
-          .words = "embeddings.word_embeddings.weight",
-          .positions = "embeddings.position_embeddings.weight",
-          .types = "embeddings.token_type_embeddings.weight",
-          .norm = "embeddings.LayerNorm",
-          .embedding_projection = "",
-          .block =
-              [](std::int64_t layer) {
-                const auto name = "roberta.encoder.layer." + std::to_string(layer) + ".";
-                return BertLikeNames::Block{name + "attention.self.query",
-                                            name + "attention.self.key",
-                                            name + "attention.self.value",
-                                            name + "attention.output.dense",
-                                            name + "attention.output.LayerNorm",
-                                            name + "intermediate.dense",
-                                            name + "output.dense",
-                                            name + "output.LayerNorm"};
-              },
-          .pooler = "pooler.dense",
-          .head_dense = "lm_head.dense",
-          .head_norm = "lm_head.layer_norm",
-          .head_bias = "lm_head.bias",
-          .decoder = "lm_head.decoder",
-          .pair_head = ""};
+  auto names = bert_names_under("roberta.");
+  names.head_dense = "lm_head.dense";
+  names.head_norm = "lm_head.layer_norm";
+  names.head_bias = "lm_head.bias";
+  names.decoder = "lm_head.decoder";
+  return names;
 }
 
 std::unique_ptr<Model> make_roberta(ConfigFields& fields, const ModelOptions& options) {

@@ -13,8 +13,8 @@ void MultipliersConfig::declare(ConfigSchema& s) {
 
 void LoraConfig::declare(ConfigSchema& s) {
   s.add("lora.targets", &targets,
-        {.meaning =
-             "Weights that are adapted by low-rank factors, W + alpha/rank B A: shell patterns of tensor names. Nothing else is trained"});
+        {.meaning = "Weights that are adapted by low-rank factors, W + alpha/rank B A: shell patterns of tensor names. Nothing else is "
+                    "trained, but a head for labels"});
   s.add("lora.rank", &rank, {.meaning = "Rank of the factors", .min = 1, .max = 1 << 20});
   s.add("lora.alpha", &alpha, {.meaning = "Their product is scaled by alpha/rank"});
 }

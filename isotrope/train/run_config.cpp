@@ -137,6 +137,12 @@ RunConfig read_run_config(const std::filesystem::path& path, std::span<const std
   parse_archive_schedule(config.checkpoint.archive);  // refuses what it does not understand
   if (config.model.config.empty() == config.model.init_from.empty())
     throw UsageError("config", "set one of model.config (train from scratch) and model.init_from (go on from a model)");
+  const auto& m = config.multipliers;
+  const LoraConfig untouched;
+  if (config.lora.targets.empty() && (config.lora.rank != untouched.rank || config.lora.alpha != untouched.alpha))
+    throw UsageError("config", "lora.rank and lora.alpha have no effect without lora.targets");
+  if (!config.lora.targets.empty() && !(m.rows.empty() && m.columns.empty() && m.scalars.empty()))
+    throw UsageError("config", "multipliers.* beside lora.targets: nothing but the low-rank factors would be trained");
   if (config.objective.mask_share + config.objective.random_share > 1)
     throw UsageError("config", "objective.mask_share + objective.random_share = {} is more than 1",
                      config.objective.mask_share + config.objective.random_share);

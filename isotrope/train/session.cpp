@@ -9,6 +9,7 @@
 #include "isotrope/io/model_path.h"
 #include "isotrope/kernels/retained_memory.h"
 #include "isotrope/models/checkpoint.h"
+#include "isotrope/models/task_head.h"
 #include "isotrope/nn/additions.h"
 
 namespace isotrope {
@@ -127,6 +128,15 @@ void tell_token_texts(Model& model, const Tokenizer& tokenizer) {
   model.set_token_texts(texts);
 }
 
+/// Beside low-rank factors too: a head for labels has begun with random numbers.
+void train_task_head(Model& model) {
+  const auto& head = *model.task_head();
+  for (auto& parameter : model.parameters().all())
+    for (const auto& part : {head.dense.defined() ? head.dense.weight() : at::Tensor(), head.dense.bias, head.classifier.weight(),
+                             head.classifier.bias, head.norm.gain, head.norm.bias})
+      if (part.defined() && parameter.value.is_same(part)) parameter.trains = true;
+}
+
 }  // namespace
 
 std::unique_ptr<Model> starting_model(const RunConfig& config, const Tokenizer* tokenizer) {
@@ -147,6 +157,7 @@ std::unique_ptr<Model> starting_model(const RunConfig& config, const Tokenizer* 
   }
   add_multipliers(model->parameters(), config.multipliers);
   add_lora(model->parameters(), config.lora, static_cast<std::uint64_t>(config.train.seed));
+  if (model->task_head()) train_task_head(*model);
   const auto& shape = model->shape();
   if (tokenizer && static_cast<std::int64_t>(tokenizer->vocab_size()) > shape.vocab_size)
     throw InputError("train", "{}: the tokenizer {} has {} tokens, the model's vocab_size is {}", name, tokenizer_path(config).string(),

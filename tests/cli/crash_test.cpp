@@ -25,6 +25,7 @@ void expect_whole_checkpoints(const fs::path& run) {
   if (!newest) return;
   EXPECT_NO_THROW(SafetensorsFile(*newest / "model.safetensors"));
   EXPECT_NO_THROW(SafetensorsFile(*newest / "optimizer.safetensors"));
+  if (fs::exists(*newest / "masters.safetensors")) EXPECT_NO_THROW(SafetensorsFile(*newest / "masters.safetensors"));
   EXPECT_TRUE(nlohmann::json::accept(slurp(*newest / "train_state.json")));
   EXPECT_TRUE(fs::exists(*newest / "tokenizer.json"));
 }
@@ -48,11 +49,21 @@ void expect_no_leftovers(const fs::path& run) {
   }
 }
 
-/// Kills a run of 60 steps six times, each time after it has gone on by a random stretch, then lets it finish.
-void kill_again_and_again(const std::string& precision, unsigned seed, const std::string& rule = "adamw") {
+/// Whether a checkpoint is being written whose `file` has begun.
+bool writes(const fs::path& run, const std::string& file) {
+  if (!fs::exists(run / "checkpoints")) return false;
+  for (const auto& name : names_in(run / "checkpoints"))
+    if (name.find(".partial-") != std::string::npos && fs::exists(run / "checkpoints" / name / file)) return true;
+  return false;
+}
+
+/// Kills a run of 60 steps six times, each time after it has gone on by a random stretch, or while it writes `file`; then lets it finish.
+void kill_again_and_again(const std::string& precision, unsigned seed, const std::vector<std::string>& settings = {},
+                          const std::string& file = "") {
   const Workplace place;
-  const std::vector<std::string> common{"train.steps=60", "train.precision=" + precision, "optimizer.name=" + rule,
-                                        "checkpoint.archive=loss:5,4.5,4,3.5,3", "observe.weights=7"};
+  std::vector<std::string> common{"train.steps=60", "train.precision=" + precision, "checkpoint.archive=loss:5,4.5,4,3.5,3",
+                                  "observe.weights=7"};
+  common.insert(common.end(), settings.begin(), settings.end());
   auto whole = common, parts = common;
   whole.insert(whole.end(), {"run.folder=" + place("whole"), "checkpoint.every=0"});
   parts.insert(parts.end(), {"run.folder=" + place("parts"), "checkpoint.every=1"});
@@ -64,7 +75,8 @@ void kill_again_and_again(const std::string& precision, unsigned seed, const std
     const auto before = log_size(run);
     Process process(place, place.train_arguments(parts, before > 0 ? "--resume" : ""));
     process.wait_until([&] { return log_size(run) > before; });
-    std::this_thread::sleep_for(std::chrono::microseconds(random() % 120000));
+    if (file.empty()) std::this_thread::sleep_for(std::chrono::microseconds(random() % 120000));
+    else process.wait_until([&] { return writes(run, file); });
     process.signal(SIGKILL);
     killed += process.wait().code == -1;
     expect_whole_checkpoints(run);
@@ -79,6 +91,7 @@ void kill_again_and_again(const std::string& precision, unsigned seed, const std
   const auto archived = names_in(run / "archive");
   EXPECT_EQ(archived, names_in(place / "whole/archive"));
   EXPECT_FALSE(archived.empty());
+  EXPECT_EQ(fs::exists(newest_checkpoint(run).value() / "masters.safetensors"), !file.empty());
   for (const auto& name : archived)
     EXPECT_TRUE(slurp(run / "archive" / name / "model.safetensors") == slurp(place / "whole/archive" / name / "model.safetensors")) << name;
   const auto diff = run_program("diff " + place("parts") + " " + place("whole") + " --tolerance 0");
@@ -87,8 +100,11 @@ void kill_again_and_again(const std::string& precision, unsigned seed, const std
 
 TEST(KilledRunSlow, GoesOnToTheSameBitsInFp32) { kill_again_and_again("fp32", 1); }
 TEST(KilledRunSlow, GoesOnToTheSameBitsInBf16) { kill_again_and_again("bf16", 2); }
-TEST(KilledRunSlow, GoesOnToTheSameBitsUnderMuon) { kill_again_and_again("bf16", 3, "muon"); }
-TEST(KilledRunSlow, GoesOnToTheSameBitsUnderSpectra) { kill_again_and_again("fp32", 4, "spectra"); }
+TEST(KilledRunSlow, GoesOnToTheSameBitsUnderMuon) { kill_again_and_again("bf16", 3, {"optimizer.name=muon"}); }
+TEST(KilledRunSlow, GoesOnToTheSameBitsUnderSpectra) { kill_again_and_again("fp32", 4, {"optimizer.name=spectra"}); }
+TEST(KilledRunSlow, GoesOnToTheSameBitsWhileItWritesMastersOfMultipliers) {
+  kill_again_and_again("bf16", 5, {R"(multipliers.rows=["*.weight"])", R"(multipliers.columns=["*.mlp.*.weight"])"}, "masters.safetensors");
+}
 
 TEST(KilledRunSlow, BeforeItsFirstCheckpointStartsAgainFromStepZero) {
   const Workplace place(gpt2_json);

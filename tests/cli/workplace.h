@@ -90,7 +90,9 @@ class Workplace : public TemporaryFolder {
 /// The weights and the optimizer's state of a run's newest checkpoint, byte for byte.
 inline std::string state_of(const fs::path& run) {
   const auto checkpoint = newest_checkpoint(run).value();
-  return slurp(checkpoint / "model.safetensors") + slurp(checkpoint / "optimizer.safetensors");
+  const auto masters = checkpoint / "masters.safetensors";  // where matrices have additions
+  return slurp(checkpoint / "model.safetensors") + slurp(checkpoint / "optimizer.safetensors") +
+         (fs::exists(masters) ? slurp(masters) : "");
 }
 
 inline std::vector<nlohmann::json> records(const fs::path& run, const std::string& type) {

@@ -98,10 +98,11 @@ TEST(Kernels, InvariantAttentionEqualsItsReference) {
     for (const std::int64_t tokens : {1, 15, 16, 17, 150})
       for (const std::int64_t width : {5, 16, 64, 96}) {
         const Row row(tokens, 6, 2, width, type, 1);
-        std::vector<AttentionOptions> all{{}, {.scale = 0.3}, {.causal = false}, {.reach = 4}, {.causal = false, .reach = 2}, {.reach = 0}};
+        std::vector<AttentionOptions> all{{},           {.scale = 0.3}, {.causal = false}, {.window = 4}, {.causal = false, .window = 2},
+                                          {.window = 0}};
         all.push_back({.slopes = 0.2 * at::rand({6})});
         all.push_back({.documents = at::arange(tokens).div(7, "floor").unsqueeze(0)});
-        all.push_back({.reach = 3, .slopes = 0.2 * at::rand({6})});
+        all.push_back({.window = 3, .slopes = 0.2 * at::rand({6})});
         for (std::size_t i = 0; i < all.size(); ++i) {
           ASSERT_TRUE(takes_invariant(row.q, row.k, row.v, all[i]));
           const auto found = same_for_all_threads([&] { return attended(row, all[i]); });
@@ -114,7 +115,7 @@ TEST(Kernels, InvariantAttentionEqualsItsReference) {
 TEST(Kernels, InvariantAttentionOfATextIsThatOfItsBeginningAndWithACache) {
   const at::NoGradGuard no_grad;
   const BatchInvariantScope scope;
-  for (const auto& options : {AttentionOptions{}, AttentionOptions{.reach = 20}, AttentionOptions{.slopes = 0.2 * at::rand({4})}}) {
+  for (const auto& options : {AttentionOptions{}, AttentionOptions{.window = 20}, AttentionOptions{.slopes = 0.2 * at::rand({4})}}) {
     const Row row(131, 4, 2, 24, at::kFloat, 2);
     const auto whole = attended(row, options);
     for (const std::int64_t length : {1, 16, 40, 130}) {
@@ -139,7 +140,7 @@ TEST(Kernels, InvariantAttentionOfSequencesThatShareBeginningsIsThatOfEachByItse
   const SequenceTree tree{{{0, 70, -1, 0}, {70, 75, 0, 70}, {75, 165, 0, 70}, {165, 185, 2, 160}, {185, 186, 2, 160}, {186, 219, -1, 0}}};
   const std::vector<std::vector<std::size_t>> chains{{0, 1}, {0, 2, 3}, {0, 2, 4}, {5}};
   for (const auto type : {at::kFloat, at::kBFloat16})
-    for (auto options : {AttentionOptions{}, AttentionOptions{.reach = 30}, AttentionOptions{.slopes = 0.2 * at::rand({6})}}) {
+    for (auto options : {AttentionOptions{}, AttentionOptions{.window = 30}, AttentionOptions{.slopes = 0.2 * at::rand({6})}}) {
       const Row row(219, 6, 3, 32, type, 4);
       auto shared = options;
       shared.sequences = &tree;

@@ -18,7 +18,7 @@ TEST(Kernels, AttentionOfFewQueriesEqualsItsReference) {
   };
   for (const auto& s :
        {Shape{1, 9, 3, 1, 70, 64}, {2, 4, 4, 1, 1, 5}, {3, 6, 2, 3, 33, 20}, {1, 2, 1, 15, 15, 128}, {1, 1, 1, 7, 300, 96}}) {
-    std::vector<AttentionOptions> all{{}, {.scale = 0.3}, {.causal = false}, {.reach = 4}, {.causal = false, .reach = 2}, {.reach = 0}};
+    std::vector<AttentionOptions> all{{}, {.scale = 0.3}, {.causal = false}, {.window = 4}, {.causal = false, .window = 2}, {.window = 0}};
     all.push_back({.slopes = 0.2 * at::rand({s.heads})});
     for (std::size_t i = 0; i < all.size(); ++i)
       for (const auto type : {at::kFloat, at::kBFloat16}) {

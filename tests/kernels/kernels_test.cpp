@@ -118,7 +118,7 @@ TEST(Kernels, BlockAttentionIsAsExactAsItsTypeAllows) {
   struct Case {
     std::int64_t batch, tokens, keys, heads, kv_heads, head_dim;
     bool causal, masked;
-    std::int64_t reach = -1;
+    std::int64_t window = -1;
     bool sloped = false;
   };
   // Around the sizes of blocks (64 and 256 tokens), odd lengths and head sizes, groups, documents of all lengths, keys from a cache;
@@ -145,16 +145,16 @@ TEST(Kernels, BlockAttentionIsAsExactAsItsTypeAllows) {
     if (c.masked)
       options.documents = at::randint(0, 2, {c.batch, c.tokens}, at::make_generator<at::CPUGeneratorImpl>(4), at::kLong).cumsum(1) / 40;
     if (c.masked) options.documents = options.documents.floor().to(at::kLong);
-    if (c.reach >= 0) options.reach = c.reach;
+    if (c.window >= 0) options.window = c.window;
     if (c.sloped) options.slopes = at::arange(1, c.heads + 1, at::kFloat) / 16;
     const std::vector<Tensor> inputs{normal({c.batch, c.heads, c.tokens, c.head_dim}, 6),
                                      normal({c.batch, c.kv_heads, c.keys, c.head_dim}, 7),
                                      normal({c.batch, c.kv_heads, c.keys, c.head_dim}, 8)};
     const auto own = [&](const variable_list& in) { return attention(in[0], in[1], in[2], options); };
     const auto exact = [&](const variable_list& in) { return reference::attention(in[0], in[1], in[2], options); };
-    SCOPED_TRACE(std::to_string(c.tokens) + " tokens, reach " + std::to_string(c.reach) + (c.sloped ? ", sloped" : ""));
+    SCOPED_TRACE(std::to_string(c.tokens) + " tokens, window " + std::to_string(c.window) + (c.sloped ? ", sloped" : ""));
     // One key alone leaves q and k without a gradient to compare.
-    if (c.reach == 0) {
+    if (c.window == 0) {
       const auto in = std::vector{inputs[0].to(at::kBFloat16), inputs[1].to(at::kBFloat16), inputs[2].to(at::kBFloat16)};
       EXPECT_LT(relative(own(in), exact(inputs)), bf16_bound);
       continue;

@@ -7,6 +7,7 @@
 #include "isotrope/kernels/head_loss.h"
 #include "isotrope/kernels/head_probabilities.h"
 #include "tests/kernels/against_reference.h"
+#include "tests/kernels/watched_allocator.h"
 
 namespace isotrope {
 namespace {
@@ -121,7 +122,7 @@ TEST(LinearSlot, LookedUpRowsAreThoseOfTheMatrixThatItAmountsTo) {
 TEST(LinearSlot, HeadsLoseAsTheMatrixThatTheyAmountTo) {
   const auto hidden = normal({9, 7}, 8);
   const auto ids = at::tensor({0, 4, 1, 2, 3, 4, 0, 1, 2}, at::kLong);
-  const auto upstream = normal({9}, 10), q = at::softmax(normal({9, 5}, 11), 1), weights = at::rand({9}).to(at::kFloat);
+  const auto upstream = normal({9}, 10), q = at::softmax(normal({9, 5}, 11), 1), weights = normal({9}, 15).abs().to(at::kFloat);
   const Linear teacher(normal({5, 3}, 12).to(at::kFloat), normal({5}, 13).to(at::kFloat)),
       teacher64(teacher.weight().to(at::kDouble), teacher.bias.to(at::kDouble));
   const auto seen = normal({9, 3}, 14);
@@ -170,36 +171,15 @@ TEST(LinearSlot, RowObjectivesEqualTheirDefinitions) {
   EXPECT_THROW(head_cross_entropy(hidden, head, q.narrow(0, 0, 2)), InputError);
 }
 
-/// The allocator that is there, watched.
-struct WatchedAllocator final : c10::Allocator {
-  c10::Allocator* inner = c10::GetAllocator(c10::DeviceType::CPU);
-  std::size_t largest = 0;  // bytes
-  c10::DataPtr allocate(std::size_t bytes) override {
-    largest = std::max(largest, bytes);
-    return inner->allocate(bytes);
-  }
-  c10::DeleterFnPtr raw_deleter() const override { return inner->raw_deleter(); }
-  void copy_data(void* to, const void* from, std::size_t bytes) const override { default_copy_data(to, from, bytes); }
-};
-
-std::size_t largest_allocation(const std::function<void()>& work) {
-  constexpr std::uint8_t priority = 1;  // as high as that of the memory that training keeps
-  WatchedAllocator watched;
-  c10::SetAllocator(c10::DeviceType::CPU, &watched, priority);
-  work();
-  c10::SetAllocator(c10::DeviceType::CPU, watched.inner, priority);
-  return watched.largest;
-}
-
 TEST(LinearSlot, FrozenHeadsCostNoGradientOfTheirOwn) {
   const Linear head(normal({4000, 64}, 1).to(at::kFloat));
   const auto hidden = leaf(normal({2, 64}, 2), at::kFloat), ids = at::tensor({7, 11}, at::kLong);
   const auto differentiate = [&] { (head_loss(hidden, head, ids, {}).loss + token_log_probabilities(hidden, head, ids).sum()).backward(); };
-  EXPECT_LT(largest_allocation(differentiate), 4000 * 64 * 4);
+  EXPECT_LT(test::largest_allocation(differentiate), 4000 * 64 * 4);
   EXPECT_TRUE(hidden.grad().defined());
   EXPECT_FALSE(head.weight().grad().defined());
   head.weight().set_requires_grad(true);
-  EXPECT_GE(largest_allocation(differentiate), 4000 * 64 * 4) << "one that trains does";
+  EXPECT_GE(test::largest_allocation(differentiate), 4000 * 64 * 4) << "one that trains does";
 }
 
 TEST(LinearSlot, ObserversSeeInputsAndGradientsWhoseProductsAreTheWeightsGradient) {
@@ -222,11 +202,30 @@ TEST(LinearSlot, ObserversSeeInputsAndGradientsWhoseProductsAreTheWeightsGradien
 }
 
 TEST(LinearSlot, LowRankFactorsOfAFrozenMatrixCostNoGradientOfIt) {
-  const auto layer = layer_of({.lora = true}, at::kFloat);
-  layer.slot->weight.set_requires_grad(false);
-  layer(leaf(normal({3, 7}, 8), at::kFloat)).sum().backward();
-  EXPECT_FALSE(layer.weight().grad().defined());
+  Linear layer(normal({600, 500}, 1).to(at::kFloat));
+  layer.slot->down = leaf(normal({2, 500}, 6), at::kFloat), layer.slot->up = leaf(normal({600, 2}, 7), at::kFloat);
+  const auto x = leaf(normal({3, 500}, 8), at::kFloat);
+  EXPECT_LT(test::largest_allocation([&] { layer(x).sum().backward(); }), 600 * 500 * 4);
   EXPECT_TRUE(layer.slot->up.grad().defined());
+}
+
+TEST(LinearSlot, AGradientByTheInputAloneLeavesSinksAsTheyAre) {
+  const auto layer = layer_of({.multipliers = true, .sink = true}, at::kFloat), plain = layer_of({.sink = true}, at::kFloat);
+  const auto x = leaf(normal({3, 7}, 8), at::kFloat), ids = at::tensor({1, 2, 0}, at::kLong);
+  for (const auto& one : {layer, plain}) {
+    torch::autograd::grad({one(x).sum() + token_log_probabilities(x, one, ids).sum()}, {x});
+    EXPECT_TRUE(one.slot->sink.empty);
+  }
+}
+
+TEST(LinearSlot, WeightsOfRowsMayLieAnyhowButMustBeOneARow) {
+  const auto hidden = normal({4, 7}, 1).to(at::kFloat), weights = normal({4, 3}, 3).abs().to(at::kFloat).select(1, 1);
+  const Linear head(normal({5, 7}, 2).to(at::kFloat));
+  const auto ids = at::tensor({1, 2, 0, 4}, at::kLong);
+  EXPECT_LT(relative(head_loss(hidden, head, ids, {.weights = weights}).loss, (head_loss(hidden, head, ids).nll * weights).sum()), 1e-6);
+  EXPECT_THROW(head_loss(hidden, head, ids, {.weights = at::ones({4, 1})}), InputError);
+  EXPECT_THROW(head_kl(hidden, head, hidden.narrow(0, 0, 2), head), InputError);
+  EXPECT_THROW(head_kl(hidden, head, hidden, head, 0), InputError);
 }
 
 }  // namespace

@@ -100,14 +100,14 @@ std::vector<OperationCase> attentions() {
   for (const auto& shape : std::vector<Shape>{
            {"causal", {}},
            {"behind a cache", {}, 2, 16},
-           {"a window", {.reach = 3}},
-           {"a window on both sides", {.causal = false, .reach = 4}},
+           {"a window", {.window = 3}},
+           {"a window on both sides", {.causal = false, .window = 4}},
            {"everything", {.scale = 0.3, .causal = false}},
            {"documents", {.documents = documents}},
            {"documents that take turns", {.causal = false, .documents = alternating}},
            {"slopes", {.slopes = slopes}},
-           {"slopes, documents and a window", {.documents = documents, .reach = 5, .slopes = slopes}},
-           {"sequences", {.sequences = &tree, .reach = 7, .slopes = slopes}, 1, 18, false},
+           {"slopes, documents and a window", {.documents = documents, .window = 5, .slopes = slopes}},
+           {"sequences", {.sequences = &tree, .window = 7, .slopes = slopes}, 1, 18, false},
            {"dropout", {.on_probabilities = [](const Tensor& p) { return Dropout(1, 2, 0)(p, 0.2); }}, 2, 18, false},
        }) {
     const auto call = [options = shape.options](const variable_list& in) { return attention(in[0], in[1], in[2], options); };
@@ -166,7 +166,7 @@ std::vector<OperationCase> matrices() {
   const auto ids = at::tensor({0, 4, 1, 4}, at::kLong);
   const std::vector<Tensor> all{normal({4, 7}, 1), normal({5, 7}, 2), normal({5}, 3),    normal({7}, 4),
                                 normal({}, 5),     normal({2, 7}, 6), normal({5, 2}, 7), normal({5}, 8)};
-  const auto q = at::softmax(normal({4, 5}, 9), 1), weights = at::rand({4}, at::kDouble), seen = normal({4, 3}, 10),
+  const auto q = at::softmax(normal({4, 5}, 9), 1), weights = normal({4}, 12).abs(), seen = normal({4, 3}, 10),
              teacher = normal({5, 3}, 11);
   const auto typed = [](const Tensor& x, const variable_list& in) { return x.to(in[0].scalar_type()); };
   const std::vector<Tensor> table(all.begin() + 1, all.begin() + 2);

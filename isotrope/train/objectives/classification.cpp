@@ -7,9 +7,9 @@
 #include "isotrope/base/file.h"
 #include "isotrope/base/log.h"
 #include "isotrope/base/random.h"
+#include "isotrope/base/sha256.h"
 #include "isotrope/data/labelled_records.h"
 #include "isotrope/models/task_head.h"
-#include "isotrope/base/sha256.h"
 #include "isotrope/train/objectives/encoder_rows.h"
 #include "isotrope/train/step.h"
 
