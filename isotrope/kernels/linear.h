@@ -29,8 +29,9 @@ struct LinearSlot final : torch::CustomClassHolder {
   std::shared_ptr<const PackedMatrix> packed;         ///< W as its file has it, in place of `weight`
   GradientSink sink;                                  ///< of W's gradient
   std::function<void(const at::Tensor& x)> on_input;  ///< sees what is multiplied, [..., in], at every product
-  /// Outside of a ComposedScope, sees x [N, in] and the gradient dy [N, out] of what came out, as a backward pass finds them: Σ_n dy_n x_nᵀ is the gradient of W̃. Of layers
-  /// and heads (those of head_loss in the forward pass), not of lookups, packed matrices, the recurrence of an LSTM and the character CNN.
+  /// Outside of a ComposedScope, sees x [N, in] and the gradient dy [N, out] of what came out, as a backward pass finds them: Σ_n dy_n x_nᵀ
+  /// is the gradient of W̃. Of layers and heads (those of head_loss in the forward pass), not of lookups, packed matrices, the recurrence of
+  /// an LSTM and the character CNN.
   std::function<void(const at::Tensor& x, const at::Tensor& dy)> on_gradient;
 
   std::int64_t outputs() const { return weight.size(transposed ? 1 : 0); }
