@@ -31,7 +31,7 @@ TEST(TrainConfiguration, ThatIsWrongIsNamedWithFileAndKey) {
 TEST(TrainData, ThatIsWrongIsNamedWithFileAndReason) {
   const Workplace place;
   const auto tokens = slurp(place / "data/train.tokens");
-  expect_error(place.train({"data.train=" + place("absent.tokens"), "data.tokenizer=bytes"}), 3, {place("absent.tokens"), "cannot open"});
+  expect_error(place.train({"data.train=" + place("absent.tokens"), "data.tokenizer=bytes"}), 3, {place("absent.tokens"), "there is no such file"});
   expect_error(place.train({"data.train=" + place("text.txt"), "data.tokenizer=bytes"}), 3, {place("text.txt"), "not a token file"});
   put(place / "data/cut.tokens", tokens.substr(0, tokens.size() - 100));
   expect_error(place.train({"data.train=" + place("data/cut.tokens")}), 3,
@@ -97,7 +97,7 @@ TEST(ExistingRun, IsNeitherOverwrittenNorResumedAsAnotherRun) {
   put(place / "longer.txt", sample_text(70));
   place.pack("longer.txt", "bytes", "longer");
   expect_error(place.train({"data.train=" + place("longer/train.tokens"), "train.steps=20"}, "--resume"), 3,
-               {place("run"), "another token file"});
+               {place("run"), "was trained on other data"});
   put(place / "model.json", with(llama_json, "\"intermediate_size\": 24", "\"intermediate_size\": 32"));
   expect_error(place.train({"train.steps=20"}, "--resume"), 3, {place("run/checkpoints/step-12"), "mlp", "shape"});
   EXPECT_TRUE(state_of(place / "run") == before);
@@ -112,7 +112,7 @@ TEST(ExistingRun, DoesNotGoOnWithAnotherTextOfTheSameLength) {
   place.pack("other.txt", "bytes", "other");
   ASSERT_EQ(fs::file_size(place / "other/train.tokens"), fs::file_size(place / "data/train.tokens"));
   expect_error(place.train({"data.train=" + place("other/train.tokens"), "train.steps=20"}, "--resume"), 3,
-               {place("run"), "another token file"});
+               {place("run"), "was trained on other data"});
 }
 
 TEST(ExistingRun, WithABrokenNewestCheckpointSaysWhichFileAndKeepsTheOthers) {
