@@ -51,6 +51,9 @@ class Worker:
         self.process.stdin.flush()
         return self.listen()
 
+    def seconds(self):
+        return self.ask()[0]
+
     def listen(self):
         """The next line of numbers, without having asked (what a process says when it is ready)."""
         answer = self.process.stdout.readline()
@@ -61,6 +64,16 @@ class Worker:
     def close(self):
         self.process.stdin.close()
         self.process.wait()
+
+
+def started(commands, env):
+    """A worker of each name's command that has said it is ready and has done its work once. One after the other: none prepares beside another."""
+    workers = {}
+    for name, command in commands.items():
+        workers[name] = Worker(*command, env=env)
+        workers[name].listen()
+        workers[name].ask()
+    return workers
 
 
 def cpu_name():

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from _side_by_side import BUILD, Case, Worker, compare
+from _side_by_side import BUILD, Case, compare, started
 
 THREADS = "2"
 
@@ -43,16 +43,8 @@ def main():
     tokens = str(arguments.tokens)
     commands = {mode: (BUILD / "bench" / "engine_input_gradient", mode, tokens) for mode in ("gradient", "forward", "inference")}
     commands["transformers"] = (sys.executable, Path(__file__).resolve(), "--serve-peer", "--tokens", tokens)
-    workers = {}
-    for name, command in commands.items():  # one after the other: none prepares or warms up beside another
-        workers[name] = Worker(*command, env={"OMP_NUM_THREADS": THREADS})
-        workers[name].listen()
-        workers[name].ask()
-
-    def seconds(name):
-        return lambda: workers[name].ask()[0]
-
-    compare("input_gradient", [Case(f"smollm2/{label}", "s", seconds("gradient"), seconds(name))
+    workers = started(commands, {"OMP_NUM_THREADS": THREADS})
+    compare("input_gradient", [Case(f"smollm2/{label}", "s", workers["gradient"].seconds, workers[name].seconds)
                                for label, name in (("own forward", "forward"), ("own inference", "inference"), ("transformers", "transformers"))],
             arguments.rounds, ("torch", "transformers"))
     for worker in workers.values():

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from _side_by_side import BUILD, Case, Worker, compare
+from _side_by_side import BUILD, Case, compare, started
 
 LAYERS, WIDTH, THREADS = 12, 768, "2"
 SHAPES = ((WIDTH, 3 * WIDTH), (WIDTH, WIDTH), (WIDTH, 4 * WIDTH), (4 * WIDTH, WIDTH))  # attn.c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj: in × out
@@ -44,16 +44,8 @@ def main():
         return serve_peer()
     commands = {rule: (BUILD / "bench" / "engine_optimizer_step", rule) for rule in ("spectra", "muon", "adamw")}
     commands["torch"] = (sys.executable, Path(__file__).resolve(), "--serve-peer")
-    workers = {}
-    for name, command in commands.items():  # one after the other: none prepares or warms up beside another
-        workers[name] = Worker(*command, env={"OMP_NUM_THREADS": THREADS})
-        workers[name].listen()
-        workers[name].ask()
-
-    def seconds(name):
-        return lambda: workers[name].ask()[0]
-
-    compare("optimizer_step", [Case(f"spectra/{label}", "s", seconds("spectra"), seconds(name))
+    workers = started(commands, {"OMP_NUM_THREADS": THREADS})
+    compare("optimizer_step", [Case(f"spectra/{label}", "s", workers["spectra"].seconds, workers[name].seconds)
                                for label, name in (("torch.optim.Muon", "torch"), ("own muon", "muon"), ("own adamw", "adamw"))],
             arguments.rounds, ("torch",))
     for worker in workers.values():

@@ -182,11 +182,17 @@ RunPlan plan_run(const RunConfig& given, std::int64_t calibration_steps) {
   count_occasions(plan, config, data.validation_rows);
   Calibrator calibrator(*model, config, *objective);
   plan.weight_bytes = plan.parameter_count * (t.precision == "bf16" ? 6 : 4);
-  plan.gradient_bytes = plan.parameter_count * 4;
+  std::int64_t trained = 0, stored = 0;  // numbers; a checkpoint has the merged weights, and apart from them what they are merged from
+  for (const auto& parameter : model->parameters().all()) {
+    const auto count = parameter.value.numel();
+    trained += parameter.trains ? count : 0;
+    stored += parameter.slot && parameter.slot->has_additions() ? 2 * count : count;
+  }
+  plan.gradient_bytes = trained * 4;
   plan.rules = calibrator.optimizer().shares();
   plan.optimizer_bytes = calibrator.optimizer().state_bytes();
   plan.matrix_state_bytes = calibrator.optimizer().matrix_state_bytes();
-  plan.checkpoint_bytes = plan.parameter_count * 4 + plan.optimizer_bytes;
+  plan.checkpoint_bytes = stored * 4 + plan.optimizer_bytes;
   if (calibration_steps > 0) plan.calibration = calibrator.run(calibration_steps);
   return plan;
 }

@@ -31,7 +31,8 @@ TEST(TrainConfiguration, ThatIsWrongIsNamedWithFileAndKey) {
 TEST(TrainData, ThatIsWrongIsNamedWithFileAndReason) {
   const Workplace place;
   const auto tokens = slurp(place / "data/train.tokens");
-  expect_error(place.train({"data.train=" + place("absent.tokens"), "data.tokenizer=bytes"}), 3, {place("absent.tokens"), "there is no such file"});
+  expect_error(place.train({"data.train=" + place("absent.tokens"), "data.tokenizer=bytes"}), 3,
+               {place("absent.tokens"), "there is no such file"});
   expect_error(place.train({"data.train=" + place("text.txt"), "data.tokenizer=bytes"}), 3, {place("text.txt"), "not a token file"});
   put(place / "data/cut.tokens", tokens.substr(0, tokens.size() - 100));
   expect_error(place.train({"data.train=" + place("data/cut.tokens")}), 3,

@@ -5,7 +5,9 @@
 
 #include "isotrope/base/error.h"
 #include "isotrope/io/safetensors.h"
+#include "isotrope/kernels/head_loss.h"
 #include "isotrope/models/checkpoint.h"
+#include "isotrope/train/plan.h"
 #include "tests/io/temporary_folder.h"
 #include "tests/train/small_run.h"
 
@@ -124,11 +126,56 @@ TEST_F(AdditionRuns, AResumeWithOtherAdditionsIsRefusedByName) {
 
 TEST_F(AdditionRuns, EveryUpdateRuleTrainsThem) {
   for (const std::string rule : {"muon", "spectra"}) {
-    auto c = with_multipliers(rule, 6);
-    c.optimizer.name = rule;
+    auto c = with_multipliers(rule, 6), factors = with_lora("lora-" + rule, 6);
+    c.optimizer.name = factors.optimizer.name = rule;
     train(c);
     EXPECT_GT((master(c.run.folder, "model.layers.0.mlp.down_proj.row_multiplier") - 1).abs().max().item<double>(), 1e-3) << rule;
+    train(factors);
+    EXPECT_GT(master(factors.run.folder, "model.layers.0.mlp.down_proj.lora_B.weight").abs().max().item<double>(), 1e-3) << rule;
   }
+}
+
+TEST_F(AdditionRuns, MultipliersOfATiedEmbeddingHaveTheGradientOfBothItsUses) {
+  const auto json = nlohmann::json::parse(read_file(config("any").model.config, "test"));
+  const auto ids = at::arange(9, at::kLong).unsqueeze(0), targets = at::arange(1, 10, at::kLong);
+  std::vector<at::Tensor> found[2];
+  for (const auto type : {at::kFloat, at::kDouble}) {
+    const auto model = make_model(json, {.dtype = type}, "model.json");
+    initialize_(model->parameters(), 3);
+    add_multipliers(model->parameters(), {.rows = {"model.embed_tokens.weight"}, .columns = {"model.embed_tokens.weight"}});
+    const auto& slot = *model->parameters().find("model.embed_tokens.weight")->slot;
+    EXPECT_EQ(&slot, model->head().slot.get());
+    const auto hidden = model->forward_ids(ids).flatten(0, 1);
+    // In float64 the loss is composed of tensor operations; in fp32 it goes through the kernels.
+    head_loss(model->head_input(hidden), model->head(), targets).loss.backward();
+    found[type == at::kDouble] = {slot.weight.grad(), slot.row.grad(), slot.column.grad()};
+  }
+  for (std::size_t i = 0; i < 3; ++i)
+    EXPECT_LT((found[0][i].to(at::kDouble) - found[1][i]).norm().item<double>(), 1e-5 * found[1][i].norm().item<double>()) << i;
+}
+
+TEST_F(AdditionRuns, PlansCountWhatTheyNeed) {
+  for (const auto& c : {with_multipliers("multipliers", 5), with_lora("lora", 5)}) {
+    const auto plan = plan_run(c, 0);
+    train(c);
+    std::int64_t bytes = 0;
+    for (const auto& file : {newest_checkpoint(c.run.folder).value(), newest_checkpoint(c.run.folder).value() / "masters.safetensors"}) {
+      const TensorFolder stored(file);
+      for (const auto& tensor : stored.tensors()) bytes += static_cast<std::int64_t>(tensor.bytes.size());
+    }
+    EXPECT_EQ(plan.checkpoint_bytes - plan.optimizer_bytes, bytes);
+    if (!c.lora.targets.empty()) EXPECT_LT(plan.gradient_bytes, plan.weight_bytes / 8) << "what is frozen has no gradient";
+  }
+}
+
+TEST_F(AdditionRuns, SettingsThatContradictEachOtherAreNamed) {
+  const auto message = [&](std::vector<std::string> more) {
+    more.insert(more.end(), {"model.config=m.json", "data.train=t.tokens"});
+    return test::message_of([&] { read_run_config("", more); });
+  };
+  EXPECT_EQ(message({R"(lora.targets=["*"])", "lora.rank=4"}), "");
+  EXPECT_NE(message({"lora.rank=4"}).find("lora.rank and lora.alpha have no effect without lora.targets"), std::string::npos);
+  EXPECT_NE(message({R"(lora.targets=["*"])", R"(multipliers.rows=["*"])"}).find("multipliers.* beside lora.targets"), std::string::npos);
 }
 
 }  // namespace

@@ -193,6 +193,19 @@ TEST_P(ClassificationRun, WhatCannotBeTrainedSoIsSaidBeforeTheFirstStep) {
   EXPECT_FALSE(fs::exists(folder_ / "refused/run.jsonl"));
 }
 
+TEST_P(ClassificationRun, TrainsItsHeadBesideLowRankFactors) {
+  auto c = config("lora", 5);
+  c.lora.targets = {GetParam() == "bert" ? "*.query.weight" : "*.q_proj.weight"};
+  const auto name = GetParam() == "bert" ? "classifier.weight" : "score.weight";
+  const auto start = starting_model(c, nullptr);
+  train(c);
+  const auto trained = load_model(newest_checkpoint(c.run.folder).value());
+  EXPECT_TRUE(start->parameters().find(name)->trains);
+  EXPECT_FALSE(at::equal(start->parameters().find(name)->value, trained->parameters().find(name)->value));
+  const auto frozen = GetParam() == "bert" ? "bert.encoder.layer.0.output.dense.weight" : "model.layers.0.mlp.down_proj.weight";
+  EXPECT_TRUE(at::equal(start->parameters().find(frozen)->value, trained->parameters().find(frozen)->value));
+}
+
 INSTANTIATE_TEST_SUITE_P(Heads, ClassificationRun, testing::Values("bert", "llama"), [](const auto& info) { return info.param; });
 
 }  // namespace
